@@ -1,0 +1,207 @@
+"""Every knob of the system once, with the paper's value and section.
+
+An experiment starts from `default_config()` and changes what differs. The config is locked: an unknown key is an error
+that names it. A value that several parts need (the keypoint radius, the relation graph) is one `FieldReference`: set it
+anywhere and it changes everywhere.
+
+Marks: [D] the DeeperLab paper, [P] PersonLab, [L] the DeepLab code base, [R] our decision where they are silent.
+"""
+
+import json
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import FieldReference
+
+from deeperlab_tf.errors import UserError
+
+
+def default_config():
+    """The paper's Wider MobileNetV2 model on Mapillary Vistas: a locked `ConfigDict`."""
+    keypoint_radius = FieldReference(25.0)  # R, pixels of the network input, for every object size [D, Sec. 3.3.2]
+    keypoint_graph = FieldReference("star")  # star | rectangle [D, Tab. 6]
+    config = ConfigDict()
+    config.model = _model(keypoint_radius, keypoint_graph)
+    config.fusion = _fusion(keypoint_radius, keypoint_graph)
+    config.data = _data(keypoint_radius, keypoint_graph)
+    config.train = _train()
+    config.eval = _eval()
+    return config.lock()
+
+
+def _model(keypoint_radius, keypoint_graph):
+    return ConfigDict(
+        dict(
+            backbone="mobilenet_v2",  # mobilenet_v2 | xception_65 | xception_71 [D, Sec. 3.1]
+            kernel_size=5,  # of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab. 3]
+            width=1.0,  # channel multiplier of the backbone
+            output_stride=16,  # [D, Sec. 3.1]
+            aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
+            aspp_channels=256,  # [L]
+            aspp_rates=(6, 12, 18),  # [L]
+            aspp_dropout=0.1,  # [L]
+            low_level_channels=32,  # the stride-4 feature is reduced to these before space-to-depth [R]
+            decoder="s2d",  # s2d | bilinear | none [D, Tab. 4]
+            decoder_channels=256,  # at stride 4; 16 times as many before depth-to-space. Light: 128 [D, Sec. 4.1]
+            decoder_kernel_size=7,  # Light: 3 [D, Sec. 3.2]
+            deep_heads=True,  # a k x k convolution before each head's 1x1 [D, Tab. 4 "DH"]
+            head_kernel_size=7,  # Light: 3 [D, Sec. 3.3]
+            semantic_head_channels=256,  # Light: 128 [D, Sec. 3.3]
+            instance_head_channels=64,  # of each of the four others [D, Sec. 3.3]
+            keypoint_radius=keypoint_radius,
+            keypoint_graph=keypoint_graph,
+        )
+    )
+
+
+def light_decoder(model):
+    """Turns a model config into the paper's *Light* variant: 3x3 kernels and 128 filters (Sec. 4.1). Returns it."""
+    model.decoder_channels = 128
+    model.decoder_kernel_size = 3
+    model.head_kernel_size = 3
+    model.semantic_head_channels = 128
+    return model
+
+
+def _fusion(keypoint_radius, keypoint_graph):
+    return ConfigDict(
+        dict(
+            keypoint_radius=keypoint_radius,
+            keypoint_graph=keypoint_graph,
+            refine_middle_steps=2,  # M <- M + S(x + M), passes; 0: off [P]
+            refine_long=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
+            refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
+            long_vote_weight=0.5,  # w: score map = short + w * long [R]
+            peak_window=5,  # local maxima, cells of the stride-4 grid [R]
+            peak_threshold=0.05,  # lowest score of a keypoint candidate [R]
+            max_keypoints=1024,  # C, candidates an image over all kinds [R]
+            rescore="expected_oks",  # expected_oks | none [P]
+            oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
+            detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]
+            nms_iou=0.6,  # hard box NMS [R]
+            max_instances=256,  # J [R]
+            label_divisor=1000,  # panoptic = class * label_divisor + instance
+        )
+    )
+
+
+def _data(keypoint_radius, keypoint_graph):
+    return ConfigDict(
+        dict(
+            dataset="shapes",  # shapes | folder
+            root="",  # folder of the raw dataset
+            classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
+            longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
+            crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]
+            min_scale=0.5,  # random scale augmentation [L]
+            max_scale=2.0,  # [L]
+            scale_step=0.25,  # 0: continuous [L]
+            flip=True,  # random left-right flip [L]
+            brightness=0.0,  # photometric augmentation: largest shift as a share of 255; 0: off
+            contrast=0.0,  # largest relative change; 0: off
+            saturation=0.0,  # largest relative change; 0: off
+            keypoint_radius=keypoint_radius,
+            keypoint_graph=keypoint_graph,
+            shuffle=True,
+            cache=False,  # keep decoded samples in memory: small datasets only
+            seed=0,
+            shapes=dict(  # scenes made on the fly
+                image_size=(129, 129),
+                num_train=2000,
+                num_val=200,
+                max_things=8,
+                random_colors=False,  # True: form alone tells a thing's class
+            ),
+        )
+    )
+
+
+def _train():
+    return ConfigDict(
+        dict(
+            steps=500_000,  # ablations: 200_000 [D, Sec. 4.1]
+            batch_size=28,  # global; Xception-71: 16 [D, Sec. 4]
+            optimizer="sgd",  # sgd (momentum) | adam
+            learning_rate=0.01,  # initial [D, Sec. 4]
+            power=0.9,  # poly schedule [L]
+            warmup_steps=0,
+            momentum=0.9,  # [L]
+            weight_decay=4e-5,  # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
+            clip_norm=0.0,  # global gradient norm; 0: off
+            loss_weights=dict(semantic=1.0, heatmap=4.0, short=1.0, middle=0.25, long=0.125),  # [P ports, R]
+            hard_pixel_fraction=0.15,  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
+            small_instance_area=64 * 64,  # pixels of the crop [D, Sec. 3.3.1]
+            small_instance_weight=3.0,  # 1: off [D, Sec. 3.3.1]
+            mixed_precision="float32",  # float32 | mixed_bfloat16 | mixed_float16
+            checkpoint_every=1000,  # steps
+            keep_checkpoints=3,
+            log_every=50,  # steps between TensorBoard scalars
+            panels_every=1000,  # steps between TensorBoard image panels
+            num_panels=4,
+            seed=0,
+        )
+    )
+
+
+def _eval():
+    return ConfigDict(
+        dict(
+            image_size=(
+                1441,
+                1441,
+            ),  # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first
+            batch_size=1,
+        )
+    )
+
+
+def check_config(config):
+    """Raises UserError, naming the key, for values that no part of the system can work with. Returns `config`."""
+    for key, value in (("data.crop_size", config.data.crop_size), ("eval.image_size", config.eval.image_size)):
+        if len(value) != 2:
+            raise UserError(f"config.{key} is {tuple(value)}; give (height, width).")
+        for side in value:
+            check_side(side, f"config.{key}")
+    if config.train.steps < 1:
+        raise UserError(f"config.train.steps is {config.train.steps}; give at least 1.")
+    if config.train.batch_size < 1:
+        raise UserError(f"config.train.batch_size is {config.train.batch_size}; give at least 1.")
+    fraction = config.train.hard_pixel_fraction
+    if not 0 < fraction <= 1:
+        raise UserError(f"config.train.hard_pixel_fraction is {fraction}; give 0 < fraction <= 1.")
+    if not 0 < config.data.min_scale <= config.data.max_scale:
+        raise UserError(f"config.data.min_scale is {config.data.min_scale}; give 0 < min_scale <= max_scale.")
+    if config.model.keypoint_radius <= 0:
+        raise UserError(f"config.model.keypoint_radius is {config.model.keypoint_radius}; give a positive radius.")
+    return config
+
+
+def check_side(side, name):
+    """Raises UserError unless `side` is 16k + 1: only then do the grids of stride 4 and 16 sit exactly on pixels."""
+    if side < 17 or (side - 1) % 16:
+        nearest = max(16, round((side - 1) / 16) * 16) + 1
+        raise UserError(f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example.")
+
+
+def config_to_json(config):
+    """JSON text of a config; `config_from_json` reads it back."""
+    return json.dumps(config.to_dict(), indent=2)
+
+
+def config_from_json(text, source="config.json"):
+    """`default_config()` with the values of a JSON text; UserError names `source` and the key that does not fit."""
+    config = default_config()
+    try:
+        _update(config, json.loads(text))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{source} does not fit this version's config: {str(error).splitlines()[0]}.") from error
+    return config
+
+
+def _update(config, values, prefix="config"):
+    for key, value in values.items():
+        if key not in config:
+            raise KeyError(f"unknown key {prefix}.{key}")
+        if isinstance(value, dict):
+            _update(config[key], value, f"{prefix}.{key}")
+        else:
+            config[key] = tuple(value) if isinstance(value, list) else value
