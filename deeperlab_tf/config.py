@@ -149,6 +149,7 @@ def _eval():
                 1441,
                 1441,
             ),  # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first
+            pad_to_size=True,  # False: pad each image to the next 16k + 1 only, which is less work
             batch_size=1,
         )
     )
