@@ -7,11 +7,7 @@ does not exist for it. Keras 2 on both, because that is what `tf.distribute` is 
 Exports `keras` and `interpolate_bilinear`.
 """
 
-import os
 import warnings
-
-# Quiet the start-up banners of TensorFlow's C++ side; errors still show. Has to be set before TensorFlow loads.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 

@@ -31,10 +31,11 @@ def default_config():
 def _model(keypoint_radius, keypoint_graph):
     return ConfigDict(
         dict(
-            backbone="mobilenet_v2",  # mobilenet_v2 | xception_65 | xception_71 [D, Sec. 3.1]
+            backbone="mobilenet_v2",  # [D, Sec. 3.1]
             kernel_size=5,  # of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab. 3]
             width=1.0,  # channel multiplier of the backbone
             output_stride=16,  # [D, Sec. 3.1]
+            batch_norm_momentum=0.997,  # [L]; short trainings want less
             aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
             aspp_channels=256,  # [L]
             aspp_rates=(6, 12, 18),  # [L]

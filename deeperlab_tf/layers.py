@@ -1,0 +1,201 @@
+"""The few layers the network is made of.
+
+Everything serialises by name (Keras' safe mode loads it; there is no Lambda). Grid cell (i, j) of a map at stride n sits
+exactly on input pixel (n*i, n*j), so every change of resolution here is the align-corners kind.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from deeperlab_tf.compat import keras
+
+register = keras.utils.register_keras_serializable("deeperlab_tf")
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNorm:
+    """Batch-norm constants of a part of the network.
+
+    Attributes:
+      momentum: share of the old moving average kept at each step.
+      epsilon: 1e-5 in ASPP, decoder and heads; 1e-3 in the backbones (DeepLab).
+    """
+
+    momentum: float = 0.997
+    epsilon: float = 1e-5
+
+
+# === Layers ===
+
+
+@register
+class SpaceToDepth(keras.layers.Layer):
+    """[B, h, w, C] -> [B, ceil(h/n), ceil(w/n), C*n*n] (paper Sec. 3.2, Fig. 3).
+
+    The map is first padded with zeros at the bottom and right to a multiple of n: a stride-4 side 4k + 1 becomes the
+    stride-16 side k + 1.
+    """
+
+    def __init__(self, block_size, **kwargs):
+        super().__init__(**kwargs)
+        self.block_size = block_size
+
+    def call(self, inputs):
+        shape = tf.shape(inputs)
+        below, right = -shape[1] % self.block_size, -shape[2] % self.block_size
+        padded = tf.pad(inputs, [[0, 0], [0, below], [0, right], [0, 0]])
+        output = tf.nn.space_to_depth(padded, self.block_size)
+        return tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = tuple(input_shape)
+
+        def blocks(side):
+            return None if side is None else -(-side // self.block_size)
+
+        return tf.TensorShape((batch, blocks(height), blocks(width), channels * self.block_size**2))
+
+    def get_config(self):
+        return {**super().get_config(), "block_size": self.block_size}
+
+
+@register
+class DepthToSpace(keras.layers.Layer):
+    """[B, h, w, C*n*n] -> [B, n*(h-1)+1, n*(w-1)+1, C] (paper Sec. 3.2, Fig. 3).
+
+    The inverse of `SpaceToDepth`, cropped to the side whose last cell sits on the image's last pixel.
+    """
+
+    def __init__(self, block_size, **kwargs):
+        super().__init__(**kwargs)
+        self.block_size = block_size
+
+    def call(self, inputs):
+        extra = self.block_size - 1
+        output = tf.nn.depth_to_space(inputs, self.block_size)
+        return output[:, : tf.shape(output)[1] - extra, : tf.shape(output)[2] - extra]
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = tuple(input_shape)
+
+        def finer(side):
+            return None if side is None else self.block_size * (side - 1) + 1
+
+        return tf.TensorShape((batch, finer(height), finer(width), channels // self.block_size**2))
+
+    def get_config(self):
+        return {**super().get_config(), "block_size": self.block_size}
+
+
+@register
+class AlignCornersResize(keras.layers.Layer):
+    """Bilinear upsampling by an integer factor, [B, h, w, C] -> [B, n*(h-1)+1, n*(w-1)+1, C]; see `upsample`."""
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        return upsample(inputs, self.factor)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@register
+class ImagePooling(keras.layers.Layer):
+    """Mean over the whole map, [B, h, w, C] -> [B, 1, 1, C]; computed in float32."""
+
+    def call(self, inputs):
+        mean = tf.reduce_mean(tf.cast(inputs, tf.float32), axis=(1, 2), keepdims=True)
+        return tf.cast(mean, inputs.dtype)
+
+
+@register
+class BroadcastLike(keras.layers.Layer):
+    """Spreads a vector over the height and width of a map: ([B, 1, 1, C], [B, h, w, D]) -> [B, h, w, C]."""
+
+    def call(self, inputs):
+        vector, reference = inputs
+        shape = tf.shape(reference)
+        output = tf.broadcast_to(vector, tf.stack([shape[0], shape[1], shape[2], vector.shape[-1]]))
+        return tf.ensure_shape(output, [None, *reference.shape[1:3], vector.shape[-1]])
+
+
+@register
+class Scale(keras.layers.Layer):
+    """Multiplies by a constant: the offset heads learn in units of the keypoint radius and answer in pixels."""
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * tf.cast(self.factor, inputs.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+# === Functions ===
+
+
+def upsample(maps, factor):
+    """Align-corners bilinear interpolation by an integer factor.
+
+    Args:
+      maps: float [B, h, w, C]; h and w may be dynamic.
+      factor: integer n >= 1.
+
+    Returns:
+      float [B, n*(h-1)+1, n*(w-1)+1, C]; the values at every n-th pixel are those of `maps`.
+    """
+    maps = tf.convert_to_tensor(maps)
+    rows = _interpolate(maps[:, :-1], maps[:, 1:], factor, axis=1)
+    maps = tf.concat([rows, maps[:, -1:]], axis=1)
+    columns = _interpolate(maps[:, :, :-1], maps[:, :, 1:], factor, axis=2)
+    return tf.concat([columns, maps[:, :, -1:]], axis=2)
+
+
+def _interpolate(before, after, factor, axis):
+    """`factor` values from each pair of neighbours along `axis`, `before` itself first; that axis grows by `factor`."""
+    steps = [before + (after - before) * tf.cast(step / factor, before.dtype) for step in range(factor)]
+    between = tf.stack(steps, axis=axis + 1)
+    static, dynamic = before.shape.as_list(), tf.shape(before)
+    sides = [dynamic[i] if side is None else side for i, side in enumerate(static)]
+    sides[axis] *= factor
+    return tf.reshape(between, sides)
+
+
+def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), name):
+    """Convolution, batch norm and activation (see `normalise`)."""
+    x = keras.layers.Conv2D(
+        filters, kernel_size, strides, "same", use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+    return normalise(x, activation, norm, name)
+
+
+def depthwise_conv(x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), name):
+    """Depthwise convolution, batch norm and activation (see `normalise`)."""
+    stddev = math.sqrt(2) / kernel_size  # He's rule; Keras' own would count all channels as fan-in
+    x = keras.layers.DepthwiseConv2D(
+        kernel_size, strides, "same", dilation_rate=rate, use_bias=False, name=name,
+        depthwise_initializer=keras.initializers.RandomNormal(stddev=stddev),
+    )(x)  # fmt: skip
+    return normalise(x, activation, norm, name)
+
+
+def separable_conv(x, filters, kernel_size, rate=1, *, norm=BatchNorm(), name):
+    """Depthwise-separable convolution, batch norm and ReLU after each half (DeepLab's "split separable")."""
+    x = depthwise_conv(x, kernel_size, rate=rate, norm=norm, name=f"{name}_depthwise")
+    return conv(x, filters, norm=norm, name=f"{name}_pointwise")
+
+
+def normalise(x, activation, norm, name):
+    """Batch norm, then "relu", "relu6" or None."""
+    x = keras.layers.BatchNormalization(momentum=norm.momentum, epsilon=norm.epsilon, name=f"{name}_bn")(x)
+    if activation is None:
+        return x
+    return keras.layers.ReLU(max_value={"relu": None, "relu6": 6.0}[activation], name=f"{name}_{activation}")(x)

@@ -1,0 +1,135 @@
+"""What the network is trained to minimise: Eq. 1 for semantics, Sec. 3.3.2 for the four instance heads.
+
+Every loss is a value per image, so that its mean does not depend on how a batch is split over devices.
+"""
+
+import tensorflow as tf
+
+from deeperlab_tf.layers import upsample
+from deeperlab_tf.model import HEAD_STRIDE
+
+LOSSES = ("semantic", "heatmap", "short", "middle", "long")
+
+
+def total_loss(heads, targets, config):
+    """The weighted sum of the five losses.
+
+    Args:
+      heads: dict of the network's five maps.
+      targets: dict of `input_pipeline.make_targets`, batched.
+      config: the full config; `train` holds weights and mining, `model` the keypoint radius.
+
+    Returns:
+      (total [B], dict of the five unweighted losses [B]), float32.
+    """
+    radius = config.model.keypoint_radius
+    losses = {
+        "semantic": semantic_loss(
+            heads["semantic_logits"], targets["semantic"], targets["semantic_weight"], config.train.hard_pixel_fraction
+        ),
+        "heatmap": heatmap_loss(heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]),
+    }
+    for name in ("short", "middle", "long"):
+        key = f"{name}_offsets"
+        losses[name] = offset_loss(heads[key], targets[key], targets[f"{name}_mask"], radius)
+    total = tf.add_n([config.train.loss_weights[name] * losses[name] for name in LOSSES])
+    return total, losses
+
+
+def semantic_loss(logits, labels, weight, hard_pixel_fraction):
+    """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
+
+    Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted sum is divided by K;
+    N is the number of valid pixels of the image.
+
+    Args:
+      logits: float32 [B, h, w, classes] at stride 4.
+      labels: int32 [B, H, W]; anything where `weight` is 0.
+      weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances, else 1.
+      hard_pixel_fraction: K / N; 1 takes every pixel.
+
+    Returns:
+      float32 [B]; 0 for an image without valid pixels.
+    """
+    valid = weight > 0
+    logits = upsample(tf.cast(logits, tf.float32), HEAD_STRIDE)
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(valid, labels, 0), logits)
+    batch = tf.shape(entropy)[0]
+    entropy, weight = tf.reshape(entropy, [batch, -1]), tf.reshape(weight, [batch, -1])
+    valid = tf.reshape(valid, [batch, -1])
+
+    num_valid = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
+    hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)
+    if hard_pixel_fraction < 1:
+        weight *= tf.stop_gradient(hardest_share(tf.where(valid, entropy, -1.0), tf.cast(hardest, tf.int32)))
+    return tf.reduce_sum(weight * entropy, axis=1) / hardest
+
+
+def hardest_share(values, count):
+    """Marks the `count` largest values of each row.
+
+    The threshold is found exactly, by bisection over the bit patterns of the floats (which order as the floats do), not
+    by sorting: 31 counting passes, static shapes, nothing XLA cannot compile. Values equal to the threshold share the
+    places that are left.
+
+    Args:
+      values: float32 [B, N]; negative ones are never marked.
+      count: int32 [B], at least 1.
+
+    Returns:
+      float32 [B, N] in [0, 1]; each row sums to min(count, number of values >= 0).
+    """
+    bits = tf.bitcast(values, tf.int32)  # non-negative floats order as their bits; negative ones stay negative
+
+    def number(mask):
+        return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True)
+
+    count = count[:, tf.newaxis]
+    threshold = tf.zeros_like(count)
+    for bit in range(30, -1, -1):
+        candidate = threshold + (1 << bit)
+        threshold = tf.where(number(bits >= candidate) >= count, candidate, threshold)
+    above, equal = bits > threshold, tf.equal(bits, threshold)
+    places, ties = count - number(above), tf.maximum(number(equal), 1)
+    share = tf.minimum(tf.cast(places, tf.float32) / tf.cast(ties, tf.float32), 1.0)
+    return tf.cast(above, tf.float32) + share * tf.cast(equal, tf.float32)
+
+
+def heatmap_loss(logits, heatmap, mask):
+    """Sigmoid cross-entropy of the keypoint heatmap (Sec. 3.3.2), mean over counted pixels and keypoint kinds.
+
+    Args:
+      logits: float32 [B, h, w, P].
+      heatmap: float32 [B, h, w, P], 1 within R of a keypoint of that kind.
+      mask: float32 [B, h, w], 1 where it counts.
+
+    Returns:
+      float32 [B].
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(heatmap, tf.cast(logits, tf.float32))
+    return _masked_mean(tf.reduce_mean(entropy, axis=-1), mask)
+
+
+def offset_loss(offsets, target, mask, radius):
+    """L1 of offsets in units of the keypoint radius (Sec. 3.3.2), mean over active (pixel, item) pairs.
+
+    Args:
+      offsets, target: float32 [B, h, w, K*2], pixels.
+      mask: float32 [B, h, w, K], or [B, h, w] where all items of a pixel are active together.
+      radius: R, pixels.
+
+    Returns:
+      float32 [B]; |dy| + |dx| averaged, 0 for an image without active pairs.
+    """
+    distance = tf.abs(tf.cast(offsets, tf.float32) - target) / radius
+    shape = tf.shape(distance)
+    pairs = tf.reduce_sum(tf.reshape(distance, [shape[0], shape[1], shape[2], target.shape[-1] // 2, 2]), axis=-1)
+    if mask.shape.rank == 3:
+        pairs = tf.reduce_mean(pairs, axis=-1)
+    return _masked_mean(pairs, mask)
+
+
+def _masked_mean(values, mask):
+    """Mean of `values` where `mask` is 1, for each image: [B, ...] -> [B]."""
+    axes = list(range(1, values.shape.rank))
+    return tf.reduce_sum(values * mask, axis=axes) / tf.maximum(tf.reduce_sum(mask, axis=axes), 1.0)
