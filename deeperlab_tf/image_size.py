@@ -53,7 +53,7 @@ def pad_image(image, height, width):
     """Pads uint8 images [..., H, W, 3] at the bottom and right with `PADDING_VALUE`."""
     current = tf.shape(image)
     below, right = height - current[-3], width - current[-2]
-    paddings = [[0, 0]] * (image.shape.rank - 3) + [[0, below], [0, right], [0, 0]]
+    paddings = [[0, 0]] * (len(image.shape) - 3) + [[0, below], [0, right], [0, 0]]
     return tf.pad(image, paddings, constant_values=tf.constant(PADDING_VALUE, image.dtype))
 
 

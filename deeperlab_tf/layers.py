@@ -1,7 +1,7 @@
 """The few layers the network is made of.
 
-Everything serialises by name (Keras' safe mode loads it; there is no Lambda). Grid cell (i, j) of a map at stride n sits
-exactly on input pixel (n*i, n*j), so every change of resolution here is the align-corners kind.
+Everything serialises by name (Keras' safe mode loads it; there is no Lambda). Grid cell (i, j) of a map at stride n
+sits exactly on input pixel (n*i, n*j), so every change of resolution here is the align-corners kind.
 """
 
 import dataclasses

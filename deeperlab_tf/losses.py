@@ -39,8 +39,8 @@ def total_loss(heads, targets, config):
 def semantic_loss(logits, labels, weight, hard_pixel_fraction):
     """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
 
-    Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted sum is divided by K;
-    N is the number of valid pixels of the image.
+    Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted sum is divided by
+    K; N is the number of valid pixels of the image.
 
     Args:
       logits: float32 [B, h, w, classes] at stride 4.
@@ -124,12 +124,12 @@ def offset_loss(offsets, target, mask, radius):
     distance = tf.abs(tf.cast(offsets, tf.float32) - target) / radius
     shape = tf.shape(distance)
     pairs = tf.reduce_sum(tf.reshape(distance, [shape[0], shape[1], shape[2], target.shape[-1] // 2, 2]), axis=-1)
-    if mask.shape.rank == 3:
+    if len(mask.shape) == 3:
         pairs = tf.reduce_mean(pairs, axis=-1)
     return _masked_mean(pairs, mask)
 
 
 def _masked_mean(values, mask):
     """Mean of `values` where `mask` is 1, for each image: [B, ...] -> [B]."""
-    axes = list(range(1, values.shape.rank))
+    axes = list(range(1, len(values.shape)))
     return tf.reduce_sum(values * mask, axis=axes) / tf.maximum(tf.reduce_sum(mask, axis=axes), 1.0)

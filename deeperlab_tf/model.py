@@ -54,7 +54,7 @@ def build_model(config, dataset, input_shape=(None, None, 3)):
 
 
 def aspp(x, config, norm):
-    """Atrous spatial pyramid pooling (Sec. 3.1): 1x1, three atrous 3x3, image-level pooling. [B, h, w, aspp_channels]."""
+    """Atrous spatial pyramid pooling (Sec. 3.1): 1x1, three atrous 3x3, image-level pooling; [B, h, w, channels]."""
     branches = [conv(x, config.aspp_channels, norm=norm, name="aspp_1x1")]
     for rate in config.aspp_rates:
         branches.append(separable_conv(x, config.aspp_channels, 3, rate, norm=norm, name=f"aspp_rate{rate}"))

@@ -1,0 +1,37 @@
+"""Quickstart: made-up scenes of 129x129, small enough to learn on two CPU cores in minutes.
+
+python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
+"""
+
+from deeperlab_tf.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data.dataset = "shapes"
+    config.data.crop_size = (129, 129)
+    config.data.min_scale = config.data.max_scale = 1.0
+    config.eval.image_size = (129, 129)
+    config.eval.batch_size = 8
+
+    config.model.width = 0.5
+    config.model.keypoint_radius = 8.0
+    config.model.batch_norm_momentum = 0.95
+    config.model.aspp_channels = 64
+    config.model.low_level_channels = 16
+    config.model.decoder_channels = 32
+    config.model.decoder_kernel_size = 3
+    config.model.head_kernel_size = 3
+    config.model.semantic_head_channels = 32
+    config.model.instance_head_channels = 32
+    config.fusion.detection_radius = 5.0
+
+    config.train.batch_size = 16
+    config.train.steps = 500
+    config.train.learning_rate = 0.05
+    config.train.warmup_steps = 50
+    config.train.hard_pixel_fraction = 1.0
+    config.train.small_instance_weight = 1.0
+    config.train.checkpoint_every = 250
+    config.train.panels_every = 250
+    return config

@@ -1,0 +1,131 @@
+"""The losses against plain NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeperlab_tf.layers import upsample
+from deeperlab_tf.losses import hardest_share, heatmap_loss, offset_loss, semantic_loss, total_loss
+
+
+def numpy_semantic_loss(logits, labels, weight, fraction):
+    """Eq. 1 of one image on full-resolution logits: sort, take K, weigh, divide by K."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    valid = weight > 0
+    entropy = -log_p[valid][np.arange(valid.sum()), labels[valid]]
+    hardest = max(round(fraction * valid.sum()), 1)
+    order = np.argsort(-entropy, kind="stable")[:hardest]
+    return (entropy[order] * weight[valid][order]).sum() / hardest
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("fraction", [0.15, 0.5, 1.0])
+def test_semantic_loss_equals_eq_1(fraction):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 5, 9, 4)).astype(np.float32) * 3
+    labels = rng.integers(0, 4, (2, 17, 33)).astype(np.int32)
+    weight = rng.choice([0.0, 1.0, 3.0], (2, 17, 33)).astype(np.float32)
+    labels[weight == 0] = 255
+    result = semantic_loss(logits, labels, weight, fraction)
+    full = upsample(logits, 4).numpy()
+    expected = [numpy_semantic_loss(full[i], labels[i], weight[i], fraction) for i in range(2)]
+    np.testing.assert_allclose(result, expected, rtol=1e-4)
+
+
+def test_pixels_are_ranked_by_their_loss_before_weighting():
+    # one hard pixel of weight 1, many easy ones of weight 3: the hard one is chosen all the same
+    logits = np.zeros((1, 2, 2, 2), np.float32)
+    logits[0, :, :, 0] = 2.0
+    logits[0, 0, 0] = (0.0, 6.0)
+    labels = np.zeros((1, 5, 5), np.int32)
+    weight = np.full((1, 5, 5), 3.0, np.float32)
+    weight[0, 0, 0] = 1.0
+    result = float(semantic_loss(logits, labels, weight, 1 / 25)[0])
+    assert result == pytest.approx(np.log1p(np.exp(6.0)), rel=1e-5)
+
+
+def test_image_that_is_all_ignored_has_loss_zero_and_finite_gradients():
+    logits = tf.Variable(tf.random.normal([1, 3, 3, 4]))
+    with tf.GradientTape() as tape:
+        loss = semantic_loss(logits, tf.fill([1, 9, 9], 255), tf.zeros([1, 9, 9]), 0.15)
+    assert float(loss[0]) == 0.0
+    assert np.all(tape.gradient(loss, logits).numpy() == 0)
+
+
+@pytest.mark.fast
+@settings(deadline=None, max_examples=30)
+@given(
+    values=st.lists(st.floats(0, 100, width=32), min_size=1, max_size=40),
+    skipped=st.integers(0, 5),
+    share=st.floats(0.01, 1),
+)
+def test_hardest_share_marks_exactly_the_largest(values, skipped, share):
+    row = np.array(values + [-1.0] * skipped, np.float32)
+    count = max(round(share * len(values)), 1)
+    marked = hardest_share(row[None], np.array([count], np.int32)).numpy()[0]
+    assert marked.sum() == pytest.approx(count, rel=1e-5)
+    assert (marked * row).sum() == pytest.approx(np.sort(row)[::-1][:count].sum(), rel=1e-4, abs=1e-6)
+    assert np.all(marked[row < 0] == 0)
+
+
+def test_mining_compiles_with_xla():
+    compiled = tf.function(hardest_share, jit_compile=True)
+    values = np.random.default_rng(0).random((2, 500)).astype(np.float32)
+    count = np.array([75, 75], np.int32)
+    np.testing.assert_array_equal(compiled(values, count), hardest_share(values, count))
+
+
+@pytest.mark.fast
+def test_heatmap_loss_is_mean_cross_entropy_over_counted_pixels():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    heatmap = rng.integers(0, 2, (2, 4, 5, 3)).astype(np.float32)
+    mask = rng.integers(0, 2, (2, 4, 5)).astype(np.float32)
+    p = 1 / (1 + np.exp(-logits))
+    entropy = -(heatmap * np.log(p) + (1 - heatmap) * np.log(1 - p))
+    expected = [entropy[i][mask[i] > 0].mean() for i in range(2)]
+    np.testing.assert_allclose(heatmap_loss(logits, heatmap, mask), expected, rtol=1e-5)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("per_item_mask", [True, False])
+def test_offset_loss_is_mean_l1_over_active_pairs_in_units_of_the_radius(per_item_mask):
+    rng = np.random.default_rng(2)
+    offsets, target = rng.normal(size=(2, 2, 4, 5, 6)).astype(np.float32) * 20
+    mask = rng.integers(0, 2, (2, 4, 5, 3) if per_item_mask else (2, 4, 5)).astype(np.float32)
+    l1 = np.abs(offsets - target).reshape(2, 4, 5, 3, 2).sum(-1) / 8.0
+    expected = [l1[i][mask[i] > 0].mean() for i in range(2)]
+    np.testing.assert_allclose(offset_loss(offsets, target, mask, 8.0), expected, rtol=1e-5)
+
+
+def test_offset_loss_without_active_pairs_is_zero():
+    zeros = np.zeros((1, 3, 3, 4), np.float32)
+    assert float(offset_loss(zeros + 5, zeros, np.zeros((1, 3, 3, 2), np.float32), 8.0)[0]) == 0.0
+
+
+def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
+    rng = np.random.default_rng(3)
+    shapes = {"short": 10, "middle": 16, "long": 10}
+    heads = {f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32) for name, n in shapes.items()}
+    targets = {f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32) for name, n in shapes.items()}
+    heads["semantic_logits"] = rng.normal(size=(3, 5, 5, 4)).astype(np.float32)
+    heads["keypoint_logits"] = rng.normal(size=(3, 5, 5, 5)).astype(np.float32)
+    targets |= {
+        "semantic": rng.integers(0, 4, (3, 17, 17)).astype(np.int32),
+        "semantic_weight": rng.choice([1.0, 3.0], (3, 17, 17)).astype(np.float32),
+        "keypoint_heatmap": rng.integers(0, 2, (3, 5, 5, 5)).astype(np.float32),
+        "keypoint_mask": rng.integers(0, 2, (3, 5, 5)).astype(np.float32),
+        "short_mask": rng.integers(0, 2, (3, 5, 5, 5)).astype(np.float32),
+        "middle_mask": rng.integers(0, 2, (3, 5, 5, 8)).astype(np.float32),
+        "long_mask": rng.integers(0, 2, (3, 5, 5)).astype(np.float32),
+    }
+    together, _ = total_loss(heads, targets, tiny_config)
+    for image in range(3):
+        one = slice(image, image + 1)
+        alone, _ = total_loss(
+            {k: v[one] for k, v in heads.items()}, {k: v[one] for k, v in targets.items()}, tiny_config
+        )
+        np.testing.assert_allclose(alone[0], together[image], rtol=1e-5)
