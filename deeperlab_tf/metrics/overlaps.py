@@ -89,7 +89,7 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
     num_gt, num_pred = len(gt_segments[0]), len(pred_segments[0])
     on_void = ~gt_valid & pred_valid
     both = gt_valid & pred_valid
-    pairs, pair_index = _dense(gt_index[both] * max(num_pred, 1) + pred_index[both])
+    pairs, pair_index = dense(gt_index[both] * max(num_pred, 1) + pred_index[both])
     return OverlapTable(
         gt_class=gt_segments[0],
         gt_instance=gt_segments[1],
@@ -132,7 +132,7 @@ def count_combinations(**maps):
     for name, column in columns.items():
         if column.min() < 0:
             raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
-    combination = _combine(columns.values())
+    combination = combine(columns.values())
     counts = sum_by(combination, lengths, combination.max() + 1)
     representative = np.empty(len(counts), np.int64)  # any run of each combination tells its values
     representative[combination] = starts
@@ -166,7 +166,7 @@ def _flatten(maps):
 
 def _segments(columns, valid):
     """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0 where invalid)."""
-    segment = _combine([column[valid] for column in columns])
+    segment = combine([column[valid] for column in columns])
     representative = np.empty(segment.max() + 1 if segment.size else 0, np.int64)
     representative[segment] = np.flatnonzero(valid)
     index = np.zeros(len(valid), np.int64)
@@ -174,23 +174,23 @@ def _segments(columns, valid):
     return tuple(column[representative] for column in columns), index
 
 
-def _combine(columns):
+def combine(columns):
     """Dense ids of the distinct rows of non-negative integer `columns`, each [N]: int64 [N]."""
     key, size = 0, 1
     for column in columns:
         column = column.astype(np.int64)
         limit = int(column.max(initial=0)) + 1
         if size * limit > _LARGEST_LOOKUP and size > 1:
-            distinct, key = _dense(key)
+            distinct, key = dense(key)
             size = len(distinct)
         if size * limit > _LARGEST_LOOKUP:
-            distinct, column = _dense(column)
+            distinct, column = dense(column)
             limit = len(distinct)
         key, size = key * limit + column, size * limit
-    return _dense(key)[1]
+    return dense(key)[1]
 
 
-def _dense(keys):
+def dense(keys):
     """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among them."""
     if not keys.size:
         return keys, keys

@@ -1,0 +1,130 @@
+"""From a trained model and an image to a parse, in one line: `Predictor(path)(image)`."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from deeperlab_tf.drawing import read_image
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.inference import parse_images
+from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.schema import Dataset
+from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run
+
+
+class Predictor:
+    """Parses images with a trained model.
+
+    Example:
+      parsing = Predictor("runs/shapes")("photo.jpg")
+      for segment in parsing.segments:
+          print(segment.name, segment.score, segment.box)
+      parsing.save("parses", "photo")
+
+    Args:
+      path: a training's workdir, or the folder of an exported SavedModel (the version folder or the one above it).
+
+    Attributes:
+      dataset: `schema.Dataset`, the classes.
+
+    Raises:
+      UserError: there is no model at `path`, or it does not fit.
+    """
+
+    def __init__(self, path):
+        if not os.path.isdir(path):
+            raise UserError(f"there is no folder {path}; give the workdir of a training or an exported SavedModel.")
+        exported = _saved_model_folder(path)
+        if exported is not None:
+            self._model, self.dataset = _load_saved_model(exported)
+        elif os.path.isfile(os.path.join(path, CONFIG_FILE)):
+            self._model, self.dataset = _load_workdir(path)
+        else:
+            raise UserError(
+                f"{path} holds neither a training ({CONFIG_FILE}) nor a SavedModel (saved_model.pb); "
+                "give the workdir of a training or an exported SavedModel."
+            )
+
+    def __call__(self, image):
+        """Parses one image or several.
+
+        Args:
+          image: uint8 [H, W, 3], RGB, or the path of an image file, or a list or tuple of such; neighbours of one size
+            run as one batch.
+
+        Returns:
+          `Parsing` at the image's own size, which holds the image; a list of them for a list.
+
+        Raises:
+          UserError: an image that cannot be read or is of another type.
+        """
+        if isinstance(image, (list, tuple)):
+            return self._parse_all([_to_array(item) for item in image])
+        return self._parse_all([_to_array(image)])[0]
+
+    def _parse_all(self, images):
+        parsings, start = [], 0
+        while start < len(images):
+            end = start + 1
+            while end < len(images) and images[end].shape == images[start].shape:
+                end += 1
+            parsings += self._parse_batch(np.stack(images[start:end]))
+            start = end
+        return parsings
+
+    def _parse_batch(self, images):
+        outputs = {name: values.numpy() for name, values in self._model(tf.constant(images)).items()}
+        return [
+            Parsing.from_fused({name: values[index] for name, values in outputs.items()}, self.dataset, image)
+            for index, image in enumerate(images)
+        ]
+
+
+def _load_workdir(path):
+    network, config, dataset = load_run(path)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    def model(images):
+        return parse_images(network, images, config, dataset.thing_classes)
+
+    return model, dataset
+
+
+def _load_saved_model(path):
+    asset = os.path.join(path, "assets", DATASET_FILE)
+    try:
+        with open(asset, encoding="utf-8") as file:
+            dataset = Dataset.from_json(file.read(), asset)
+        module = tf.saved_model.load(path)
+        signature = module.signatures["serving_default"]
+    except OSError as error:
+        raise UserError(f"{path} is no DeeperLab export: {str(error).splitlines()[0]}.") from error
+    except KeyError as error:
+        raise UserError(f"the SavedModel {path} has no signature {error}; export it with scripts/export.py.") from error
+
+    def model(images):
+        return signature(images=images)
+
+    model.module = module  # a signature does not keep its variables alive
+    return model, dataset
+
+
+def _saved_model_folder(path):
+    """`path`, or its subfolder with the highest version number, if that is a SavedModel; else None."""
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        return path
+    versions = [name for name in os.listdir(path) if name.isdigit()]
+    versions = [name for name in versions if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
+    return os.path.join(path, max(versions, key=int)) if versions else None
+
+
+def _to_array(image):
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(os.fspath(image))
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(
+            f"an image must be uint8 [height, width, 3], RGB, or a path; this one is {image.dtype} {list(image.shape)}."
+        )
+    return image

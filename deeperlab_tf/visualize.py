@@ -1,0 +1,308 @@
+"""Pictures of everything a person would rather see than read. All take and give uint8 [H, W, 3], RGB."""
+
+import cv2
+import numpy as np
+
+from deeperlab_tf.drawing import caption, draw_label, resize_picture, shades, text_size, vivid_colors
+from deeperlab_tf.keypoints import NUM_CORNERS
+from deeperlab_tf.metrics.overlaps import combine, dense, table_from_counts
+from deeperlab_tf.metrics.panoptic_quality import match_segments
+from deeperlab_tf.parsing import Parsing
+
+UNLABELLED_COLOR = (0, 0, 0)
+ERROR_COLORS = dict(  # of `error_map`
+    wrong_class=(230, 60, 50),
+    missed=(250, 160, 30),
+    split=(70, 160, 255),
+    merged=(200, 80, 230),
+    void=(0, 0, 0),
+)
+_MAX_LABELS = 60
+_SMALLEST_FONT = 9
+
+
+def segment_colors(parsing):
+    """Colour of each segment of a `Parsing`: dict segment id -> (r, g, b).
+
+    Stuff has its class' colour, instances have shades of it. All differ, and none is black.
+    """
+    things = sorted((s for s in parsing.segments if s.instance), key=lambda segment: segment.instance)
+    colors, used = {}, {UNLABELLED_COLOR}
+    for class_index in {segment.class_index for segment in things}:
+        members = [segment for segment in things if segment.class_index == class_index]
+        for segment, color in zip(members, shades(parsing.dataset.colors[class_index], len(members))):
+            colors[segment.id] = color
+    for segment in parsing.segments:
+        color = colors.get(segment.id, tuple(parsing.dataset.colors[segment.class_index]))
+        while color in used:
+            number = (color[0] + 256 * color[1] + 65536 * color[2] + 1) % (1 << 24)
+            color = (number & 255, (number >> 8) & 255, number >> 16)
+        used.add(color)
+        colors[segment.id] = color
+    return colors
+
+
+def paint(labels, colors):
+    """Integer map [H, W] -> picture; `colors` is a dict value -> (r, g, b), other values are black."""
+    values, index = dense(np.asarray(labels, np.int64).reshape(-1))
+    table = np.array([colors.get(value, UNLABELLED_COLOR) for value in values.tolist()], np.uint8)
+    return table[index].reshape(*labels.shape, 3)
+
+
+def semantic_map(labels, dataset):
+    """Semantic map [H, W] in the dataset's colours; ignored pixels are black."""
+    return paint(labels, dict(enumerate(dataset.colors)))
+
+
+def instance_map(labels):
+    """Instance map [H, W], each instance in a colour of its own; no instance: black."""
+    count = int(np.max(labels, initial=0))
+    return paint(labels, {index + 1: color for index, color in enumerate(vivid_colors(count))})
+
+
+def panoptic_map(parsing, colors=None):
+    """A `Parsing` in flat colours: classes, with a shade for each instance."""
+    return paint(parsing.panoptic, colors or segment_colors(parsing))
+
+
+def overlay(image, semantic, instance, dataset):
+    """Label maps [H, W] over their image, ground truth for example; see `draw_parsing`."""
+    return draw_parsing(image, Parsing.from_maps(semantic, instance, dataset))
+
+
+def draw_parsing(image, parsing, colors=None, scale=1):
+    """A `Parsing` over its image: colours, boundaries, names and scores.
+
+    Args:
+      image: uint8 [H, W, 3].
+      parsing: `Parsing` of the same size.
+      colors: dict segment id -> (r, g, b); default `segment_colors`.
+      scale: the picture is this many times as large as the image, for legible names on small images.
+    """
+    colors = colors or segment_colors(parsing)
+    is_thing = np.isin(parsing.semantic, parsing.dataset.thing_classes)
+    opacity = np.where(is_thing, 0.55, 0.4).astype(np.float32)
+    opacity[parsing.semantic == parsing.dataset.ignore_label] = 0.0
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    labels = cv2.resize(parsing.panoptic, size, interpolation=cv2.INTER_NEAREST)
+    opacity = cv2.resize(opacity, size, interpolation=cv2.INTER_NEAREST)[..., np.newaxis]
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    picture += opacity * (paint(labels, colors) - picture)
+
+    width = max(1, round(max(size) / 700))
+    on_thing = cv2.resize(is_thing.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    edges = boundaries(labels, width)
+    touches_thing = cv2.dilate(on_thing, np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0
+    picture = _stroke(picture, edges & ~touches_thing, (30, 30, 34), 0.5)
+    picture = _stroke(picture, edges & touches_thing, (255, 255, 255), 0.95)
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    _write_names(picture, parsing, colors, scale)
+    return picture
+
+
+def overlay_scale(image, longer_side=900):
+    """The `scale` for `overlay` that makes a small image at least about `longer_side` pixels long."""
+    return int(np.clip(np.ceil(longer_side / max(image.shape[:2])), 1, 8))
+
+
+def boundaries(labels, width=1):
+    """bool [H, W]: pixels whose right or lower neighbour has another label, thickened to about 2 * width - 1."""
+    edges = np.zeros(labels.shape, np.uint8)
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= labels[:-1] != labels[1:]
+    if width > 1:
+        edges = cv2.dilate(edges, np.ones((width, width), np.uint8))
+    return edges > 0
+
+
+def heatmap(probabilities, image):
+    """Keypoint probabilities [h, w, P], or [h, w] of one kind, as glows over the darkened image, a colour a kind."""
+    height, width = image.shape[:2]
+    probabilities = cv2.resize(np.asarray(probabilities, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    probabilities = np.clip(probabilities.reshape(height, width, -1), 0, 1)
+    colors = np.array(vivid_colors(probabilities.shape[-1]), np.float32)
+    strongest = probabilities.max(axis=-1, keepdims=True)
+    mixed = probabilities @ colors / np.maximum(probabilities.sum(axis=-1, keepdims=True), 1e-6)
+    return (image * 0.4 * (1 - strongest) + mixed * strongest).astype(np.uint8)
+
+
+def detection(image, parsing, scale=1):
+    """The instance detections as in the paper's Fig. 10: each instance's keypoints and the arrows between them.
+
+    With the star graph the arrows are the middle-range offsets from the centre to the corners, with the rectangle graph
+    those around the box. `parsing` needs its `keypoints`.
+    """
+    height, width = image.shape[:2]
+    picture = cv2.resize(image, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+    picture = (picture * 0.55).astype(np.uint8)
+    keypoints = np.asarray(parsing.keypoints, np.float64)
+    line = max(1, round(max(picture.shape) / 500))
+    around = (0, 1, 3, 2, 0)  # the corners in the order of the box' outline
+    bits = 4  # fractional bits of the drawing functions' coordinates
+    for points, color in zip(keypoints, vivid_colors(len(keypoints))):
+        if not points.any():  # a region of a thing's class in which no instance was detected
+            continue
+        xy = [tuple(int(v) for v in np.round(point[::-1] * scale)) for point in points]
+        if len(xy) > NUM_CORNERS:
+            arrows = [(xy[NUM_CORNERS], corner) for corner in xy[:NUM_CORNERS]]
+        else:
+            arrows = [(xy[start], xy[end]) for start, end in zip(around[:-1], around[1:])]
+        for start, end in arrows:
+            length = max(np.hypot(end[0] - start[0], end[1] - start[1]), 1.0)
+            cv2.arrowedLine(picture, start, end, color, line, cv2.LINE_AA, tipLength=min(6.0 * line / length, 0.5))
+        for point in xy:
+            center = tuple(v << bits for v in point)
+            cv2.circle(picture, center, (2 * line + 1) << bits, (255, 255, 255), -1, cv2.LINE_AA, bits)
+            cv2.circle(picture, center, (2 * line) << bits, color, -1, cv2.LINE_AA, bits)
+    return picture
+
+
+def offsets(field, longest=None):
+    """Offset field [h, w, 2], (y, x), on the colour wheel: hue is the direction, white is none.
+
+    Args:
+      field: float [h, w, 2].
+      longest: length that is fully saturated; default: the longest there is.
+    """
+    field = np.asarray(field, np.float32)
+    length, angle = cv2.cartToPolar(field[..., 1], field[..., 0], angleInDegrees=True)
+    longest = max(float(longest or length.max(initial=0)), 1e-6)
+    hsv = np.stack([angle, np.minimum(length / longest, 1), np.ones_like(length)], axis=-1)
+    return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).round().astype(np.uint8)
+
+
+def errors(truth, parsing, crowd=None):
+    """What is wrong with a parse, pixel by pixel.
+
+    Args:
+      truth: `Parsing` of the ground truth.
+      parsing: `Parsing` of the same size.
+      crowd: bool [H, W], crowd regions of the truth; they count as void here. None: there are none.
+
+    Returns:
+      uint8 [H, W], index into `ERROR_COLORS` + 1; 0 where the parse is right. With the class right, a thing's pixel is
+      "merged" if its predicted segment matches another object, "split" if its object is matched by another segment,
+      "missed" if neither has a match.
+    """
+    ignore = parsing.dataset.ignore_label
+    gt_semantic = truth.semantic if crowd is None else np.where(crowd, ignore, truth.semantic)
+    columns = [labels.reshape(-1) for labels in (gt_semantic, truth.instance, parsing.semantic, parsing.instance)]
+    pair_of_pixel = combine(columns)
+    counts = np.bincount(pair_of_pixel)
+    representative = np.empty(len(counts), np.int64)
+    representative[pair_of_pixel] = np.arange(len(pair_of_pixel))
+    gt_class, gt_instance, pred_class, pred_instance = (column[representative].astype(np.int64) for column in columns)
+    table = table_from_counts(
+        (gt_class, gt_instance, np.zeros_like(gt_class)), (pred_class, pred_instance), counts, ignore
+    )
+    matches = match_segments(table)
+    match_of_gt = {
+        (table.gt_class[gt], table.gt_instance[gt]): table.pred_instance[pred]
+        for gt, pred in zip(matches.gt, matches.pred)
+    }
+    matched_pred = {(table.pred_class[pred], table.pred_instance[pred]) for pred in matches.pred}
+    kinds = list(ERROR_COLORS)
+    things = set(parsing.dataset.thing_classes)
+
+    def kind(true_class, true_instance, found_class, found_instance):
+        if true_class == ignore:
+            return "void"
+        if found_class == ignore:
+            return "missed"
+        if found_class != true_class:
+            return "wrong_class"
+        match = match_of_gt.get((true_class, true_instance))
+        if true_class not in things or match == found_instance:
+            return None
+        if (found_class, found_instance) in matched_pred:
+            return "merged"
+        return "missed" if match is None else "split"
+
+    pair_kinds = [kind(*pair) for pair in zip(gt_class, gt_instance, pred_class, pred_instance)]
+    codes = np.array([0 if name is None else kinds.index(name) + 1 for name in pair_kinds], np.uint8)
+    return codes[pair_of_pixel].reshape(gt_semantic.shape)
+
+
+def error_map(image, codes):
+    """The `errors` in `ERROR_COLORS` over the image in grey."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.55 + 25
+    colors = {0: (0, 0, 0), **{index + 1: color for index, color in enumerate(ERROR_COLORS.values())}}
+    opacity = np.where(codes > 0, 0.8, 0.0)[..., np.newaxis]
+    return (grey + opacity * (paint(codes, colors) - grey)).astype(np.uint8)
+
+
+def error_legend(width, height=28):
+    """A strip that tells what the colours of `error_map` mean."""
+    names = [name.replace("_", " ") for name in ERROR_COLORS]
+    cell = width // len(names)
+    strip = [caption(name, cell, height, left=height + 4) for name in names]
+    for part, color in zip(strip, ERROR_COLORS.values()):
+        cv2.rectangle(part, (8, 8), (height - 8, height - 8), color, -1)
+        cv2.rectangle(part, (8, 8), (height - 8, height - 8), (200, 200, 200), 1)
+    return _pad(np.hstack(strip), width, 24)
+
+
+def side_by_side(pictures):
+    """Pictures in one row, brought to the height of the first."""
+    return np.hstack([_fit_height(picture, pictures[0].shape[0]) for picture in pictures])
+
+
+def contact_sheet(rows, titles, cell_height=240, footer=None):
+    """Rows of pictures side by side, with a title above each column.
+
+    Args:
+      rows: list of lists of uint8 [H, W, 3]; all rows have len(titles) pictures, a row's pictures may differ in size.
+      titles: list of str.
+      cell_height: height of the pictures; the widest of a column gives the column's width.
+      footer: function of the width that makes a last strip, `error_legend` for example.
+    """
+    cells = [[_fit_height(picture, cell_height) for picture in row] for row in rows]
+    widths = [max(row[column].shape[1] for row in cells) for column in range(len(titles))]
+    gap = 6
+    background = 24
+    sheet = [np.hstack([_pad(caption(title, width), width + gap, background) for title, width in zip(titles, widths)])]
+    for row in cells:
+        line = np.hstack([_pad(cell, width + gap, background) for cell, width in zip(row, widths)])
+        sheet += [line, np.full((gap, line.shape[1], 3), background, np.uint8)]
+    if footer is not None:
+        sheet.append(footer(sheet[0].shape[1]))
+    return np.vstack(sheet)
+
+
+def _fit_height(picture, height):
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    return resize_picture(picture, height, min(width, 4 * height))
+
+
+def _pad(picture, width, value):
+    room = width - picture.shape[1]
+    return np.pad(picture, ((0, 0), (room // 2, room - room // 2), (0, 0)), constant_values=value)
+
+
+def _stroke(picture, mask, color, opacity):
+    """Blends `color` into float32 [H, W, 3] where `mask`, with softened edges."""
+    alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.6)[..., np.newaxis]
+    return picture + np.minimum(alpha * 1.3, 1.0) * opacity * (np.array(color, np.float32) - picture)
+
+
+def _write_names(picture, parsing, colors, scale):
+    """Writes name and score into the middle of each segment that has room, the largest first, none over another."""
+    taken = np.zeros(picture.shape[:2], bool)
+    largest_font = int(np.clip(max(picture.shape[:2]) / 55, 11, 30))
+    for segment in parsing.segments[:_MAX_LABELS]:
+        font = int(np.clip(np.sqrt(segment.area) * scale / 7, _SMALLEST_FONT, largest_font))
+        text = segment.name if segment.score is None else f"{segment.name} {segment.score:.2f}"
+        height, width = text_size(text, font)
+        y1, x1, y2, x2 = segment.box
+        if (y2 - y1) * scale < height or (x2 - x1) * scale < 0.6 * width:
+            continue
+        crop = (parsing.panoptic[y1:y2, x1:x2] == segment.id).astype(np.uint8)
+        depth = cv2.distanceTransform(np.pad(crop, 1), cv2.DIST_L2, 3)
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        top, left = (y1 + y) * scale - height // 2, (x1 + x) * scale - width // 2
+        top, left = np.clip((top, left), 0, np.maximum(np.subtract(picture.shape[:2], (height, width)), 0))
+        place = np.s_[top : top + height, left : left + width]
+        if taken[place].any() or taken[place].shape != (height, width):
+            continue
+        taken[place] = True
+        draw_label(picture, text, (top, left), font, colors[segment.id])
