@@ -68,9 +68,13 @@ def _fusion(keypoint_radius, keypoint_graph):
         dict(
             keypoint_radius=keypoint_radius,
             keypoint_graph=keypoint_graph,
+            keypoint_read="voters",  # offsets at a keypoint: mean over voters of its disk | point: where it is, as [P]
+            voter_reach=0.2,  # how near a voter's vote lands, in R: which cells' middle-range offsets count [R]
+            refine_reach=0.5,  # the same for refinement, whose start is less certain [R]
             refine_middle_steps=2,  # M <- M + S(x + M), passes; 0: off [P]
             refine_long=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
             refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
+            min_vote=0.01,  # lightest short-range vote that is cast: the many lighter ones cost time, not accuracy [R]
             long_vote_weight=0.5,  # w: score map = short + w * long [R]
             peak_window=5,  # local maxima, cells of the stride-4 grid [R]
             peak_threshold=0.05,  # lowest score of a keypoint candidate [R]
@@ -79,6 +83,7 @@ def _fusion(keypoint_radius, keypoint_graph):
             oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
             detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]
             nms_iou=0.6,  # hard box NMS [R]
+            claim_reach=0.5,  # pixels farther than R + this · λ from every instance are no one's; 0: off, as in the paper
             max_instances=256,  # J [R]
             label_divisor=1000,  # panoptic = class * label_divisor + instance
         )

@@ -1,0 +1,266 @@
+"""Instance detection from keypoints (paper Sec. 3.4.1): local maxima, proposals, Expected-OKS scores, greedy selection.
+
+Every candidate keypoint proposes a whole instance by following the relation graph. Proposals do not depend on each
+other, so all are made at once, and the paper's priority queue becomes a selection on a matrix of who rejects whom.
+"""
+
+import collections
+
+import numpy as np
+import tensorflow as tf
+
+from deeperlab_tf.fusion import grid, refine
+
+# Detected instances, best first; rows from `count` on are padding.
+Instances = collections.namedtuple("Instances", ["keypoints", "boxes", "scores", "count"])
+
+
+def local_maxima(scores, grid_size, config):
+    """The best local maxima of the score map, over all keypoint kinds together.
+
+    A maximum's position is the score-weighted mean of the 3 x 3 cells around it: votes are split bilinearly, so that
+    mean is where they landed on average, finer than the grid.
+
+    Args:
+      scores: float32 [h · w, P].
+      grid_size: int32 [2], h and w.
+      config: config.fusion; reads peak_window, peak_threshold, max_keypoints.
+
+    Returns:
+      points float32 [C, 2] pixels, kinds int32 [C], valid bool [C], highest score first.
+    """
+    num_kinds = scores.shape[1]
+    maps = tf.reshape(scores, [1, grid_size[0], grid_size[1], num_kinds])
+    highest = tf.reshape(tf.nn.max_pool2d(maps, config.peak_window, 1, "SAME"), [-1])
+    flat = tf.reshape(scores, [-1])
+    is_peak = (flat >= highest) & (flat > config.peak_threshold)
+    count = tf.minimum(config.max_keypoints, tf.size(flat))
+    values, index = tf.math.top_k(tf.where(is_peak, flat, 0.0), count)
+    kinds, cells = index % num_kinds, index // num_kinds
+    cells = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1)
+    steps = tf.constant([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])
+    around = cells[:, None, :] + steps
+    on_grid = tf.reduce_all((around >= 0) & (around < grid_size), axis=-1)
+    weights = tf.gather(flat, grid.flat_index(around, grid_size) * num_kinds + kinds[:, None])
+    weights = tf.where(on_grid, weights, 0.0)
+    mean_step = tf.math.divide_no_nan(
+        tf.reduce_sum(weights[..., None] * grid.positions(steps), axis=1), tf.reduce_sum(weights, axis=1)[:, None]
+    )
+    return grid.positions(cells) + mean_step, kinds, values > 0
+
+
+def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
+    """Follows the middle-range offsets from every candidate to the remaining keypoints of its instance.
+
+    Args:
+      points: float32 [C, 2], candidates, pixels.
+      kinds: int32 [C].
+      heatmap: float32 [h · w, P], probabilities.
+      short_offsets: float32 [h · w, P, 2].
+      middle_offsets: float32 [h · w, E, 2].
+      grid_size: int32 [2], h and w.
+      graph: `KeypointGraph`.
+      config: config.fusion.
+
+    Returns:
+      float32 [C, P, 2], all keypoints of each proposal; keypoint kinds[c] is points[c] itself.
+    """
+    num_kinds = graph.num_keypoints
+    keypoints = tf.tile(points[:, None], [1, num_kinds, 1])
+    targets = tf.tile(tf.range(num_kinds), tf.shape(kinds))
+    for hop in _hops(graph):
+        source_kinds = tf.gather(hop.source, kinds)
+        sources = tf.gather(keypoints, source_kinds, axis=1, batch_dims=1)
+        landed = refine.follow_edges(sources, source_kinds, heatmap, short_offsets, middle_offsets, grid_size, config)
+        landed = tf.gather(landed, tf.gather(hop.edge, kinds), axis=1, batch_dims=1)
+        landed = refine.refine_points(tf.reshape(landed, [-1, 2]), targets, heatmap, short_offsets, grid_size, config)
+        reached = tf.gather(hop.reaches, kinds)[..., None]
+        keypoints = tf.where(reached, tf.reshape(landed, [-1, num_kinds, 2]), keypoints)
+    return keypoints
+
+
+# One hop of all candidates: source int32 [P], the keypoint kind read by candidates of each kind; edge int32 [P, P] and
+# reaches bool [P, P], [candidate's kind, target]: the edge that leads there, whether this hop takes it.
+_Hop = collections.namedtuple("_Hop", ["source", "edge", "reaches"])
+
+
+def _hops(graph):
+    """Breadth-first hops from every keypoint kind to all others; at each hop, the source that reaches most. A list."""
+    size = graph.num_keypoints
+    reached = [{start} for start in range(size)]
+    hops = []
+    while any(len(kinds) < size for kinds in reached):
+        hop = _Hop(np.zeros([size], np.int32), np.zeros([size, size], np.int32), np.zeros([size, size], bool))
+        for start in range(size):
+            new = {
+                source: [target for begin, target in graph.edges if begin == source and target not in reached[start]]
+                for source in sorted(reached[start])
+            }
+            source = max(new, key=lambda kind: len(new[kind]))
+            hop.source[start] = source
+            for target in new[source]:
+                hop.edge[start, target] = graph.edge(source, target)
+                hop.reaches[start, target] = True
+            reached[start].update(new[source])
+        hops.append(hop)
+    return hops
+
+
+def boxes_of(keypoints):
+    """Bounding boxes from the four corner keypoints: float32 [..., P, 2] -> [..., 4] (y1, x1, y2, x2), pixels.
+
+    The outermost pixels belong to the box, as in the targets: a one-pixel object has y1 = y2.
+    """
+    top_left, top_right, bottom_left, bottom_right = (keypoints[..., kind, :] for kind in range(4))
+    return tf.stack(
+        [
+            (top_left[..., 0] + top_right[..., 0]) / 2,
+            (top_left[..., 1] + bottom_left[..., 1]) / 2,
+            (bottom_left[..., 0] + bottom_right[..., 0]) / 2,
+            (top_right[..., 1] + bottom_right[..., 1]) / 2,
+        ],
+        axis=-1,
+    )
+
+
+def box_sizes(boxes):
+    """Heights and widths, outermost pixels included: float32 [..., 4] -> [..., 2]. Not positive: degenerate."""
+    return boxes[..., 2:] - boxes[..., :2] + 1
+
+
+def scale(boxes):
+    """λ, the size of instances: square root of the box area. float32 [..., 4] -> [...]."""
+    return tf.sqrt(tf.reduce_prod(tf.maximum(box_sizes(boxes), 0.0), axis=-1))
+
+
+def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
+    """Expected-OKS scores of keypoints (PersonLab): heatmap · mean keypoint similarity under the score map.
+
+    s = p_k(y) · Σ_{x in disk} ĥ_k(x) · exp(-|x - y|² / (2 λ² κ²)), with ĥ the score map normalised inside the disk of
+    radius R around y, and λκ at least one cell.
+
+    Args:
+      points: float32 [..., 2], y, pixels.
+      kinds: int32 [...].
+      sizes: float32 [...], λ of the keypoints' instances, pixels.
+      scores: float32 [h · w, P], fused score map.
+      heatmap: float32 [h · w, P], probabilities.
+      grid_size: int32 [2], h and w.
+      config: config.fusion; reads keypoint_radius, oks_kappa.
+
+    Returns:
+      float32 [...], in 0..1.
+    """
+    num_kinds = scores.shape[1]
+    radius = config.keypoint_radius
+    cells = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)[..., None, :] + _disk(radius)
+    squares = tf.reduce_sum(tf.square(grid.positions(cells) - points[..., None, :]), axis=-1)  # [..., disk]
+    counts = (squares <= radius * radius) & tf.reduce_all((cells >= 0) & (cells < grid_size), axis=-1)
+    values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(cells, grid_size) * num_kinds + kinds[..., None])
+    values = tf.where(counts, values, 0.0)
+    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[..., None]
+    similarity = tf.exp(-squares / (2 * tf.square(width)))
+    mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=-1), tf.reduce_sum(values, axis=-1))
+    return mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0]
+
+
+def _disk(radius):
+    """Cells, int32 [D, 2] steps from the centre, that can lie within `radius` pixels of a point near the centre."""
+    reach = int(radius // grid.HEAD_STRIDE) + 1
+    steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1, dtype=np.int32)] * 2, indexing="ij"), -1)
+    half_diagonal = grid.HEAD_STRIDE * 0.5**0.5
+    near = np.hypot(*np.moveaxis(steps * grid.HEAD_STRIDE, -1, 0)) <= radius + half_diagonal
+    return tf.constant(steps[near])
+
+
+def greedy(rejects, valid):
+    """Goes through candidates in order and keeps each one that no kept one before it rejects.
+
+    This is the paper's queue without a queue: "kept" is the only fixed point of
+    kept(i) = valid(i) and no j < i with kept(j) and rejects(i, j), reached in as many passes as the longest chain of
+    candidates that decide about each other: usually a handful, whatever the number of candidates.
+
+    Args:
+      rejects: bool [C, C]; [i, j]: candidate i cannot live beside an accepted j. Need not be symmetric.
+      valid: bool [C].
+
+    Returns:
+      bool [C].
+    """
+    count = tf.shape(valid)[0]
+    earlier = tf.range(count)[:, None] > tf.range(count)
+    matrix = tf.cast(rejects & earlier, tf.float32)
+
+    def step(kept, _):
+        rejected = tf.linalg.matvec(matrix, tf.cast(kept, tf.float32)) > 0
+        updated = valid & ~rejected
+        return updated, tf.reduce_any(updated != kept)
+
+    return tf.while_loop(lambda _, changed: changed, step, (valid, tf.constant(True)))[0]
+
+
+def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
+    """Finds instances: candidates, proposals, rescoring, greedy selection, box non-maximum suppression.
+
+    Args:
+      scores: float32 [h · w, P], fused score map.
+      heatmap: float32 [h · w, P], probabilities.
+      short_offsets: float32 [h · w, P, 2], pixels.
+      middle_offsets: float32 [h · w, E, 2], pixels.
+      grid_size: int32 [2], h and w.
+      graph: `KeypointGraph`.
+      config: config.fusion.
+
+    Returns:
+      `Instances`: keypoints float32 [J, P, 2], boxes float32 [J, 4], scores float32 [J] (highest first),
+      count int32: the first `count` of the J are instances.
+    """
+    points, kinds, valid = local_maxima(scores, grid_size, config)
+    proposals = propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    boxes = boxes_of(proposals)
+    valid &= tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
+    found = keypoint_scores(points, kinds, scale(boxes), scores, heatmap, grid_size, config)
+    order = tf.argsort(tf.where(valid, found, -1.0), direction="DESCENDING", stable=True)
+    points, kinds, proposals, valid = (tf.gather(x, order) for x in (points, kinds, proposals, valid))
+    founders = greedy(near_same_keypoint(points, kinds, proposals, config.detection_radius), valid)
+
+    keypoints = tf.boolean_mask(proposals, founders)[: config.max_instances]
+    boxes = boxes_of(keypoints)
+    all_kinds = tf.tile(tf.range(graph.num_keypoints)[None], [tf.shape(keypoints)[0], 1])
+    sizes = tf.repeat(scale(boxes)[:, None], graph.num_keypoints, axis=1)
+    confidence = tf.reduce_mean(
+        keypoint_scores(keypoints, all_kinds, sizes, scores, heatmap, grid_size, config), axis=1
+    )
+    order = tf.argsort(confidence, direction="DESCENDING", stable=True)
+    keypoints, boxes, confidence = (tf.gather(x, order) for x in (keypoints, boxes, confidence))
+    kept = greedy(box_iou(boxes) > config.nms_iou, tf.ones_like(confidence, tf.bool))
+    kept = [tf.boolean_mask(x, kept) for x in (keypoints, boxes, confidence)]
+    return Instances(*(_pad_rows(x, config.max_instances) for x in kept), tf.shape(kept[0])[0])
+
+
+def keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config):
+    """Expected-OKS scores, or (rescore = "none") the score map's values. Arguments: see `expected_oks`."""
+    if config.rescore == "expected_oks":
+        return expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config)
+    return grid.sample(scores[..., None], kinds, points, grid_size)[..., 0]
+
+
+def _pad_rows(x, count):
+    """`x` with rows of zeros up to `count`."""
+    x = tf.pad(x, [[0, count - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1))
+    return tf.ensure_shape(x, [count, *x.shape[1:]])
+
+
+def near_same_keypoint(points, kinds, keypoints, radius):
+    """bool [C, C]; [i, j]: candidate i lies within `radius` pixels of proposal j's keypoint of the same kind."""
+    theirs = tf.gather(tf.transpose(keypoints, [1, 2, 0]), kinds)  # [C, 2, C]
+    return tf.reduce_sum(tf.square(points[:, :, None] - theirs), axis=1) <= radius * radius
+
+
+def box_iou(boxes):
+    """Intersection over union of all pairs of boxes: float32 [J, 4] -> [J, J]."""
+    areas = tf.reduce_prod(box_sizes(boxes), axis=-1)
+    top_left = tf.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    bottom_right = tf.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left + 1, 0.0), axis=-1)
+    return shared / (areas[:, None] + areas[None, :] - shared)

@@ -1,0 +1,123 @@
+"""Full-resolution labels at the cost of the stride-4 grid.
+
+Bilinear interpolation cannot change an order that holds at all its corners: where one class (or one instance) is best
+at the four corners of a grid cell, it is best everywhere inside. So only *mixed* cells, whose corners disagree, are
+interpolated; all others are filled. Cell (i, j) holds the 4 x 4 pixels from its top-left corner (4i, 4j) on; cells of
+the last row and column, whose other corners are off the grid, repeat the border.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from deeperlab_tf.fusion import grid
+
+_STEPS = range(grid.HEAD_STRIDE)
+PIXELS = grid.HEAD_STRIDE**2  # of a cell, row by row
+# float32 [16, 4]: shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell; exact, k / 16.
+PIXEL_WEIGHTS = np.array(
+    [
+        [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
+        for y in np.divide(_STEPS, grid.HEAD_STRIDE)
+        for x in np.divide(_STEPS, grid.HEAD_STRIDE)
+    ],
+    np.float32,
+)
+_CHUNK = 2048  # mixed cells interpolated at once: bounds the memory
+
+
+def corners(cells, grid_size):
+    """Flat grid indices of the corners of flat cells: int32 [n] -> [n, 4]."""
+    rows, columns = cells // grid_size[1], cells % grid_size[1]
+    steps = tf.constant([[0, 0], [0, 1], [1, 0], [1, 1]])
+    return grid.flat_index(tf.stack([rows, columns], axis=1)[:, None, :] + steps, grid_size)
+
+
+def over_corners(reduce, values, grid_size):
+    """Combines each cell's four corner values, e.g. by tf.maximum: [h · w] -> [h · w]."""
+    maps = tf.reshape(values, grid_size)
+    maps = reduce(maps, tf.concat([maps[:, 1:], maps[:, -1:]], axis=1))
+    maps = reduce(maps, tf.concat([maps[1:], maps[-1:]], axis=0))
+    return tf.reshape(maps, [-1])
+
+
+def disagree(low, high, grid_size):
+    """Cells in which the smallest corner of `low` differs from the largest of `high`: int32 [h · w] twice -> bool."""
+    return over_corners(tf.minimum, low, grid_size) != over_corners(tf.maximum, high, grid_size)
+
+
+def in_chunks(label, cells):
+    """Labels cells chunk by chunk, so that memory stays bounded: int32 [n] -> int32 [n, 16].
+
+    Args:
+      label: function of int32 [m] flat cells -> int32 [m, 16].
+      cells: int32 [n].
+    """
+    count = tf.size(cells)
+    chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
+
+    def step(index, labels):
+        chunk = cells[index * _CHUNK : (index + 1) * _CHUNK]
+        return index + 1, labels.write(index, tf.ensure_shape(label(chunk), [None, PIXELS]))
+
+    labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None, PIXELS])
+    loop = tf.while_loop(lambda index, _: index < chunks, step, (tf.constant(0), labels), parallel_iterations=1)
+    return loop[1].concat()
+
+
+def rows_of_cells(cells, num_cells):
+    """Inverse of a list of ascending flat cells: the row of each cell that is listed, len(cells) of the others."""
+    count = tf.size(cells)
+    listed = tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, num_cells)
+    return tf.where(listed > 0, tf.cumsum(listed) - 1, count)
+
+
+def spread(flags, rows, default):
+    """Takes row r of `rows` for the r-th set flag, and the default elsewhere.
+
+    Args:
+      flags: bool [n] with m of them set.
+      rows: int32 [m, 16].
+      default: int32 [n].
+
+    Returns:
+      int32 [n, 16].
+    """
+    rows = tf.pad(rows, [[0, 1], [0, 0]])  # never empty
+    index = tf.where(flags, tf.cumsum(tf.cast(flags, tf.int32)) - 1, 0)
+    return tf.where(flags[:, None], tf.gather(rows, index), default[:, None])
+
+
+def visible_pixels(cells, grid_size, image_size):
+    """Which pixels of flat cells lie on the image: bool [n, 16]."""
+    rows, columns = pixel_positions(cells, grid_size)
+    return (rows < image_size[0]) & (columns < image_size[1])
+
+
+def pixel_positions(cells, grid_size):
+    """Rows and columns of the pixels of flat cells: int32 [n] -> two int32 [n, 16]."""
+    steps = tf.range(PIXELS)
+    rows = (cells // grid_size[1])[:, None] * grid.HEAD_STRIDE + steps // grid.HEAD_STRIDE
+    columns = (cells % grid_size[1])[:, None] * grid.HEAD_STRIDE + steps % grid.HEAD_STRIDE
+    return rows, columns
+
+
+def fill(cell_labels, mixed, pixel_labels, grid_size, image_size):
+    """Puts cell labels and the pixel labels of mixed cells together into a full-resolution map.
+
+    Args:
+      cell_labels: int32 [h · w].
+      mixed: int32 [n], flat cells that have their own pixel labels.
+      pixel_labels: int32 [n, 16].
+      grid_size: int32 [2], h and w.
+      image_size: int32 [2], H and W.
+
+    Returns:
+      int32 [H, W].
+    """
+    stride = grid.HEAD_STRIDE
+    height, width = grid_size[0], grid_size[1]
+    rows = tf.tile(tf.repeat(tf.reshape(cell_labels, [height, 1, width]), stride, axis=2), [1, stride, 1])
+    rows = tf.reshape(rows, [-1, stride])  # [4h · w, 4]: one row per row of a cell
+    index = (mixed // width * stride)[:, None] * width + tf.range(stride) * width + (mixed % width)[:, None]
+    rows = tf.tensor_scatter_nd_update(rows, tf.reshape(index, [-1, 1]), tf.reshape(pixel_labels, [-1, stride]))
+    return tf.reshape(rows, [stride * height, stride * width])[: image_size[0], : image_size[1]]
