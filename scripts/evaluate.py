@@ -1,0 +1,60 @@
+"""Scores a trained model on a dataset, or files in the COCO panoptic format.
+
+python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
+python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth --pred_json=parses.json --pred_dir=parses --output=m.json
+"""
+
+import os
+
+from absl import flags
+
+from deeperlab_tf import cli
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation import evaluate_files, evaluate_model, summary
+from deeperlab_tf.files import atomic_path, write_json
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
+SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
+FILES = {
+    "gt_json": flags.DEFINE_string("gt_json", None, "Truth: JSON in the COCO panoptic format."),
+    "gt_dir": flags.DEFINE_string("gt_dir", None, "Truth: folder of its PNGs."),
+    "pred_json": flags.DEFINE_string("pred_json", None, "Prediction: JSON in the COCO panoptic format."),
+    "pred_dir": flags.DEFINE_string("pred_dir", None, "Prediction: folder of its PNGs."),
+}
+WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
+OUTPUT = flags.DEFINE_string("output", None, "With --workdir a new folder, for files the JSON of the metrics.")
+
+
+def main():
+    given = {name: flag.value for name, flag in FILES.items()}
+    if WORKDIR.value is None:
+        missing = [f"--{name}" for name, value in given.items() if value is None]
+        if missing:
+            raise UserError(
+                f"give --workdir to score a model, or all of --gt_json ... ; missing: {', '.join(missing)}."
+            )
+        result = evaluate_files(**given, workers=WORKERS.value)
+        write_json(OUTPUT.value, result)
+    elif any(given.values()):
+        raise UserError("give either --workdir or files (--gt_json ...), not both.")
+    else:
+        result = _evaluate_workdir()
+    print(f"{summary(result)}\n  wrote {OUTPUT.value}")
+
+
+def _evaluate_workdir():
+    # Imported here: scoring files needs no TensorFlow.
+    from deeperlab_tf.predictor import Predictor
+    from deeperlab_tf.training.checkpoints import read_run
+    from input_pipeline import open_source
+
+    with atomic_path(OUTPUT.value) as folder:
+        config, _ = read_run(WORKDIR.value)
+        source = open_source(config, SPLIT.value)
+        result = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size)
+        write_json(os.path.join(folder, "metrics.json"), result)
+    return result
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("output",))

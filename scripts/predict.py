@@ -1,0 +1,124 @@
+"""Parses an image, a folder of images or a video with a trained model.
+
+python scripts/predict.py --model=runs/shapes --input=photo.jpg --output=parses
+python scripts/predict.py --model=exports/shapes --input=photos --output=parses
+
+For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments) and NAME_overlay.jpg; for a video
+NAME_overlay.mp4 and NAME.json (the segments of each frame).
+"""
+
+import itertools
+import os
+import time
+
+import cv2
+from absl import flags
+from tqdm import tqdm
+
+from deeperlab_tf import cli
+from deeperlab_tf.drawing import read_image
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import atomic_path, path_inside, write_json
+
+MODEL = flags.DEFINE_string("model", None, "Workdir of a training, or folder of an exported SavedModel.")
+INPUT = flags.DEFINE_string("input", None, "An image, a folder of images (with subfolders), or a video.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images of one size that run at once.", lower_bound=1)
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+def main():
+    path = INPUT.value
+    is_video = path.lower().endswith(VIDEOS) and os.path.isfile(path)
+    names = {} if is_video else _find_images(path)
+    from deeperlab_tf.predictor import Predictor  # after the input is known to be there: TensorFlow takes seconds
+
+    predictor = Predictor(MODEL.value)
+    start = time.perf_counter()
+    count = _predict_video(predictor, path) if is_video else _predict_images(predictor, names)
+    rate = count / (time.perf_counter() - start)
+    unit = "frames" if is_video else "images"
+    print(f"parsed {count} {unit}, {rate:.2f} {unit}/s with reading and writing; wrote {OUTPUT.value}")
+
+
+def _find_images(path):
+    """dict output name -> image file; every file has been seen to be an image."""
+    if os.path.isfile(path):
+        files, root = [path], os.path.dirname(path)
+    elif os.path.isdir(path):
+        root = path
+        files = sorted(
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(path)
+            for name in names
+            if name.lower().endswith(IMAGES)
+        )
+        if not files:
+            raise UserError(f"the folder {path} has no images ({', '.join(IMAGES)}).")
+    else:
+        raise UserError(f"there is no file or folder {path}; give an image, a folder of images or a video.")
+    names = {}
+    for file in files:
+        if not cv2.haveImageReader(file):
+            raise UserError(f"{file} is no image that can be read; remove it or give another --input.")
+        name = os.path.relpath(os.path.splitext(file)[0], root or ".")
+        name = os.path.relpath(file, root or ".") if name in names else name  # a.jpg beside a.png
+        names[name] = file
+    return names
+
+
+def _predict_images(predictor, names):
+    with tqdm(total=len(names), unit="image", desc="parsing", dynamic_ncols=True) as progress:
+        for batch in _batches(names.items(), BATCH_SIZE.value):
+            for (name, _), parsing in zip(batch, predictor([read_image(file) for _, file in batch])):
+                parsing.save(OUTPUT.value, name)
+                progress.update()
+    return len(names)
+
+
+def _predict_video(predictor, path):
+    from deeperlab_tf import visualize
+    from deeperlab_tf.video import Tracker, VideoReader, VideoWriter, track_colors
+
+    reader, tracker = VideoReader(path), Tracker()
+    name = os.path.splitext(os.path.basename(path))[0]
+    frames = []
+    with atomic_path(path_inside(OUTPUT.value, f"{name}_overlay.mp4")) as temporary:
+        with VideoWriter(temporary, reader.frames_per_second) as writer:
+            for batch in _batches(_with_progress(reader), BATCH_SIZE.value):
+                for image, parsing in zip(batch, predictor(batch)):
+                    tracks = tracker.update(parsing)
+                    writer.write(visualize.draw_parsing(image, parsing, track_colors(parsing, tracks)))
+                    frames.append([_describe(segment, tracks) for segment in parsing.segments])
+        if not frames:
+            raise UserError(f"{path} has no frame that can be read.")
+    write_json(path_inside(OUTPUT.value, f"{name}.json"), dict(frames=frames))
+    if len(frames) < reader.expected:
+        print(f"the video broke off after {len(frames)} of {reader.expected} frames; those were kept.")
+    return len(frames)
+
+
+def _with_progress(reader):
+    return tqdm(reader, total=reader.expected or None, unit="frame", desc="parsing", dynamic_ncols=True)
+
+
+def _describe(segment, tracks):
+    return dict(
+        name=segment.name,
+        track=tracks.get(segment.instance),
+        score=segment.score,
+        box=segment.box,
+        area=segment.area,
+    )
+
+
+def _batches(items, size):
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("model", "input", "output"))

@@ -1,0 +1,178 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from deeperlab_tf.coco_panoptic import PanopticFiles, PanopticWriter, color_to_id, compare, read_ids, write_ids
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.metrics import ParsingMetrics
+from deeperlab_tf.parsing import Parsing
+
+
+@pytest.fixture
+def parse(toy_dataset):
+    """A parse with each class, two discs and some unlabelled pixels."""
+    semantic = np.zeros((20, 30), np.int32)
+    semantic[10:] = 1
+    semantic[3:8, 3:8] = semantic[3:8, 12:18] = 2
+    semantic[12:18, 20:28] = 3
+    semantic[0, :4] = 255
+    instance = np.zeros_like(semantic)
+    instance[3:8, 3:8], instance[3:8, 12:18], instance[12:18, 20:28] = 1, 2, 3
+    return Parsing.from_maps(semantic, instance, toy_dataset, scores=[0.9, 0.8, 0.7])
+
+
+@pytest.fixture
+def write(tmp_path, toy_dataset):
+    """Function (name, parsing): writes one image "a" and returns its PanopticFiles arguments."""
+
+    def make(name, parsing):
+        folder = tmp_path / name
+        writer = PanopticWriter(str(folder), str(folder / "parses.json"), toy_dataset)
+        writer.add(parsing, "a", "a")
+        writer.close()
+        return str(folder / "parses.json"), str(folder)
+
+    return make
+
+
+def edit(json_path, change):
+    content = json.loads(open(json_path).read())
+    change(content)
+    with open(json_path, "w") as file:
+        json.dump(content, file)
+
+
+@pytest.mark.fast
+def test_ids_survive_the_png(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 2**24, (13, 17))
+    write_ids(str(tmp_path / "ids.png"), ids)
+    np.testing.assert_array_equal(read_ids(str(tmp_path / "ids.png")), ids)
+    red, green, blue = cv2.imread(str(tmp_path / "ids.png"))[0, 0, ::-1]
+    assert color_to_id((red, green, blue)) == ids[0, 0]
+
+
+@pytest.mark.fast
+def test_a_written_parse_reads_back_the_same(parse, write):
+    files = PanopticFiles(*write("parses", parse))
+    semantic, instance, crowd = files.read_labels("a")
+    np.testing.assert_array_equal(semantic, parse.semantic)
+    assert files.dataset.class_names == parse.dataset.class_names
+    assert files.dataset.thing_classes == parse.dataset.thing_classes
+    assert not crowd.any()
+    pairs = set(zip(instance.flat, parse.instance.flat))
+    assert len(pairs) == 4  # numbered anew, one to one
+
+
+@pytest.mark.fast
+def test_comparing_files_gives_the_same_as_comparing_maps(parse, write):
+    other = Parsing.from_maps(np.roll(parse.semantic, 2, 1), np.roll(parse.instance, 2, 1), parse.dataset)
+    truth, prediction = PanopticFiles(*write("truth", parse)), PanopticFiles(*write("parses", other))
+    from_files, from_maps = (ParsingMetrics(4, (2, 3)) for _ in range(2))
+    from_files.add(compare(truth, prediction, "a"))
+    from_maps.update(parse.semantic, parse.instance, other.semantic, other.instance)
+    np.testing.assert_equal(from_files.result(), from_maps.result())
+
+
+def test_real_files_have_the_areas_their_json_claims(data_dir):
+    sample = data_dir / "coco_panoptic" / "sample_data"
+    path = sample / "panoptic_examples.json"
+    files = PanopticFiles(str(path), str(sample / "panoptic_examples"))
+    for annotation in json.loads(path.read_text())["annotations"]:
+        semantic, instance, crowd = files.read_labels(annotation["image_id"])
+        infos = annotation["segments_info"]
+        assert crowd.sum() == sum(info["area"] for info in infos if info["iscrowd"])
+        things = [i for i in infos if files.dataset.categories[files._class_of[i["category_id"]]].is_thing]
+        areas = sorted(info["area"] for info in things if not info["iscrowd"])
+        assert sorted(np.bincount(instance.ravel())[1:]) == areas
+        assert (semantic != 255).sum() == sum(info["area"] for info in infos)
+
+
+def test_an_image_of_void_alone_is_read(parse, write, toy_dataset):
+    empty = Parsing.from_maps(np.full((20, 30), 255), np.zeros((20, 30), int), toy_dataset)
+    files = PanopticFiles(*write("void", empty))
+    assert (files.read_labels("a")[0] == 255).all()
+    table = compare(PanopticFiles(*write("truth", parse)), files, "a")
+    assert len(table.pred_class) == 0 and len(table.gt_class) == 5
+
+
+def _drop_segment(content):
+    content["annotations"][0]["segments_info"].pop()
+
+
+def _add_segment(content):
+    content["annotations"][0]["segments_info"].append(dict(id=77, category_id=0))
+
+
+def _repeat_segment(content):
+    content["annotations"][0]["segments_info"] *= 2
+
+
+def _unknown_category(content):
+    content["annotations"][0]["segments_info"][0]["category_id"] = 99
+
+
+def _leave_folder(content):
+    content["annotations"][0]["file_name"] = "../../secret.png"
+
+
+def _lose_image(content):
+    content["annotations"] = []
+
+
+def _lose_png(content):
+    content["annotations"][0]["file_name"] = "gone.png"
+
+
+def _repeat_image(content):
+    content["annotations"] *= 2
+
+
+def _lose_key(content):
+    del content["annotations"][0]["segments_info"]
+
+
+def _no_annotations(content):
+    del content["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_drop_segment, "is in the PNG but not in the JSON"),
+        (_add_segment, "segment 77 is in the JSON but has no pixel in the PNG"),
+        (_repeat_segment, "twice; segments may not overlap"),
+        (_unknown_category, "category 99"),
+        (_leave_folder, "leaves the folder"),
+        (_lose_image, "has no annotation for image a"),
+        (_lose_png, "there is no file .*gone.png"),
+        (_repeat_image, "annotates image a twice"),
+        (_lose_key, "lacks 'segments_info'"),
+        (_no_annotations, "has no list of annotations"),
+    ],
+)
+def test_bad_predictions_are_named(parse, write, change, message):
+    truth = PanopticFiles(*write("truth", parse))
+    arguments = write("parses", parse)
+    edit(arguments[0], change)
+    with pytest.raises(UserError, match=message):
+        compare(truth, PanopticFiles(*arguments, truth.dataset), "a")
+
+
+def test_another_size_and_another_format_are_named(parse, write):
+    truth = PanopticFiles(*write("truth", parse))
+    smaller = Parsing.from_maps(parse.semantic[:10], parse.instance[:10], parse.dataset)
+    with pytest.raises(UserError, match="10 x 30 pixels.*20 x 30"):
+        compare(truth, PanopticFiles(*write("small", smaller)), "a")
+    arguments = write("grey", parse)
+    cv2.imwrite(arguments[1] + "/a.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(UserError, match="no panoptic PNG"):
+        compare(truth, PanopticFiles(*arguments), "a")
+
+
+def test_names_that_leave_the_folder_are_not_written(parse, tmp_path, toy_dataset):
+    writer = PanopticWriter(str(tmp_path / "in"), str(tmp_path / "in.json"), toy_dataset)
+    with pytest.raises(UserError, match="leaves the folder"):
+        writer.add(parse, "a", "../out")
+    assert not (tmp_path / "out.png").exists()

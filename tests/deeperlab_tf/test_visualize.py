@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from deeperlab_tf import visualize
+from deeperlab_tf.parsing import Parsing
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+@pytest.fixture
+def parsing(toy_dataset):
+    semantic = np.zeros((60, 80), np.int32)
+    semantic[30:] = 1
+    semantic[5:25, 5:75] = 2
+    instance = np.zeros_like(semantic)
+    instance[5:25, 5:40], instance[5:25, 40:75] = 1, 2
+    keypoints = np.array([[[5, 5], [5, 39], [24, 5], [24, 39], [15, 22]], np.zeros((5, 2))], np.float32)
+    return Parsing.from_maps(semantic, instance, toy_dataset, scores=[0.9, 0.4], keypoints=keypoints)
+
+
+@pytest.mark.fast
+def test_segment_colors_are_distinct_and_stuff_has_its_class_color(parsing):
+    colors = visualize.segment_colors(parsing)
+    assert len(set(colors.values())) == len(parsing.segments) == 4
+    assert colors[1 * 1000] == parsing.dataset.colors[1]
+    assert (0, 0, 0) not in colors.values()
+
+
+def test_equal_class_colors_are_told_apart(toy_dataset):
+    import dataclasses
+
+    same = tuple(dataclasses.replace(category, color=(0, 0, 0)) for category in toy_dataset.categories)
+    dataset = dataclasses.replace(toy_dataset, categories=same)
+    parsing = Parsing.from_maps(np.arange(4).reshape(2, 2), np.zeros((2, 2), int), dataset)
+    assert len(set(visualize.segment_colors(parsing).values())) == 4
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("scale", [1, 4])
+def test_overlay_colors_each_segment_and_draws_names(image, parsing, scale):
+    picture = visualize.draw_parsing(image, parsing, scale=scale)
+    assert picture.shape == (60 * scale, 80 * scale, 3) and picture.dtype == np.uint8
+    plain = visualize.draw_parsing(image, parsing, {segment.id: (9, 9, 9) for segment in parsing.segments}, scale)
+    assert (picture != plain).any(axis=-1).mean() > 0.8
+
+
+def test_overlay_works_on_the_smallest_image(toy_dataset):
+    one = np.zeros((1, 1), int)
+    assert visualize.overlay(np.zeros((1, 1, 3), np.uint8), one, one, toy_dataset).shape == (1, 1, 3)
+
+
+def test_flat_maps_have_the_colors_of_their_labels(parsing):
+    semantic = visualize.semantic_map(parsing.semantic, parsing.dataset)
+    assert tuple(semantic[0, 0]) == parsing.dataset.colors[0]
+    instances = visualize.instance_map(parsing.instance)
+    assert tuple(instances[0, 0]) == (0, 0, 0) and tuple(instances[10, 10]) != tuple(instances[10, 60])
+    flat = visualize.panoptic_map(parsing)
+    assert len(np.unique(flat.reshape(-1, 3), axis=0)) == 4
+
+
+def test_ignored_pixels_are_black(toy_dataset):
+    assert not visualize.semantic_map(np.full((2, 2), 255), toy_dataset).any()
+
+
+def test_boundaries_lie_where_labels_change():
+    labels = np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]])
+    expected = [[False, True, False], [True, True, True], [False, False, False]]
+    np.testing.assert_array_equal(visualize.boundaries(labels), expected)
+
+
+def test_heatmap_glows_at_its_peaks(image):
+    probabilities = np.zeros((15, 20, 5), np.float32)
+    probabilities[7, 10, 2] = 1
+    picture = visualize.heatmap(probabilities, image)
+    assert picture.shape == image.shape
+    assert picture[30, 42].max() > picture[5, 5].max()
+    assert visualize.heatmap(probabilities[..., 2], image).shape == image.shape
+
+
+@pytest.mark.parametrize("kinds", [4, 5])
+def test_detection_draws_detected_instances_only(image, parsing, kinds):
+    import dataclasses
+
+    dark = (image * 0.55).astype(np.uint8)
+    picture = visualize.detection(image, dataclasses.replace(parsing, keypoints=parsing.keypoints[:, :kinds]))
+    changed = (picture != dark).any(axis=-1)
+    assert changed[5, 5] and changed[24, 39]
+    assert not changed[:3, :3].any()  # the second instance has no keypoints
+    assert not changed[40:].any()
+
+
+def test_offset_colors_tell_direction_and_length():
+    field = np.zeros((1, 4, 2))
+    field[0, 1], field[0, 2], field[0, 3] = (0, 2), (0, -2), (0, 1)
+    none, right, left, short = visualize.offsets(field)[0].astype(int)
+    assert tuple(none) == (255, 255, 255)
+    assert tuple(right) == (255, 0, 0) and tuple(left) == (0, 255, 255)
+    assert short[0] == 255 and 100 < short[1] < 155
+    assert visualize.offsets(np.zeros((2, 2, 2))).min() == 255
+
+
+def test_errors_name_what_went_wrong(toy_dataset):
+    disc, box, sky, void = 2, 3, 0, 255
+    gt_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, box, void, sky]])
+    gt_instance = np.array([[1] * 10 + [2] * 4 + [3] * 3 + [0, 4, 0, 0]])
+    pred_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, disc, sky, void]])
+    # 1 is found but for two pixels, which an extra piece takes; 2 goes to 1's segment but for one pixel; 3 is split in
+    # three, none of them large enough.
+    pred_instance = np.array([[1] * 8 + [5] * 2 + [1] * 3 + [6] + [7, 8, 9] + [0, 7, 0, 0]])
+    truth = Parsing.from_maps(gt_semantic, gt_instance, toy_dataset)
+    parse = Parsing.from_maps(pred_semantic, pred_instance, toy_dataset)
+    names = [None, *visualize.ERROR_COLORS]
+    found = [names[code] for code in visualize.errors(truth, parse)[0]]
+    assert found[:8] == [None] * 8
+    assert found[8:10] == ["split"] * 2
+    assert found[10:13] == ["merged"] * 3
+    assert found[13] == "missed"
+    assert found[14:17] == ["missed"] * 3
+    assert found[17:] == [None, "wrong_class", "void", "missed"]
+
+
+def test_right_parse_has_no_errors_and_crowd_counts_as_void(parsing, image):
+    assert not visualize.errors(parsing, parsing).any()
+    crowd = parsing.instance == 1
+    codes = visualize.errors(parsing, parsing, crowd)
+    assert (codes[crowd] == 1 + list(visualize.ERROR_COLORS).index("void")).all() and not codes[~crowd].any()
+    assert visualize.error_map(image, codes).shape == image.shape
+
+
+def test_contact_sheet_lines_up_pictures_of_any_size(image):
+    rows = [[image, image[:30]], [image[:, :20], image]]
+    sheet = visualize.contact_sheet(rows, ["image", "parse"], cell_height=50, footer=visualize.error_legend)
+    assert sheet.dtype == np.uint8 and sheet.shape[0] > 2 * 50
+    assert visualize.side_by_side([image, image[:30]]).shape == (60, 80 + 160, 3)
