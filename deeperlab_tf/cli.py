@@ -1,5 +1,6 @@
 """What every program in `scripts/` shares: flags, one-line errors, quiet logs."""
 
+import re
 import sys
 
 from absl import app, flags, logging
@@ -26,6 +27,11 @@ def run(main, required=()):
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            quoted = re.search(r"UserError: (.+)", str(error))  # TensorFlow wraps what is raised while reading data
+            if quoted is None:
+                raise
+            _fail(quoted[1])
 
     logging.set_verbosity(logging.INFO)
     app.run(guarded, flags_parser=_parse_flags)

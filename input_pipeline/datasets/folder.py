@@ -33,6 +33,11 @@ _KEYS = {"name", "images", "semantic", "instances", "classes", "ignore", "split"
 _CLASS_KEYS = {"name", "type", "color", "id"}
 
 
+def open_split(config, split):
+    """The `Folder` that `config.data` describes."""
+    return Folder(config.data.root, split, config.data.classes)
+
+
 class Folder:
     """Random-access source of the images in a folder.
 

@@ -1,14 +1,22 @@
 """Scenes made on the fly: textured land, sea and sky with things of six forms, each drawn from (seed, index) alone.
 
 No download, as many scenes as wanted, every pixel labelled: the first dataset to train on and the one to test with.
+
+Pictures to look at or to predict:
+  python -m input_pipeline.datasets.shapes --output=DIR --count=8
 """
 
 import functools
+import os
 
 import cv2
 import numpy as np
+from absl import flags
 
+from deeperlab_tf import cli
+from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import atomic_path
 from deeperlab_tf.schema import Category, Dataset
 
 DATASET = Dataset(
@@ -35,6 +43,11 @@ CAMERA_NOISE = 3.0  # standard deviation, of 255
 SUBPIXEL_BITS = 4  # fixed-point coordinates of cv2's polygons
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
+
+
+def open_split(config, split):
+    """The `Shapes` that `config.data` describes."""
+    return Shapes(config.data.shapes, split, config.data.seed)
 
 
 class Shapes:
@@ -204,3 +217,20 @@ def _shading(mask, center, radius):
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     return light - 45 * (inner[y, x] == 0)
+
+
+def _write_pictures():
+    """Writes scenes of the test split, without their labels."""
+    source = Shapes(default_config().data.shapes, "test")
+    count = min(flags.FLAGS.count, len(source))
+    with atomic_path(flags.FLAGS.output) as folder:
+        os.makedirs(folder)
+        for sample in (source[index] for index in range(count)):
+            cv2.imwrite(os.path.join(folder, f"{sample['image_id']}.png"), sample["image"][..., ::-1])
+    print(f"{count} pictures in {flags.FLAGS.output}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("output", None, "Folder to make for the pictures.")
+    flags.DEFINE_integer("count", 8, "How many pictures.", lower_bound=1)
+    cli.run(_write_pictures, required=["output"])
