@@ -149,7 +149,7 @@ def _notes(result, dataset):
 def _sheet_row(sample, parsing):
     image, crowd = sample["image"], sample["crowd"]
     truth = Parsing.from_maps(sample["semantic"], sample["instance"], parsing.dataset)
-    scale = visualize.overlay_scale(image, 480)
+    scale = visualize.overlay_scale(image, 300)
     pictures = [visualize.draw_parsing(image, each, scale=scale) for each in (truth, parsing)]
     return [image, *pictures, visualize.error_map(image, visualize.errors(truth, parsing, crowd))]
 

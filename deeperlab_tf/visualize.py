@@ -247,7 +247,7 @@ def side_by_side(pictures):
     return np.hstack([_fit_height(picture, pictures[0].shape[0]) for picture in pictures])
 
 
-def contact_sheet(rows, titles, cell_height=240, footer=None):
+def contact_sheet(rows, titles, cell_height=300, footer=None):
     """Rows of pictures side by side, with a title above each column.
 
     Args:

@@ -1,0 +1,64 @@
+import cv2
+import numpy as np
+import pytest
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.video import Tracker, VideoReader, VideoWriter, track_colors
+
+DISC = 2
+
+
+def scene(dataset, *columns):
+    """A parse with one disc of 6 x 6 pixels at each column, numbered in this order."""
+    semantic, instance = np.zeros((2, 12, 80), np.int32)
+    for number, column in enumerate(columns):
+        semantic[3:9, column : column + 6], instance[3:9, column : column + 6] = DISC, number + 1
+    return Parsing.from_maps(semantic, instance, dataset)
+
+
+@pytest.mark.fast
+def test_instances_keep_their_track_while_they_overlap(toy_dataset):
+    tracker = Tracker()
+    first = tracker.update(scene(toy_dataset, 10, 40))
+    second = tracker.update(scene(toy_dataset, 41, 12))  # both moved a little, in the other order
+    assert second == {1: first[2], 2: first[1]}
+    third = tracker.update(scene(toy_dataset, 42, 70))  # one jumped too far: a new object
+    assert third[1] == first[2] and third[2] not in first.values()
+
+
+def test_tracks_start_anew_when_the_size_changes(toy_dataset):
+    tracker = Tracker()
+    tracker.update(scene(toy_dataset, 10))
+    larger = Parsing.from_maps(np.full((20, 20), DISC), np.ones((20, 20), int), toy_dataset)
+    assert tracker.update(larger) == {1: 1}
+
+
+def test_a_track_has_one_color(toy_dataset):
+    tracker, colors = Tracker(), []
+    for columns in ((10, 40), (41, 12)):
+        parsing = scene(toy_dataset, *columns)
+        by_segment = track_colors(parsing, tracker.update(parsing))
+        colors.append([by_segment[DISC * 1000 + number] for number in (1, 2)])
+    assert colors[0] == colors[1][::-1]
+
+
+def test_frames_survive_writing_and_reading(tmp_path):
+    path = str(tmp_path / "video.mp4")
+    frames = [np.full((48, 64, 3), value, np.uint8) for value in (40, 120, 200)]
+    with VideoWriter(path, 5.0) as writer:
+        for frame in frames:
+            writer.write(frame)
+    reader = VideoReader(path)
+    assert reader.frames_per_second == pytest.approx(5.0) and reader.expected == 3
+    read = list(reader)
+    assert [frame.shape for frame in read] == [(48, 64, 3)] * 3
+    assert [abs(int(frame.mean()) - value) < 12 for frame, value in zip(read, (40, 120, 200))] == [True] * 3
+
+
+def test_a_file_that_is_no_video_is_named(tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no video")
+    with pytest.raises(UserError, match=r"broken\.mp4 is no video"):
+        VideoReader(str(path))
+    assert cv2.VideoCapture(str(path)).isOpened() is False

@@ -1,0 +1,56 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def evaluate(repository):
+    """Function (*flags): runs scripts/evaluate.py, returns the finished process."""
+
+    def run(*flags):
+        command = [sys.executable, str(repository / "scripts" / "evaluate.py"), *map(str, flags)]
+        environment = dict(os.environ, PYTHONPATH=str(repository))
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+
+    return run
+
+
+@pytest.fixture
+def truth(data_dir):
+    sample = data_dir / "coco_panoptic" / "sample_data"
+    return {"json": sample / "panoptic_examples.json", "dir": sample / "panoptic_examples"}
+
+
+def file_flags(truth, **changes):
+    flags = {f"{side}_{what}": path for side in ("gt", "pred") for what, path in truth.items()}
+    return [f"--{name}={path}" for name, path in {**flags, **changes}.items() if path is not None]
+
+
+def test_truth_against_itself_writes_ones(evaluate, truth, tmp_path):
+    done = evaluate(*file_flags(truth), f"--output={tmp_path / 'metrics.json'}")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    keys = [*(f"{name}{group}" for name in ("pq", "sq", "rq") for group in ("", "_things", "_stuff"))]
+    keys += ["pc", "pc_normalized", "miou"]
+    assert [metrics[key] for key in keys] == [1.0] * len(keys)
+    assert metrics["num_images"] == 2 and len(metrics["per_class"]) == 133
+    assert metrics["per_class"][1]["pq"] is None
+    assert "100.00" in done.stdout
+
+
+def test_bad_input_is_one_line_and_status_one(evaluate, truth, tmp_path):
+    output = f"--output={tmp_path / 'metrics.json'}"
+    cases = {
+        "missing: --pred_json": file_flags(truth, pred_json=None),
+        "cannot read the panoptic JSON": file_flags(truth, pred_json=tmp_path / "no.json"),
+        "not both": [*file_flags(truth), "--workdir=somewhere"],
+    }
+    for message, flags in cases.items():
+        done = evaluate(*flags, output)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert message in done.stderr
+        assert not list(tmp_path.iterdir())

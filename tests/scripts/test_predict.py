@@ -1,0 +1,146 @@
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from deeperlab_tf.coco_panoptic import PanopticFiles
+from deeperlab_tf.config import default_config
+from deeperlab_tf.drawing import read_image, write_image
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.schema import Category, Dataset
+from deeperlab_tf.video import VideoReader, VideoWriter
+
+DATASET = Dataset(
+    "toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)), label_divisor=1000
+)
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """Workdir of a tiny untrained network."""
+    import tensorflow as tf
+
+    from deeperlab_tf.model import build_model
+    from deeperlab_tf.training.checkpoints import prepare_workdir
+
+    config = default_config()
+    config.model.width = 0.1
+    config.model.kernel_size = config.model.decoder_kernel_size = config.model.head_kernel_size = 3
+    config.model.aspp_channels = config.model.decoder_channels = config.model.low_level_channels = 8
+    config.model.semantic_head_channels = config.model.instance_head_channels = 8
+    config.eval.image_size = (65, 65)
+    folder = str(tmp_path_factory.mktemp("run"))
+    prepare_workdir(folder, config, DATASET)
+    network = build_model(config.model, DATASET)
+    tf.train.Checkpoint(network=network).save(os.path.join(folder, "checkpoints", "ckpt"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Three photos, two of one size."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((48, 64), (48, 64), (40, 30))]
+
+
+@pytest.fixture
+def predict(repository):
+    """Function (*flags): runs scripts/predict.py, returns the finished process."""
+
+    def run(*flags):
+        command = [sys.executable, str(repository / "scripts" / "predict.py"), *map(str, flags)]
+        environment = dict(os.environ, PYTHONPATH=str(repository))
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+    return run
+
+
+@pytest.mark.slow
+def test_folder_of_images_gives_parses_of_their_sizes(predict, workdir, images, tmp_path):
+    for name, image in zip(("a.png", "b.png", "sub/a.png"), images):
+        write_image(str(tmp_path / "photos" / name), image)
+    cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), images[0])
+    done = predict(f"--model={workdir}", f"--input={tmp_path / 'photos'}", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert "parsed 4 images" in done.stdout
+    for name, size in (("a", (48, 64)), ("a.png", (48, 64)), ("b", (48, 64)), ("sub/a", (40, 30))):
+        files = PanopticFiles(str(tmp_path / "out" / f"{name}.json"), str(tmp_path / "out"))
+        assert files.read_labels(name)[0].shape == size
+        overlay = read_image(str(tmp_path / "out" / f"{name}_overlay.jpg"))
+        assert max(overlay.shape) >= 400
+
+
+@pytest.mark.slow
+def test_video_gives_a_video_and_the_segments_of_each_frame(predict, workdir, images, tmp_path):
+    with VideoWriter(str(tmp_path / "clip.mp4"), 10.0) as writer:
+        for image in images[:2] * 3:
+            writer.write(image)
+    done = predict(f"--model={workdir}", f"--input={tmp_path / 'clip.mp4'}", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert "parsed 6 frames" in done.stdout and "broke off" not in done.stdout
+    frames = list(VideoReader(str(tmp_path / "out" / "clip_overlay.mp4")))
+    assert len(frames) == 6 and frames[0].shape == (48, 64, 3)
+    segments = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
+    assert len(segments) == 6 and {"name", "track", "score", "box", "area"} == set(segments[0][0])
+
+
+def test_bad_input_is_one_line_and_status_one(predict, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
+    write_image(str(tmp_path / "good.png"), np.zeros((4, 4, 3), np.uint8))
+    cases = {
+        "no file or folder": (tmp_path / "nowhere", tmp_path),
+        "has no images": (tmp_path / "empty", tmp_path),
+        "broken.png is no image": (tmp_path / "photos", tmp_path),
+        "neither a training": (tmp_path / "good.png", tmp_path / "empty"),
+    }
+    for message, (source, model) in cases.items():
+        done = predict(f"--model={model}", f"--input={source}", f"--output={tmp_path / 'out'}")
+        assert done.returncode == 1
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and message in errors[0]
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_predictor_takes_arrays_paths_and_lists(workdir, images, tmp_path):
+    from deeperlab_tf import Predictor
+
+    predictor = Predictor(workdir)
+    write_image(str(tmp_path / "a.png"), images[0])
+    single, from_path = predictor(images[0]), predictor(tmp_path / "a.png")
+    together = predictor(images)
+    for parsing in (single, from_path, together[0]):
+        np.testing.assert_array_equal(parsing.panoptic, single.panoptic)
+        np.testing.assert_array_equal(parsing.image, images[0])
+    assert [parsing.semantic.shape for parsing in together] == [(48, 64), (48, 64), (40, 30)]
+    assert single.overlay().shape == images[0].shape
+    assert set(np.unique(single.semantic)) <= {0, 1}
+    for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(UserError, match="an image must be uint8"):
+            predictor(bad)
+    with pytest.raises(UserError, match="there is no file"):
+        predictor(str(tmp_path / "gone.png"))
+    with pytest.raises(UserError, match="there is no folder"):
+        Predictor(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.slow
+def test_predictor_gives_the_same_parse_from_an_export(workdir, images, tmp_path):
+    from deeperlab_tf import Predictor
+    from deeperlab_tf.export.saved_model import export_saved_model
+    from deeperlab_tf.training.checkpoints import load_run
+
+    export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
+    expected = Predictor(workdir)(images)
+    for path in (tmp_path / "toy", tmp_path / "toy" / "3"):
+        predictor = Predictor(str(path))
+        assert predictor.dataset == DATASET
+        for parsing, other in zip(predictor(images), expected):
+            np.testing.assert_array_equal(parsing.panoptic, other.panoptic)
