@@ -6,7 +6,6 @@ python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --co
 
 import functools
 
-import tensorflow as tf
 from absl import flags
 from ml_collections import config_flags
 
@@ -23,8 +22,6 @@ DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit
 
 def main():
     config = check_config(CONFIG.value)
-    if DETERMINISTIC.value:
-        tf.config.experimental.enable_op_determinism()
     held_out = open_source(config, "val")
     train(
         config,
@@ -33,6 +30,7 @@ def main():
         functools.partial(make_dataset, config, "train"),
         panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
         accept_changes=ACCEPT_CHANGES.value,
+        deterministic=DETERMINISTIC.value,
     )
 
 

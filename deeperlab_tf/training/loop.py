@@ -2,6 +2,7 @@
 
 import os
 
+import tensorflow as tf
 from absl import logging
 
 from deeperlab_tf.compat import keras
@@ -14,7 +15,7 @@ from deeperlab_tf.training.trainer import Trainer, build_optimizer
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_changes=False):
+def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_changes=False, deterministic=False):
     """Trains until `config.train.steps`; called again on the same folder, it goes on from the newest checkpoint.
 
     Args:
@@ -24,6 +25,7 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
       make_train_data: function of the step to start from, returning the tf.data.Dataset of (images, targets).
       panel_samples: samples (dicts of image, semantic, instance) shown in TensorBoard as the training goes on.
       accept_changes: go on in a folder whose config differs.
+      deterministic: repeatable to the bit on one machine, slower.
 
     Returns:
       The trained network.
@@ -35,6 +37,8 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
     prepare_workdir(workdir, config, dataset, accept_changes)
 
     # === Model ===
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     if config.train.mixed_precision not in PRECISIONS:
         raise UserError(f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}.")
     keras.utils.set_random_seed(config.train.seed)
@@ -57,10 +61,10 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
     # === Train ===
     board = os.path.join(workdir, "tensorboard")
     callbacks = [
+        SaveCheckpoints(manager, config, start),
         Progress(config, start),
         Scalars(board, config, start),
         ImagePanels(board, config, dataset, panel_samples, start),
-        SaveCheckpoints(manager, config, start),
     ]
     trainer.fit(make_train_data(start), steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0)
     return network
