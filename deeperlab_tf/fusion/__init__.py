@@ -76,11 +76,12 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     semantic = semantics.semantics(logits, thing_classes, grid_size)
 
     # 3.4.1 Recursive offset refinement (the middle-range offsets' is part of following them).
-    long_targets = grid.flat_positions(semantic.support, grid_size)[:, None] + tf.gather(long_offsets, semantic.support)
+    cells = grid.indices(semantic.support)
+    long_targets = grid.flat_positions(cells, grid_size)[:, None] + tf.gather(long_offsets, cells)
     if config.refine_long:
         long_targets = refine.refine_long(long_targets, heatmap, short_offsets, grid_size, config)
     # Keypoint localization.
-    long_weights = tf.cast(tf.gather(semantic.is_thing, semantic.support), tf.float32)
+    long_weights = tf.cast(tf.gather(semantic.is_thing, cells), tf.float32)
     scores = hough.score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, config)
     # Instance detection.
     instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)

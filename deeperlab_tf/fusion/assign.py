@@ -48,9 +48,12 @@ def nearest(vectors, table):
 def assign(semantics, long_targets, instances, class_slots, grid_size, config):
     """Gives every thing pixel a slot: its nearest instance's, or its class' if no instance can be meant.
 
+    A pixel's prediction is interpolated from those corners of its cell that were predicted as its own class: what stuff
+    predicts is undefined, and another class belongs to another object.
+
     Args:
       semantics: `Semantics` of the image.
-      long_targets: float32 [N, P, 2], x + L(x) of the cells `semantics.support`, pixels.
+      long_targets: float32 [N, P, 2], x + L(x) of the cells in `semantics.support`, pixels.
       instances: `detect.Instances`.
       class_slots: int32 [classes], see `merge.class_slots`.
       grid_size: int32 [2], h and w.
@@ -66,30 +69,54 @@ def assign(semantics, long_targets, instances, class_slots, grid_size, config):
     claimed = claims(long_targets, nearest_instance, instances, config)
     # One row more, for the cells without a prediction.
     predicted, nearest_instance, claimed = (_pad_row(x) for x in (predicted, nearest_instance, claimed))
-    row_of_cell = upsample.rows_of_cells(semantics.support, tf.size(semantics.is_thing))
-    nearest_instance, claimed = (tf.gather(x, row_of_cell) for x in (nearest_instance, claimed))
+    rows = tf.where(semantics.support, upsample.row_of_cell(semantics.support), tf.shape(long_targets)[0])
+    rows = follow_neighbours(rows, semantics, claimed, grid_size)
+    slot = tf.where(tf.gather(claimed, rows), tf.gather(nearest_instance, rows), -1)
 
-    # Of a cell's corners those count that are claimed things; where a thing class surfaces between stuff corners, all.
-    counts = semantics.is_thing & claimed
-    lowest, highest = tf.where(counts, nearest_instance, tf.int32.max), tf.where(counts, nearest_instance, -1)
-    best_corner = upsample.over_corners(tf.maximum, highest, grid_size)
-    contested = (upsample.over_corners(tf.minimum, lowest, grid_size) < best_corner) | semantics.is_orphan
-    contested_cells = tf.cast(tf.where(contested)[:, 0], tf.int32)
-    pixel_slots = nearest_pixels(predicted, row_of_cell, counts, table, contested_cells, grid_size)
-
-    def slots(labels, instances):
-        by_class = tf.gather(class_slots, labels)  # -1 for stuff
-        return tf.where((by_class >= 0) & (instances >= 0), instances, by_class)
+    # Cells whose thing corners disagree: -1, claimed by none, counts as an opinion, too.
+    lowest = upsample.over_corners(tf.minimum, tf.where(semantics.is_thing, slot, tf.int32.max), grid_size)
+    highest = upsample.over_corners(tf.maximum, tf.where(semantics.is_thing, slot, -1), grid_size)
+    contested = (lowest < highest) | semantics.is_orphan
+    contested_cells = grid.indices(contested)
+    contested_pixels = nearest_pixels(predicted, rows, slot >= 0, semantics, table, contested_cells, grid_size)
 
     is_mixed = semantics.is_mixed | contested
-    mixed = tf.cast(tf.where(is_mixed)[:, 0], tf.int32)
-    pixel_class = upsample.spread(
-        tf.gather(semantics.is_mixed, mixed), semantics.pixels, tf.gather(semantics.label, mixed)
-    )
-    pixel_slots = upsample.spread(tf.gather(contested, mixed), pixel_slots, tf.gather(best_corner, mixed))
+    mixed = grid.indices(is_mixed)
+    pixel_class = semantics.pixels_of(mixed)
+    pixel_slot = upsample.pixels_of(mixed, contested, contested_pixels, highest)
+
+    def or_class(slots, labels):
+        by_class = tf.gather(class_slots, labels)  # -1 for stuff
+        return tf.where((by_class >= 0) & (slots >= 0), slots, by_class)
+
     return merge.Parts(
-        semantics.label, slots(semantics.label, best_corner), mixed, pixel_class, slots(pixel_class, pixel_slots)
+        semantics.label, or_class(highest, semantics.label), mixed, pixel_class, or_class(pixel_slot, pixel_class)
     )
+
+
+def follow_neighbours(rows, semantics, claimed, grid_size):
+    """Lets thing cells that are claimed by no instance predict what a neighbour of their class predicts.
+
+    On an object's rim, semantics may call a cell a thing that was never inside when the offsets were learned.
+
+    Args:
+      rows: int32 [h · w], row of each cell's prediction.
+      semantics: `Semantics`.
+      claimed: bool [N + 1], by row.
+      grid_size: int32 [2], h and w.
+
+    Returns:
+      int32 [h · w], rows with those cells' replaced by the row of the first of eight neighbours that is claimed.
+    """
+    lost = grid.indices(semantics.is_thing & ~tf.gather(claimed, rows))
+    steps = tf.constant([[0, -1], [0, 1], [-1, 0], [1, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
+    cells = tf.stack([lost // grid_size[1], lost % grid_size[1]], axis=1)
+    around = grid.flat_index(cells[:, None] + steps, grid_size)
+    fits = tf.gather(claimed, tf.gather(rows, around))
+    fits &= tf.gather(semantics.label, around) == tf.gather(semantics.label, lost)[:, None]
+    neighbour = tf.gather(around, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
+    updates = tf.gather(rows, tf.where(tf.reduce_any(fits, axis=1), neighbour, lost))
+    return tf.tensor_scatter_nd_update(rows, lost[:, None], updates)
 
 
 def claims(long_targets, nearest_instance, instances, config):
@@ -113,15 +140,17 @@ def claims(long_targets, nearest_instance, instances, config):
     return claimed
 
 
-def nearest_pixels(vectors, row_of_cell, counts, table, cells, grid_size):
-    """Nearest instance of every pixel of some cells, by interpolated predictions.
+def nearest_pixels(vectors, rows, claimed, semantics, table, cells, grid_size):
+    """Nearest instance of every pixel of some cells, by interpolated predictions; -1 if no instance claims it.
 
-    Leaving a corner out of the interpolation scales g, which changes no order.
+    The corners that count are those of the pixel's class; where there is none, all claimed ones. Leaving others out of
+    the interpolation scales g, which changes no order.
 
     Args:
       vectors: float32 [N, 2P + 1].
-      row_of_cell: int32 [h · w], a cell's row in `vectors`.
-      counts: bool [h · w], the corners that count. Of a cell without any, all count.
+      rows: int32 [h · w], each cell's row in `vectors`.
+      claimed: bool [h · w].
+      semantics: `Semantics`.
       table: float32 [2P + 1, J].
       cells: int32 [n], flat cells.
       grid_size: int32 [2], h and w.
@@ -131,16 +160,19 @@ def nearest_pixels(vectors, row_of_cell, counts, table, cells, grid_size):
     """
 
     def label(chunk):
-        index = upsample.corners(chunk, grid_size)
-        counting = tf.gather(counts, index)
-        counting |= ~tf.reduce_any(counting, axis=1, keepdims=True)
-        corner_vectors = tf.gather(vectors, tf.gather(row_of_cell, index))
-        corner_vectors = tf.where(counting[..., None], corner_vectors, 0.0)
-        pixels = tf.matmul(upsample.PIXEL_WEIGHTS, corner_vectors)  # [m, 16, 2P + 1]; the last is the sum of weights
-        everywhere = tf.reduce_sum(corner_vectors, axis=1, keepdims=True)
-        pixels = tf.where(pixels[..., -1:] > 0, pixels, everywhere)  # pixels on an edge between corners left out
-        best = tf.argmin(tf.matmul(tf.reshape(pixels, [-1, pixels.shape[-1]]), table), axis=1, output_type=tf.int32)
-        return tf.reshape(best, [-1, upsample.PIXELS])
+        corners = upsample.corners(chunk, grid_size)
+        same = tf.gather(semantics.label, corners)[:, None] == semantics.pixels_of(chunk)[..., None]  # [m, 16, 4]
+        counts = same | ~tf.reduce_any(same, axis=2, keepdims=True)
+        counts &= tf.gather(claimed, corners)[:, None]
+        shares = tf.where(counts, upsample.PIXEL_WEIGHTS, 0.0)
+        off = tf.reduce_sum(shares, axis=2, keepdims=True) == 0  # on an edge between corners that do not count
+        shares = tf.where(off, tf.cast(counts, tf.float32), shares)
+        corner_vectors = tf.where(
+            tf.gather(claimed, corners)[..., None], tf.gather(vectors, tf.gather(rows, corners)), 0.0
+        )
+        pixels = tf.reshape(tf.matmul(shares, corner_vectors), [-1, vectors.shape[1]])
+        best = tf.argmin(tf.matmul(pixels, table), axis=1, output_type=tf.int32)
+        return tf.where(tf.reduce_any(counts, axis=2), tf.reshape(best, [-1, upsample.PIXELS]), -1)
 
     return upsample.in_chunks(label, cells)
 

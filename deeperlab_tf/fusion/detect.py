@@ -71,7 +71,17 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
     for hop in _hops(graph):
         source_kinds = tf.gather(hop.source, kinds)
         sources = tf.gather(keypoints, source_kinds, axis=1, batch_dims=1)
-        landed = refine.follow_edges(sources, source_kinds, heatmap, short_offsets, middle_offsets, grid_size, config)
+        landed = refine.follow_edges(
+            sources,
+            source_kinds,
+            points,
+            tf.gather(hop.back, kinds),
+            heatmap,
+            short_offsets,
+            middle_offsets,
+            grid_size,
+            config,
+        )
         landed = tf.gather(landed, tf.gather(hop.edge, kinds), axis=1, batch_dims=1)
         landed = refine.refine_points(tf.reshape(landed, [-1, 2]), targets, heatmap, short_offsets, grid_size, config)
         reached = tf.gather(hop.reaches, kinds)[..., None]
@@ -80,8 +90,9 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
 
 
 # One hop of all candidates: source int32 [P], the keypoint kind read by candidates of each kind; edge int32 [P, P] and
-# reaches bool [P, P], [candidate's kind, target]: the edge that leads there, whether this hop takes it.
-_Hop = collections.namedtuple("_Hop", ["source", "edge", "reaches"])
+# reaches bool [P, P], [candidate's kind, target]: the edge that leads there, whether this hop takes it; back int32 [P]:
+# the edge from the source to the candidate, -1 if there is none.
+_Hop = collections.namedtuple("_Hop", ["source", "edge", "reaches", "back"])
 
 
 def _hops(graph):
@@ -90,7 +101,8 @@ def _hops(graph):
     reached = [{start} for start in range(size)]
     hops = []
     while any(len(kinds) < size for kinds in reached):
-        hop = _Hop(np.zeros([size], np.int32), np.zeros([size, size], np.int32), np.zeros([size, size], bool))
+        edge, reaches = np.zeros([size, size], np.int32), np.zeros([size, size], bool)
+        hop = _Hop(np.zeros([size], np.int32), edge, reaches, np.full([size], -1, np.int32))
         for start in range(size):
             new = {
                 source: [target for begin, target in graph.edges if begin == source and target not in reached[start]]
@@ -98,6 +110,8 @@ def _hops(graph):
             }
             source = max(new, key=lambda kind: len(new[kind]))
             hop.source[start] = source
+            if (source, start) in graph.edges:
+                hop.back[start] = graph.edge(source, start)
             for target in new[source]:
                 hop.edge[start, target] = graph.edge(source, target)
                 hop.reaches[start, target] = True

@@ -32,6 +32,11 @@ def flat_index(cells, grid_size):
     return cells[..., 0] * grid_size[1] + cells[..., 1]
 
 
+def indices(flags):
+    """Where flags are set: bool [n] -> int32 [m], ascending."""
+    return tf.cast(tf.where(flags)[:, 0], tf.int32)
+
+
 def sample(maps, kinds, points, grid_size):
     """Reads one channel group of a map at fractional positions, bilinearly.
 

@@ -37,7 +37,7 @@ def short_votes(heatmap, short_offsets, grid_size, min_vote):
     """
     num_kinds = heatmap.shape[1]
     heatmap = tf.reshape(heatmap, [-1])
-    voters = tf.cast(tf.where(heatmap >= min_vote)[:, 0], tf.int32)
+    voters = grid.indices(heatmap >= min_vote)
     cells, kinds = voters // num_kinds, voters % num_kinds
     cells = grid.flat_positions(cells, grid_size)
     votes = cells + tf.gather(tf.reshape(short_offsets, [-1, 2]), voters)

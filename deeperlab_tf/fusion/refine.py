@@ -38,13 +38,17 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     return points
 
 
-def follow_edges(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, config):
+def follow_edges(points, kinds, origins, origin_edges, heatmap, short_offsets, middle_offsets, grid_size, config):
     """Where the middle-range offsets at keypoints point to: x + M(x) along every edge of the graph.
 
-    Edges that do not start at the keypoint's kind mean nothing; callers pick those that do.
+    Edges that do not start at the keypoint's kind mean nothing; callers pick those that do. Where the disks of two
+    objects overlap, the voters belong to both. The mean is taken over those that agree with one of them: with the one
+    that points best to the keypoint and, coming from another keypoint, back to that one.
 
     Args:
       points, kinds, heatmap, short_offsets, grid_size, config: see `refine_points`.
+      origins: float32 [N, 2], keypoints from which these were reached, pixels.
+      origin_edges: int32 [N], the edges back to the origins; -1 where there is none.
       middle_offsets: float32 [h · w, E, 2].
 
     Returns:
@@ -53,13 +57,21 @@ def follow_edges(points, kinds, heatmap, short_offsets, middle_offsets, grid_siz
     num_edges = middle_offsets.shape[1]
     maps = tf.reshape(middle_offsets, [-1, 1, 2 * num_edges])
     offsets = grid.sample(maps, tf.zeros_like(kinds), points, grid_size)
-    targets = tf.tile(points, [1, num_edges]) + offsets
-    if config.keypoint_read == "voters":
-        width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
-        cells, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
-        voted = tf.tile(grid.flat_positions(cells, grid_size), [1, 1, num_edges]) + tf.gather(maps[:, 0], cells)
-        targets = _weighted_mean(voted, weights, otherwise=targets)
-    return tf.reshape(targets, [-1, num_edges, 2])
+    targets = points[:, None] + tf.reshape(offsets, [-1, num_edges, 2])
+    if config.keypoint_read == "point":
+        return targets
+    width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
+    cells, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
+    said = grid.flat_positions(cells, grid_size)[:, :, None] + tf.gather(middle_offsets, cells)  # [N, V, E, 2]
+
+    back = tf.gather(said, tf.maximum(origin_edges, 0), axis=2, batch_dims=1)  # [N, V, 2]
+    miss = tf.reduce_sum(tf.square(back - origins[:, None]), axis=-1) / config.keypoint_radius**2
+    trust = weights / (1 + tf.where(origin_edges[:, None] >= 0, miss, 0.0))
+    speaker = tf.gather(said, tf.argmax(trust, axis=1), axis=1, batch_dims=1)  # [N, E, 2]
+    agrees = tf.reduce_sum(tf.square(said - speaker[:, None]), axis=-1) <= config.keypoint_radius**2
+    weights = weights[..., None] * tf.cast(agrees, tf.float32)  # [N, V, E]
+    total = tf.reduce_sum(weights, axis=1)[..., None]
+    return tf.where(total > _NO_VOTER, tf.reduce_sum(weights[..., None] * said, axis=1) / total, targets)
 
 
 def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):

@@ -1,19 +1,35 @@
 """The predicted semantic segmentation, "stuff" and "thing" apart (paper Sec. 3.4.2), at full resolution."""
 
-import collections
+import dataclasses
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import upsample
+from deeperlab_tf.fusion import grid, upsample
 
-# label, is_thing: of grid cells, int32 and bool [h · w].
-# is_mixed: bool [h · w], cells whose corners disagree; pixels: int32 [m, 16], labels of their pixels.
-# support: int32 [N], the cells whose long-range offsets matter: thing cells, and the corners of orphans.
-# is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners are stuff.
-# thing_table: bool [classes].
-Semantics = collections.namedtuple(
-    "Semantics", ["label", "is_thing", "is_mixed", "pixels", "support", "is_orphan", "thing_table"]
-)
+
+@dataclasses.dataclass(frozen=True)
+class Semantics:
+    """Semantic labels of one image.
+
+    Attributes:
+      label: int32 [h · w], of grid cells.
+      is_thing: bool [h · w].
+      is_mixed: bool [h · w], cells whose corners disagree.
+      mixed_pixels: int32 [m, 16], labels of the pixels of mixed cells.
+      support: bool [h · w], where long-range offsets matter: thing cells, and the corners of orphans.
+      is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners are stuff.
+    """
+
+    label: tf.Tensor
+    is_thing: tf.Tensor
+    is_mixed: tf.Tensor
+    mixed_pixels: tf.Tensor
+    support: tf.Tensor
+    is_orphan: tf.Tensor
+
+    def pixels_of(self, cells):
+        """Labels of the pixels of flat cells: int32 [n] -> int32 [n, 16]."""
+        return upsample.pixels_of(cells, self.is_mixed, self.mixed_pixels, self.label)
 
 
 def semantics(logits, thing_classes, grid_size):
@@ -32,7 +48,7 @@ def semantics(logits, thing_classes, grid_size):
     label = tf.argmax(logits, axis=1, output_type=tf.int32)
     is_thing = tf.gather(thing_table, label)
     is_mixed = upsample.disagree(label, label, grid_size)
-    mixed = tf.cast(tf.where(is_mixed)[:, 0], tf.int32)
+    mixed = grid.indices(is_mixed)
     pixels = semantic_pixels(logits, mixed, grid_size)
 
     corners = upsample.corners(mixed, grid_size)
@@ -40,9 +56,7 @@ def semantics(logits, thing_classes, grid_size):
     orphans = surfaces & ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
     is_orphan = _flags(tf.boolean_mask(mixed, orphans), num_cells)
     support = is_thing | _flags(tf.reshape(tf.boolean_mask(corners, orphans), [-1]), num_cells)
-    return Semantics(
-        label, is_thing, is_mixed, pixels, tf.cast(tf.where(support)[:, 0], tf.int32), is_orphan, thing_table
-    )
+    return Semantics(label, is_thing, is_mixed, pixels, support, is_orphan)
 
 
 def semantic_pixels(logits, cells, grid_size):

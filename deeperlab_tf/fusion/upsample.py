@@ -64,27 +64,25 @@ def in_chunks(label, cells):
     return loop[1].concat()
 
 
-def rows_of_cells(cells, num_cells):
-    """Inverse of a list of ascending flat cells: the row of each cell that is listed, len(cells) of the others."""
-    count = tf.size(cells)
-    listed = tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, num_cells)
-    return tf.where(listed > 0, tf.cumsum(listed) - 1, count)
+def row_of_cell(flags):
+    """Row of each flagged cell in a table with one row per flagged cell: bool [h · w] -> int32; 0 for the others."""
+    return tf.where(flags, tf.cumsum(tf.cast(flags, tf.int32)) - 1, 0)
 
 
-def spread(flags, rows, default):
-    """Takes row r of `rows` for the r-th set flag, and the default elsewhere.
+def pixels_of(cells, flags, rows, default):
+    """Pixel labels of some cells: their own row for flagged ones, else the cell's label.
 
     Args:
-      flags: bool [n] with m of them set.
-      rows: int32 [m, 16].
-      default: int32 [n].
+      cells: int32 [n], flat cells.
+      flags: bool [h · w], with m of them set.
+      rows: int32 [m, 16], one row per flagged cell.
+      default: int32 [h · w].
 
     Returns:
       int32 [n, 16].
     """
-    rows = tf.pad(rows, [[0, 1], [0, 0]])  # never empty
-    index = tf.where(flags, tf.cumsum(tf.cast(flags, tf.int32)) - 1, 0)
-    return tf.where(flags[:, None], tf.gather(rows, index), default[:, None])
+    own = tf.gather(tf.pad(rows, [[0, 1], [0, 0]]), tf.gather(row_of_cell(flags), cells))  # padded: never empty
+    return tf.where(tf.gather(flags, cells)[:, None], own, tf.gather(default, cells)[:, None])
 
 
 def visible_pixels(cells, grid_size, image_size):
