@@ -10,6 +10,7 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 
+_PIECE = 1 << 17  # pixels looked at together
 _LARGEST_LOOKUP = 1 << 20  # keys below this are made dense by a lookup table, larger ones by sorting
 
 
@@ -23,7 +24,6 @@ class OverlapTable:
       pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are no segment.
       pred_void: int64 [P], pixels of each predicted segment on void.
       pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its pixels.
-      void_area: pixels of the ground truth's void.
       num_pixels: H * W.
     """
 
@@ -38,7 +38,6 @@ class OverlapTable:
     pair_gt: np.ndarray
     pair_pred: np.ndarray
     pair_area: np.ndarray
-    void_area: int
     num_pixels: int
 
 
@@ -102,7 +101,6 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
         pair_gt=pairs // max(num_pred, 1),
         pair_pred=pairs % max(num_pred, 1),
         pair_area=sum_by(pair_index, counts[both], len(pairs)),
-        void_area=int(counts[~gt_valid].sum()),
         num_pixels=int(counts.sum()),
     )
 
@@ -119,24 +117,35 @@ def count_combinations(**maps):
     Raises:
       UserError: sizes differ, there is no pixel, a map is not an integer one or has negative values.
     """
-    flat = _flatten(maps)
-    first, *others = flat.values()
-    is_start = np.ones(first.size, bool)
-    np.not_equal(first[1:], first[:-1], out=is_start[1:])
-    for column in others:
-        is_start[1:] |= column[1:] != column[:-1]
-    starts = np.flatnonzero(is_start)
-    lengths = np.diff(starts, append=first.size)
-
-    columns = {name: column[starts] for name, column in flat.items()}
-    for name, column in columns.items():
+    lengths, values = _runs(_flatten(maps))
+    for name, column in zip(maps, values):
         if column.min() < 0:
             raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
-    combination = combine(columns.values())
+    combination = combine(values)
     counts = sum_by(combination, lengths, combination.max() + 1)
     representative = np.empty(len(counts), np.int64)  # any run of each combination tells its values
-    representative[combination] = starts
-    return {name: column[representative].astype(np.int64) for name, column in flat.items()}, counts
+    representative[combination] = np.arange(len(combination))
+    return {name: column[representative].astype(np.int64) for name, column in zip(maps, values)}, counts
+
+
+def _runs(columns):
+    """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a list of values [R].
+
+    In pieces that stay in the processor's cache between comparing neighbours and picking the values.
+    """
+    size = columns[0].size
+    starts, values = [], [[] for _ in columns]
+    for first in range(0, size, _PIECE):
+        pieces = [column[first : first + _PIECE] for column in columns]
+        is_start = np.ones(len(pieces[0]), bool)
+        np.not_equal(pieces[0][1:], pieces[0][:-1], out=is_start[1:])
+        for piece in pieces[1:]:
+            is_start[1:] |= piece[1:] != piece[:-1]
+        index = np.flatnonzero(is_start)
+        starts.append(index + first)
+        for parts, piece in zip(values, pieces):
+            parts.append(piece[index])
+    return np.diff(np.concatenate(starts), append=size), [np.concatenate(parts) for parts in values]
 
 
 def sum_by(index, values, size):
@@ -145,8 +154,8 @@ def sum_by(index, values, size):
 
 
 def _flatten(maps):
-    """The maps as contiguous 1-D arrays, after checking that they are integer maps of one size."""
-    flat, size, size_of = {}, None, None
+    """The maps as a list of contiguous 1-D arrays, after checking that they are integer maps of one size."""
+    flat, size, size_of = [], None, None
     for name, values in maps.items():
         values = np.asarray(values)
         if values.ndim != 2 or values.dtype.kind not in "iub":
@@ -158,8 +167,8 @@ def _flatten(maps):
                 f"{name} is {values.shape[0]} x {values.shape[1]} pixels, {size_of} {size[0]} x {size[1]}; "
                 "bring them to the same size."
             )
-        flat[name] = values.reshape(-1)
-    if not flat[size_of].size:
+        flat.append(values.reshape(-1))
+    if not flat[0].size:
         raise UserError(f"{size_of} has no pixels.")
     return flat
 
