@@ -1,8 +1,9 @@
-"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU."""
+"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU; instance AP beside them."""
 
+from deeperlab_tf.metrics.instance_ap import InstanceAP
 from deeperlab_tf.metrics.mean_iou import MeanIoU
 from deeperlab_tf.metrics.panoptic_quality import PanopticQuality
 from deeperlab_tf.metrics.parsing_covering import ParsingCovering
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
 
-__all__ = ["MeanIoU", "PanopticQuality", "ParsingCovering", "ParsingMetrics"]
+__all__ = ["InstanceAP", "MeanIoU", "PanopticQuality", "ParsingCovering", "ParsingMetrics"]

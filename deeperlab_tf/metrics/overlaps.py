@@ -117,7 +117,7 @@ def count_combinations(**maps):
     Raises:
       UserError: sizes differ, there is no pixel, a map is not an integer one or has negative values.
     """
-    lengths, values = _runs(_flatten(maps))
+    lengths, values = runs(_flatten(maps))
     for name, column in zip(maps, values):
         if column.min() < 0:
             raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
@@ -128,7 +128,7 @@ def count_combinations(**maps):
     return {name: column[representative].astype(np.int64) for name, column in zip(maps, values)}, counts
 
 
-def _runs(columns):
+def runs(columns):
     """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a list of values [R].
 
     In pieces that stay in the processor's cache between comparing neighbours and picking the values.
