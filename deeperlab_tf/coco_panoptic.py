@@ -84,6 +84,14 @@ class PanopticFiles:
             self._annotations[image_id] = annotation
         self._photos = {image.get("id"): image.get("file_name") for image in content.get("images", [])}
 
+        things = {self.dataset.categories[index].original_id for index in self.dataset.thing_classes}
+        self._has_scores = all(
+            isinstance(segment.get("score"), (int, float))
+            for annotation in content["annotations"]
+            for segment in annotation["segments_info"]
+            if segment["category_id"] in things
+        )
+
     @property
     def image_ids(self):
         return list(self._annotations)
@@ -95,6 +103,10 @@ class PanopticFiles:
         """Path of an image's PNG; names that leave the folder are refused."""
         return path_inside(self.folder, self._annotations[image_id]["file_name"])
 
+    def has_scores(self):
+        """True if every segment of a thing has a score, as predictions may."""
+        return self._has_scores
+
     def photo_name(self, image_id):
         """File name of the photo itself, as the JSON has it, or None."""
         return self._photos.get(image_id)
@@ -103,8 +115,8 @@ class PanopticFiles:
         """Ids and segments of one image.
 
         Returns:
-          uint32 [H, W] segment ids; dict of int64 `ids` [S], ascending, and `classes`, `crowd` [S + 1], whose last
-          entry stands for void.
+          uint32 [H, W] segment ids; dict of int64 `ids` [S], ascending, float64 `scores` [S] (NaN where the JSON has
+          none), and int64 `classes`, `crowd` [S + 1], whose last entry stands for void.
 
         Raises:
           UserError: the PNG is missing or broken, has an id that the JSON lacks or the reverse, an id occurs twice, a
@@ -128,6 +140,7 @@ class PanopticFiles:
             raise UserError(f"{where} has a segment of category {unknown[0]}, which is not among the categories.")
         return dict(
             ids=ids,
+            scores=np.array([_score(segment.get("score")) for segment in segments], np.float64),
             classes=np.array(
                 [self._class_of[s["category_id"]] for s in segments] + [self.dataset.ignore_label], np.int64
             ),
@@ -155,33 +168,44 @@ class PanopticFiles:
           `semantic` int32 [H, W] (`dataset.ignore_label` on void); `instance` int32 [H, W], 1, 2, ... for each segment
           of a thing, 0 elsewhere; `crowd` bool [H, W].
         """
-        ids, segments = self.read(image_id)
+        return self.to_labels(image_id, *self.read(image_id))[:3]
+
+    def to_labels(self, image_id, ids, segments):
+        """What `read` gave, as the label maps of `read_labels`, and float64 [N], the scores of instance 1 ... N."""
         present, inverse = dense(ids.reshape(-1).astype(np.int64))
         index = self.lookup(image_id, present, segments)
         classes, crowd = segments["classes"][index], segments["crowd"][index].astype(bool)
         is_instance = np.isin(classes, self.dataset.thing_classes) & ~crowd
         numbers = np.where(is_instance, np.cumsum(is_instance), 0)
+        scores = segments["scores"][index[is_instance]]
         inverse = inverse.reshape(ids.shape)
-        return classes.astype(np.int32)[inverse], numbers.astype(np.int32)[inverse], crowd[inverse]
+        return classes.astype(np.int32)[inverse], numbers.astype(np.int32)[inverse], crowd[inverse], scores
 
 
-def compare(truth, prediction, image_id):
-    """`OverlapTable` of one image of two `PanopticFiles`, straight from the PNGs' ids.
-
-    Instances in the table are indices of the segments in ascending order of their ids.
+def read_pair(truth, prediction, image_id):
+    """Reads one image of two `PanopticFiles`: what `PanopticFiles.read` gives for each.
 
     Raises:
       UserError: what `PanopticFiles.read` raises; the sizes differ; the prediction lacks the image.
     """
     if image_id not in prediction:
         raise UserError(f"{prediction.json_path} has no annotation for image {image_id} of {truth.json_path}.")
-    gt_ids, gt_segments = truth.read(image_id)
-    pred_ids, pred_segments = prediction.read(image_id)
-    if gt_ids.shape != pred_ids.shape:
+    gt, pred = truth.read(image_id), prediction.read(image_id)
+    if gt[0].shape != pred[0].shape:
         raise UserError(
-            f"{prediction.png_path(image_id)} is {_size(pred_ids)} pixels, {truth.png_path(image_id)} {_size(gt_ids)}; "
+            f"{prediction.png_path(image_id)} is {_size(pred[0])} pixels, {truth.png_path(image_id)} {_size(gt[0])}; "
             "predictions must have the size of the truth."
         )
+    return gt, pred
+
+
+def compare(truth, prediction, image_id, pair=None):
+    """`OverlapTable` of one image of two `PanopticFiles`, straight from the PNGs' ids.
+
+    Instances in the table are positions of the segments in ascending order of their ids, from 1 on. `pair` is what
+    `read_pair` gives, if it has been read already; errors are those of `read_pair`.
+    """
+    (gt_ids, gt_segments), (pred_ids, pred_segments) = pair or read_pair(truth, prediction, image_id)
     values, counts = count_combinations(gt=gt_ids, pred=pred_ids)
     gt = truth.lookup(image_id, values["gt"], gt_segments)
     pred = prediction.lookup(image_id, values["pred"], pred_segments)
@@ -244,6 +268,10 @@ def _dataset_from_categories(categories, json_path):
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"a category in {json_path} lacks {error}.") from error
+
+
+def _score(value):
+    return float(value) if isinstance(value, (int, float)) else np.nan
 
 
 def _size(ids):

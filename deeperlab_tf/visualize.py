@@ -70,7 +70,7 @@ def overlay(image, semantic, instance, dataset):
     return draw_parsing(image, Parsing.from_maps(semantic, instance, dataset))
 
 
-def draw_parsing(image, parsing, colors=None, scale=1):
+def draw_parsing(image, parsing, colors=None, scale=1, names=True):
     """A `Parsing` over its image: colours, boundaries, names and scores.
 
     Args:
@@ -78,6 +78,7 @@ def draw_parsing(image, parsing, colors=None, scale=1):
       parsing: `Parsing` of the same size.
       colors: dict segment id -> (r, g, b); default `segment_colors`.
       scale: the picture is this many times as large as the image, for legible names on small images.
+      names: write names and scores.
     """
     colors = colors or segment_colors(parsing)
     is_thing = np.isin(parsing.semantic, parsing.dataset.thing_classes)
@@ -96,7 +97,8 @@ def draw_parsing(image, parsing, colors=None, scale=1):
     picture = _stroke(picture, edges & ~touches_thing, (30, 30, 34), 0.5)
     picture = _stroke(picture, edges & touches_thing, (255, 255, 255), 0.95)
     picture = np.clip(picture, 0, 255).astype(np.uint8)
-    _write_names(picture, parsing, colors, scale)
+    if names:
+        _write_names(picture, parsing, colors, scale)
     return picture
 
 

@@ -12,6 +12,7 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation import evaluate_files, evaluate_model, summary
 from deeperlab_tf.files import atomic_path, write_json
+from deeperlab_tf.report import write_report
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
 SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
@@ -21,6 +22,8 @@ FILES = {
     "pred_json": flags.DEFINE_string("pred_json", None, "Prediction: JSON in the COCO panoptic format."),
     "pred_dir": flags.DEFINE_string("pred_dir", None, "Prediction: folder of its PNGs."),
 }
+IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of the photos, for the report of files.")
+REPORT = flags.DEFINE_bool("report", False, "Write an HTML page too: report.html in the folder, or beside the JSON.")
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 OUTPUT = flags.DEFINE_string("output", None, "With --workdir a new folder, for files the JSON of the metrics.")
 
@@ -33,8 +36,11 @@ def main():
             raise UserError(
                 f"give --workdir to score a model, or all of --gt_json ... ; missing: {', '.join(missing)}."
             )
-        result = evaluate_files(**given, workers=WORKERS.value)
+        evaluation = evaluate_files(**given, image_dir=IMAGE_DIR.value, workers=WORKERS.value)
+        result = evaluation.result()
         write_json(OUTPUT.value, result)
+        if REPORT.value:
+            write_report(f"{os.path.splitext(OUTPUT.value)[0]}.html", evaluation, result)
     elif any(given.values()):
         raise UserError("give either --workdir or files (--gt_json ...), not both.")
     else:
@@ -51,8 +57,11 @@ def _evaluate_workdir():
     with atomic_path(OUTPUT.value) as folder:
         config, _ = read_run(WORKDIR.value)
         source = open_source(config, SPLIT.value)
-        result = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size)
+        evaluation = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size)
+        result = evaluation.result()
         write_json(os.path.join(folder, "metrics.json"), result)
+        if REPORT.value:
+            write_report(os.path.join(folder, "report.html"), evaluation, result)
     return result
 
 

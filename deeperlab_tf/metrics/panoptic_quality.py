@@ -92,7 +92,10 @@ class PanopticQuality:
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""
-        matches = match_segments(table)
+        self.add_matches(table, match_segments(table))
+
+    def add_matches(self, table, matches):
+        """Adds the segments of an `OverlapTable` that its `Matches` name."""
         classes = table.gt_class[matches.gt]
         self.iou_sum += np.bincount(classes, weights=matches.iou, minlength=self.num_classes)
         self.true_positives += np.bincount(classes, minlength=self.num_classes)

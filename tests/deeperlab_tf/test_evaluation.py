@@ -36,13 +36,14 @@ class FakePredictor:
 
     def __call__(self, images):
         maps = [np.roll(image[..., 0] // 60, self.shift, axis=1) for image in images]
-        return [Parsing.from_maps(m, m == 2, self.dataset, image=image) for m, image in zip(maps, images)]
+        return [Parsing.from_maps(m, m == 2, self.dataset, image=image, scores=[0.5]) for m, image in zip(maps, images)]
 
 
 @pytest.mark.fast
 def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_path):
-    result = evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2)
+    result = evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2).result()
     assert result["pq"] == result["pc"] == result["miou"] == result["pq_stuff"] == 1.0
+    assert result["ap"] == pytest.approx(1)
     assert result["num_images"] == 2 and result["num_classes"] == 3
     assert result["per_class"][2]["name"] == "disc" and result["per_class"][2]["tp"] == 2
     assert result["notes"] == ["not in truth or prediction, so not in the means: box."]
@@ -56,10 +57,10 @@ def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_p
 
 def test_scoring_the_written_parses_gives_the_same_numbers(toy_dataset, tmp_path):
     source, predictor = Source(toy_dataset), FakePredictor(toy_dataset, shift=2)
-    from_model = evaluate_model(predictor, source, str(tmp_path), batch_size=1)
+    from_model = evaluate_model(predictor, source, str(tmp_path), batch_size=1).result()
     truth = write_truth(tmp_path, toy_dataset, source)
     prediction = (str(tmp_path / "parses" / "parses.json"), str(tmp_path / "parses"))
-    from_files = evaluate_files(*truth, *prediction)
+    from_files = evaluate_files(*truth, *prediction).result()
     assert 0.5 < from_files["pq"] < 1
     np.testing.assert_equal(from_files, from_model)
 
@@ -67,7 +68,8 @@ def test_scoring_the_written_parses_gives_the_same_numbers(toy_dataset, tmp_path
 @pytest.mark.slow
 def test_number_of_workers_does_not_change_the_result(toy_dataset, tmp_path):
     truth = write_truth(tmp_path, toy_dataset, Source(toy_dataset))
-    np.testing.assert_equal(evaluate_files(*truth, *truth, workers=2), evaluate_files(*truth, *truth))
+    two, one = evaluate_files(*truth, *truth, workers=2), evaluate_files(*truth, *truth)
+    np.testing.assert_equal(two.result(), one.result())
 
 
 def write_truth(folder, dataset, source):
@@ -100,7 +102,7 @@ def test_no_annotations_at_all_are_refused(toy_dataset, tmp_path):
 
 def test_summary_shows_missing_numbers_as_not_available(toy_dataset, tmp_path):
     stuff_only = Source(toy_dataset, length=1)
-    result = evaluate_model(FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1)
+    result = evaluate_model(FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1).result()
     result["pq_things"] = float("nan")
     assert "n/a" in summary(result) and "note:" in summary(result)
 
@@ -169,7 +171,7 @@ def test_distorted_coco_annotations_score_as_the_definition_says(data_dir, tmp_p
         write_ids(str(tmp_path / annotation["file_name"]), prediction[-1][0])
         annotation["segments_info"] = prediction[-1][1]
     (tmp_path / "distorted.json").write_text(json.dumps(content))
-    result = evaluate_files(*paths, str(tmp_path / "distorted.json"), str(tmp_path))
+    result = evaluate_files(*paths, str(tmp_path / "distorted.json"), str(tmp_path)).result()
 
     expected = slow_panoptic_quality(truth, prediction)
     pq, sq, rq = [], [], []
@@ -189,6 +191,6 @@ def test_distorted_coco_annotations_score_as_the_definition_says(data_dir, tmp_p
 def test_real_truth_against_itself_is_exactly_one(data_dir):
     sample = data_dir / "coco_panoptic" / "sample_data"
     paths = (str(sample / "panoptic_examples.json"), str(sample / "panoptic_examples"))
-    result = evaluate_files(*paths, *paths)
+    result = evaluate_files(*paths, *paths).result()
     for name in ("pq", "sq", "rq", "pq_things", "pq_stuff", "pc", "pc_normalized", "miou"):
         assert result[name] == 1.0
