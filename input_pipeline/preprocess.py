@@ -10,8 +10,12 @@ import tensorflow as tf
 from deeperlab_tf import image_size
 from deeperlab_tf.schema import IGNORE_LABEL
 
-CROWD_BIT = 2**8  # packed labels: semantic in bits 0-7, crowd in bit 8, instance from bit 9 on
-INSTANCE_UNIT = 2**9
+LABELS = ("semantic", "instance", "crowd")
+
+_MEAN = image_size.PADDING_VALUE
+_CROWD_BIT = 2**8
+_INSTANCE_BITS = 9
+_INSTANCE_UNIT = 2**_INSTANCE_BITS
 
 
 def augment(sample, data, seed):
@@ -26,30 +30,25 @@ def augment(sample, data, seed):
     """
     scale_seed, place_seed, flip_seed, photo_seed = tf.unstack(tf.random.split(seed, 4))
     size = tf.shape(sample["image"])[:2]
-    height, width = image_size.scaled_size(size[0], size[1], data.longer_side)
+    scaled = tf.stack(image_size.scaled_size(size[0], size[1], data.longer_side))
     factor = tf.cast(_random_scale(data, scale_seed), tf.float64)
-    scaled = tf.maximum(tf.cast(tf.round(tf.cast(tf.stack([height, width]), tf.float64) * factor), tf.int32), 1)
+    scaled = tf.maximum(tf.cast(tf.round(tf.cast(scaled, tf.float64) * factor), tf.int32), 1)
 
+    # Where the image is larger than the crop, `place` is where the crop begins in it; where smaller, the reverse.
     crop = list(data.crop_size)
-    room = scaled - crop  # negative where the crop is larger: the image lies somewhere inside it
-    place = tf.cast(
-        tf.floor(tf.random.stateless_uniform([2], place_seed) * tf.cast(tf.abs(room) + 1, tf.float32)), tf.int32
-    )
-    origin = tf.sign(room) * tf.minimum(place, tf.abs(room))
+    room = tf.cast(tf.abs(scaled - crop) + 1, tf.float32)
+    place = tf.cast(tf.floor(tf.random.stateless_uniform([2], place_seed) * room), tf.int32)
+    origin = tf.where(scaled > crop, place, 0)
+    before = tf.where(scaled > crop, 0, place)
+    window = tf.minimum(scaled, crop)
 
-    image = _resample_image(sample["image"], scaled, origin, crop)
-    image = _photometric(image, data, photo_seed)
-    labels = _resample_labels(_pack_labels(sample), scaled, origin, crop)
-    inside = _inside(scaled, origin, crop)
-    image = tf.where(inside[..., None], tf.cast(image, tf.uint8), tf.cast(image_size.PADDING_VALUE, tf.uint8))
-    labels = tf.where(inside, labels, tf.cast(IGNORE_LABEL, tf.int64))
+    image, labels = _resample(sample, scaled, origin, window)
+    image = tf.cast(_photometric(image, data, photo_seed), tf.uint8)
     if data.flip:
         flip = tf.random.stateless_uniform([], flip_seed) < 0.5
-        image, labels = tf.cond(
-            flip, lambda: (tf.reverse(image, [1]), tf.reverse(labels, [1])), lambda: (image, labels)
-        )
-    image = tf.ensure_shape(image, [*crop, 3])
-    return {"image": image, **_unpack_labels(tf.ensure_shape(labels, crop))}
+        image, labels = tf.cond(flip, lambda: _mirror(image, labels), lambda: (image, labels))
+    image, labels = _pad(image, labels, before, crop - window - before)
+    return {"image": tf.ensure_shape(image, [*crop, 3]), **_unpack_labels(tf.ensure_shape(labels, crop))}
 
 
 def fit(sample, config):
@@ -60,11 +59,8 @@ def fit(sample, config):
     size = tf.shape(sample["image"])[:2]
     content = tf.stack(image_size.content_size(size[0], size[1], config))
     height, width = image_size.network_size(content[0], content[1], config)
-    image = image_size.resize_image(sample["image"], content[0], content[1])
-    labels = _resample_labels(_pack_labels(sample), content, tf.zeros([2], tf.int32), content)
-    paddings = [[0, height - content[0]], [0, width - content[1]]]
-    labels = tf.pad(labels, paddings, constant_values=tf.cast(IGNORE_LABEL, tf.int64))
-    image = image_size.pad_image(image, height, width)
+    image, labels = _resample(sample, content, tf.zeros([2], tf.int32), content)
+    image, labels = _pad(tf.cast(image, tf.uint8), labels, tf.zeros([2], tf.int32), [height, width] - content)
     if config.eval.pad_to_size:
         image = tf.ensure_shape(image, [*config.eval.image_size, 3])
         labels = tf.ensure_shape(labels, config.eval.image_size)
@@ -82,42 +78,54 @@ def _random_scale(data, seed):
     return data.min_scale + tf.cast(step, tf.float32) * data.scale_step
 
 
-def _resample_image(image, scaled, origin, crop):
-    """The window `crop` at `origin` of the image resized to `scaled`; float32 [*crop, 3], arbitrary outside the image.
+def _resample(sample, scaled, origin, window):
+    """The part of size `window` at `origin` of the sample resized to `scaled`.
 
-    Bilinear, antialiased where it shrinks: the same pixels as `image_size.resize_image`.
+    The image is resampled bilinearly, antialiased where it shrinks: the same pixels as `image_size.resize_image`.
+    Labels are resampled by nearest neighbour (of pixel centres).
+
+    Returns:
+      image float32 [*window, 3] of whole numbers, packed labels int64 [*window].
     """
-    size = tf.shape(image)[:2]
+    size = tf.shape(sample["image"])[:2]
     scale = tf.cast(scaled, tf.float32) / tf.cast(size, tf.float32)
     margin = tf.maximum(1.0, 1.0 / scale) + 1.0  # reach of the kernel, source pixels
     first = tf.cast(tf.floor(tf.cast(origin, tf.float32) / scale - margin), tf.int32)
-    last = tf.cast(tf.math.ceil(tf.cast(origin + crop, tf.float32) / scale + margin), tf.int32)
+    last = tf.cast(tf.math.ceil(tf.cast(origin + window, tf.float32) / scale + margin), tf.int32)
     first, last = tf.clip_by_value(first, 0, size - 1), tf.clip_by_value(last, 1, size)
-    part = tf.cast(image[first[0] : last[0], first[1] : last[1]], tf.float32)
-    translation = tf.cast(first, tf.float32) * scale - tf.cast(origin, tf.float32)
-    resampled = tf.raw_ops.ScaleAndTranslate(
-        images=part[None], size=crop, scale=scale, translation=translation, kernel_type="triangle", antialias=True
+    part = {name: sample[name][first[0] : last[0], first[1] : last[1]] for name in LABELS}
+
+    image = tf.raw_ops.ScaleAndTranslate(
+        images=sample["image"][first[0] : last[0], first[1] : last[1]][tf.newaxis],
+        size=window,
+        scale=scale,
+        translation=tf.cast(first, tf.float32) * scale - tf.cast(origin, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
     )[0]
-    return tf.clip_by_value(tf.round(resampled), 0, 255)
+    return tf.round(image), _resample_labels(_pack_labels(part), size, scaled, origin, window, first)
 
 
-def _resample_labels(labels, scaled, origin, crop):
-    """The window `crop` at `origin` of `labels` resized to `scaled` by nearest neighbour (of pixel centres)."""
-    for axis in range(2):
-        side = tf.shape(labels)[axis]
-        position = tf.cast(origin[axis] + tf.range(crop[axis]), tf.float64) + 0.5
-        source = tf.floor(position * tf.cast(side, tf.float64) / tf.cast(scaled[axis], tf.float64))
-        labels = tf.gather(labels, tf.clip_by_value(tf.cast(source, tf.int32), 0, side - 1), axis=axis)
-    return labels
-
-
-def _inside(scaled, origin, crop):
-    """bool [*crop]: which pixels of the window lie in the image."""
+def _resample_labels(labels, size, scaled, origin, window, first):
+    """`_resample` for packed labels, of which only the part from `first` on is given."""
+    ratio = tf.cast(size, tf.float64) / tf.cast(scaled, tf.float64)
     rows, columns = (
-        (origin[axis] + tf.range(crop[axis]) >= 0) & (origin[axis] + tf.range(crop[axis]) < scaled[axis])
+        tf.cast((tf.cast(origin[axis] + tf.range(window[axis]), tf.float64) + 0.5) * ratio[axis], tf.int32)
         for axis in range(2)
     )
-    return rows[:, None] & columns[None, :]
+    rows, columns = tf.minimum(rows, size[0] - 1) - first[0], tf.minimum(columns, size[1] - 1) - first[1]
+    return tf.gather(tf.reshape(labels, [-1]), rows[:, tf.newaxis] * tf.shape(labels)[1] + columns)
+
+
+def _mirror(image, labels):
+    return tf.reverse(image, [1]), tf.reverse(labels, [1])
+
+
+def _pad(image, labels, before, after):
+    """Pads with the mean and with ignore, `before` and `after` (y, x) the image."""
+    paddings = tf.stack([before, after], axis=1)
+    image = tf.pad(image, tf.pad(paddings, [[0, 1], [0, 0]]), constant_values=tf.constant(_MEAN, tf.uint8))
+    return image, tf.pad(labels, paddings, constant_values=tf.constant(IGNORE_LABEL, tf.int64))
 
 
 def _photometric(image, data, seed):
@@ -132,15 +140,16 @@ def _photometric(image, data, seed):
     return tf.clip_by_value(tf.round(image), 0, 255)
 
 
-def _pack_labels(sample):
-    """All three label maps in one int64 map, so that they are resampled in one go."""
-    semantic, instance = tf.cast(sample["semantic"], tf.int64), tf.cast(sample["instance"], tf.int64)
-    return instance * INSTANCE_UNIT + tf.cast(sample["crowd"], tf.int64) * CROWD_BIT + semantic
+def _pack_labels(labels):
+    """All label maps in one int64 map, so that they are resampled in one go: semantic in bits 0-7, crowd in bit 8."""
+    semantic, instance = tf.cast(labels["semantic"], tf.int64), tf.cast(labels["instance"], tf.int64)
+    return instance * _INSTANCE_UNIT + tf.cast(labels["crowd"], tf.int64) * _CROWD_BIT + semantic
 
 
 def _unpack_labels(labels):
+    low = tf.bitwise.bitwise_and(tf.cast(labels, tf.int32), _INSTANCE_UNIT - 1)
     return {
-        "semantic": tf.cast(labels % CROWD_BIT, tf.int32),
-        "instance": tf.cast(labels // INSTANCE_UNIT, tf.int32),
-        "crowd": labels // CROWD_BIT % 2 == 1,
+        "semantic": tf.bitwise.bitwise_and(low, _CROWD_BIT - 1),
+        "instance": tf.cast(tf.bitwise.right_shift(labels, _INSTANCE_BITS), tf.int32),
+        "crowd": low >= _CROWD_BIT,
     }

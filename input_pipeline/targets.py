@@ -7,12 +7,15 @@ are stamped as small windows, and every offset is one gather from the table of k
 
 import collections
 
+import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
 
 STRIDE = 4  # of the heads' grid; cell (i, j) sits on pixel (4i, 4j)
+
+_NOWHERE = -1  # a destination above the image: there is none
 
 # Horizontal stretches of one instance: row, first column, length and the instance's index of each, int32 [M].
 _Runs = collections.namedtuple("_Runs", ["row", "column", "length", "index"])
@@ -41,12 +44,12 @@ def make_targets(semantic, instance, crowd, config):
         short_mask float32 [h, w, P], middle_mask float32 [h, w, E], long_mask float32 [h, w], 1 = active.
     """
     graph = keypoint_graph(config.data.keypoint_graph)
-    valid = semantic != IGNORE_LABEL
+    valid = tf.not_equal(semantic, IGNORE_LABEL)
     counts = valid & ~crowd
     instance *= tf.cast(counts, tf.int32)
     ids, areas, keypoints, runs = _instances(instance, graph)
 
-    counts_on_grid = tf.cast(counts[::STRIDE, ::STRIDE], tf.float32)
+    counts_on_grid = counts[::STRIDE, ::STRIDE]
     owner = _disk_owner(keypoints, counts_on_grid, config.data.keypoint_radius)
     return {
         "semantic": semantic,
@@ -87,7 +90,7 @@ def _instances(instance, graph):
 def _horizontal_runs(instance):
     """The runs of all instances, and ids int32 [N] in order of appearance, to which `_Runs.index` refers."""
     height, width = _size(instance)
-    starts = tf.pad(instance[:, 1:] != instance[:, :-1], [[0, 0], [1, 0]], constant_values=True)
+    starts = tf.pad(tf.not_equal(instance[:, 1:], instance[:, :-1]), [[0, 0], [1, 0]], constant_values=True)
     starts = tf.cast(tf.where(tf.reshape(starts, [-1]))[:, 0], tf.int32)
     length = tf.concat([starts[1:], [height * width]], axis=0) - starts  # a row's first pixel starts a run: none wraps
     value = tf.gather(tf.reshape(instance, [-1]), starts)
@@ -115,21 +118,21 @@ def _disk_owner(keypoints, counts, radius):
     first = tf.cast(tf.math.ceil((keypoints - radius) / STRIDE), tf.int32)
     cells = first[..., None] + window  # [N, P, 2, window]
     squares = tf.square(tf.cast(STRIDE * cells, tf.float32) - keypoints[..., None])
+    squares = tf.where((cells >= 0) & (cells < [[height], [width]]), squares, np.inf)
     distance = squares[:, :, 0, :, None] + squares[:, :, 1, None, :]  # squared; [N, P, window, window]
-    rows, columns = cells[:, :, 0, :, None], cells[:, :, 1, None, :]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width) & (distance <= radius * radius)
-    position = (rows * width + columns) * num_kinds + tf.range(num_kinds)[:, None, None]
-    position = tf.where(inside, position, -1)  # a negative segment is left out
+    rows = cells[:, :, 0] * (width * num_kinds) + tf.range(num_kinds)[:, None]
+    position = rows[..., None] + (cells[:, :, 1] * num_kinds)[:, :, None, :]
+    position = tf.where(distance <= radius * radius, position, -1)  # a negative segment is left out
 
     # Bits of non-negative floats are ordered like the floats: one minimum finds the nearest and, of equals, the first.
     rank = tf.range(count)[:, None, None, None]
     nearest = tf.math.unsorted_segment_min(
         _pack(tf.bitcast(distance, tf.int32), rank), position, height * width * num_kinds
     )
-    owner = tf.cast(
-        tf.minimum(tf.bitwise.bitwise_and(nearest, 2**32 - 1), tf.cast(count, tf.int64)), tf.int32
+    owner = tf.minimum(
+        tf.bitwise.bitwise_and(nearest, 2**32 - 1), tf.cast(count, tf.int64)
     )  # no candidate: all bits set
-    return tf.reshape(owner, [height, width, num_kinds])
+    return tf.reshape(tf.cast(owner, tf.int32), [height, width, num_kinds])
 
 
 def _keypoint_targets(owner, keypoints, counts, graph):
@@ -138,66 +141,89 @@ def _keypoint_targets(owner, keypoints, counts, graph):
     Args:
       owner: int32 [h, w, P] of `_disk_owner`.
       keypoints: float32 [N, P, 2].
-      counts: float32 [h, w], 0 on crowd and ignored cells.
+      counts: bool [h, w], False on crowd and ignored cells.
     """
-    heatmap = tf.cast(owner < tf.shape(keypoints)[0], tf.float32)
-    short_mask = heatmap * counts[..., None]
+    count = tf.shape(keypoints)[0]
     sources, destinations = (list(ends) for ends in zip(*graph.edges))
-    middle_mask = tf.gather(short_mask, sources, axis=-1)
+    short_owner = tf.where(counts[..., None], owner, count)
+    middle_owner = tf.gather(short_owner, sources, axis=-1)
+    positions = _as_complex(keypoints)
+    short_offsets, short_mask = _offsets(_look_up(positions, short_owner))
+    middle_offsets, middle_mask = _offsets(_look_up(tf.gather(positions, destinations, axis=1), middle_owner))
     return {
-        "keypoint_heatmap": heatmap,
-        "keypoint_mask": counts,
-        "short_offsets": _offsets(owner, keypoints, list(range(graph.num_keypoints)), short_mask),
+        "keypoint_heatmap": tf.cast(owner < count, tf.float32),
+        "keypoint_mask": tf.cast(counts, tf.float32),
+        "short_offsets": short_offsets,
         "short_mask": short_mask,
-        "middle_offsets": _offsets(tf.gather(owner, sources, axis=-1), keypoints, destinations, middle_mask),
+        "middle_offsets": middle_offsets,
         "middle_mask": middle_mask,
     }
 
 
-def _offsets(owner, keypoints, kinds, mask):
-    """float32 [h, w, K * 2]: offsets to keypoint `kinds[k]` of instance `owner[..., k]`, 0 where `mask` is 0."""
-    table = tf.pad(tf.gather(keypoints, kinds, axis=1), [[0, 1], [0, 0], [0, 0]])  # the last row is for no owner
-    destination = tf.gather(tf.reshape(table, [-1, 2]), owner * len(kinds) + tf.range(len(kinds)))
-    height, width = _size(owner)
-    offsets = (destination - _grid(height, width)[:, :, None]) * mask[..., None]
-    return tf.reshape(offsets, [height, width, 2 * len(kinds)])
-
-
 def _long_targets(ids, keypoints, instance):
     """Long-range offsets: to every keypoint of the cell's own instance; `instance` is int32 [h, w]."""
-    height, width = _size(instance)
-    num_kinds = keypoints.shape[1]
+    is_thing = instance > 0
     by_id = tf.argsort(ids)
-    position = tf.searchsorted(tf.gather(ids, by_id), tf.reshape(instance, [-1]))
+    place = tf.reshape(tf.searchsorted(tf.gather(ids, by_id), tf.reshape(instance, [-1])), _size(instance))
     by_id = tf.pad(by_id, [[0, 1]])  # where there is no instance at all, cells of id 0 still look something up
-    index = tf.reshape(tf.gather(by_id, position), [height, width])
-    table = tf.pad(tf.reshape(keypoints, [-1, num_kinds * 2]), [[0, 1], [0, 0]])
-    mask = tf.cast(instance > 0, tf.float32)
-    offsets = tf.gather(table, index) - tf.tile(_grid(height, width), [1, 1, num_kinds])
-    return {"long_offsets": offsets * mask[..., None], "long_mask": mask}
+    index = tf.where(is_thing, tf.gather(by_id, place), tf.size(ids))
+    offsets, _ = _offsets(tf.gather(_with_nowhere(_as_complex(keypoints)), index))
+    return {"long_offsets": offsets, "long_mask": tf.cast(is_thing, tf.float32)}
+
+
+def _look_up(table, owner):
+    """complex64 [h, w, K]: `table[owner[..., k], k]`, `_NOWHERE` where the owner is N; `table` is [N, K]."""
+    num_kinds = table.shape[1]
+    return tf.gather(tf.reshape(_with_nowhere(table), [-1]), owner * num_kinds + tf.range(num_kinds))
+
+
+def _with_nowhere(table):
+    """Adds the row N that stands for no instance."""
+    return tf.pad(table, [[0, 1], [0, 0]], constant_values=tf.constant(_NOWHERE, tf.complex64))
+
+
+def _offsets(destination):
+    """From where the heads should point to, to their offsets.
+
+    Args:
+      destination: complex64 [h, w, K], `_NOWHERE` where there is nothing to point to.
+
+    Returns:
+      offsets float32 [h, w, K * 2], 0 where inactive, and mask float32 [h, w, K], 1 where active.
+    """
+    height, width = _size(destination)
+    active = tf.math.real(destination) >= 0
+    # All three of one shape: broadcasting makes the selection three times as slow.
+    offsets = tf.where(active, destination - _grid(height, width), tf.zeros_like(destination))
+    offsets = tf.reshape(tf.bitcast(offsets, tf.float32), [height, width, 2 * destination.shape[2]])
+    return offsets, tf.cast(active, tf.float32)
+
+
+def _as_complex(points):
+    """(y, x) float32 [..., 2] as y + ix: TensorFlow then handles a point as one element, which is twice as fast."""
+    return tf.complex(points[..., 0], points[..., 1])
+
+
+def _grid(height, width):
+    """complex64 [h, w, 1]: the pixel y + ix of each cell."""
+    rows, columns = (tf.cast(STRIDE * tf.range(side), tf.float32) for side in (height, width))
+    return tf.complex(*tf.meshgrid(rows, columns, indexing="ij"))[..., None]
 
 
 def _semantic_weight(valid, areas, runs, train):
     """Eq. 1's weight of each pixel, float32 [H, W]: only the pixels of small instances are visited one by one."""
     height, width = _size(valid)
-    weight = tf.cast(valid, tf.float32)
     small = tf.gather(areas, runs.index) < train.small_instance_area
     first = tf.boolean_mask(runs.row * width + runs.column, small)
     pixels = tf.ragged.range(first, first + tf.boolean_mask(runs.length, small)).flat_values
-    values = tf.fill(tf.shape(pixels), tf.cast(train.small_instance_weight, tf.float32))
-    weight = tf.tensor_scatter_nd_update(tf.reshape(weight, [-1]), pixels[:, None], values)
-    return tf.reshape(weight, [height, width])
+    extra = tf.fill(tf.shape(pixels), tf.cast(train.small_instance_weight - 1, tf.float32))
+    extra = tf.math.unsorted_segment_sum(extra, pixels, height * width)
+    return tf.cast(valid, tf.float32) + tf.reshape(extra, [height, width])
 
 
 def _pack(high, low):
     """int64 that orders by `high`, then by `low`; both non-negative int32."""
     return tf.cast(high, tf.int64) * 2**32 + tf.cast(low, tf.int64)
-
-
-def _grid(height, width):
-    """float32 [h, w, 2]: the pixel (y, x) of each cell."""
-    rows, columns = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
-    return tf.cast(STRIDE * tf.stack([rows, columns], axis=-1), tf.float32)
 
 
 def _size(x):
