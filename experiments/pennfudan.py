@@ -1,0 +1,52 @@
+"""Penn-Fudan pedestrians, trained from scratch on 136 street photos; 34 others are held out.
+
+    python scripts/train.py --config=experiments/pennfudan.py --workdir=runs/pennfudan \
+        --config.data.root=PennFudanPed
+    python scripts/evaluate.py --workdir=runs/pennfudan --output=runs/pennfudan/evaluation
+
+Data: https://www.cis.upenn.edu/~jshi/ped_html/ (`PNGImages/` and `PedMasks/` as they are).
+"""
+
+from pathlib import Path
+
+from deeperlab_tf.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data.dataset = "folder"
+    config.data.root = "PennFudanPed"
+    config.data.classes = str(Path(__file__).with_name("pennfudan.yaml"))
+    config.data.cache = True
+    config.data.longer_side = 257
+    config.data.crop_size = (193, 193)
+    config.data.min_scale, config.data.max_scale, config.data.scale_step = 0.6, 1.6, 0.0
+    config.data.brightness = config.data.contrast = config.data.saturation = 0.3
+    config.eval.image_size = (257, 257)
+    config.eval.pad_to_size = False
+
+    config.model.width = 0.5
+    config.model.keypoint_radius = 10.0
+    config.model.batch_norm_momentum = 0.99
+    config.model.aspp_channels = 96
+    config.model.low_level_channels = 16
+    config.model.decoder_channels = 48
+    config.model.decoder_kernel_size = 5
+    config.model.head_kernel_size = 3
+    config.model.semantic_head_channels = 48
+    config.model.instance_head_channels = 48
+    config.fusion.detection_radius = 6.0
+
+    config.train.batch_size = 8
+    config.train.steps = 5000
+    config.train.learning_rate = 0.15
+    config.train.warmup_steps = 200
+    config.train.clip_norm = 5.0
+    config.train.weight_decay = 1e-4
+    config.train.loss_weights.middle = 0.5
+    config.train.loss_weights.long = 0.5
+    config.train.hard_pixel_fraction = 0.3
+    config.train.small_instance_weight = 1.0
+    config.train.checkpoint_every = 500
+    config.train.panels_every = 1000
+    return config
