@@ -136,9 +136,12 @@ def _headlines(result):
 
 
 def _class_table(result, dataset):
-    headings = "".join(_sortable(label) for label in ("Class", "Kind", *(column[0] for column in _COLUMNS)))
+    headings = "".join(
+        [_sortable("Class"), _sortable("Kind"), *(_sortable(label, "number") for label, _, _ in _COLUMNS)]
+    )
     rows = []
-    for values, color in zip(result["per_class"], dataset.colors):
+    occurring_first = sorted(zip(result["per_class"], dataset.colors), key=lambda pair: math.isnan(pair[0]["pq"]))
+    for values, color in occurring_first:
         swatch = f'<span class="swatch" style="background:rgb{tuple(color)}"></span>'
         name, kind = html.escape(values["name"]), "thing" if values["is_thing"] else "stuff"
         cells = [f'<th scope="row" data-value="{name}">{swatch}{name}</th><td data-value="{kind}">{kind}</td>']
@@ -151,7 +154,9 @@ def _class_table(result, dataset):
 
 
 def _size_table(evaluation):
-    headings = "".join(f'<th scope="col">{label}</th>' for label in ("Size", "PQ", "SQ", "RQ", "TP", "FP", "FN"))
+    headings = '<th scope="col">Size</th>' + "".join(
+        f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "TP", "FP", "FN")
+    )
     rows = []
     for (name, low, high), (_, result) in zip(SIZES, quality_by_size(evaluation)):
         sides = f"from {math.isqrt(low)}²" if math.isinf(high) else f"under {math.isqrt(high)}²"
@@ -202,8 +207,8 @@ def _table_section(title, hint, headings, rows, attributes=""):
     )
 
 
-def _sortable(label):
-    return f'<th scope="col"><button type="button">{label}</button></th>'
+def _sortable(label, kind="text"):
+    return f'<th scope="col" class="{kind}"><button type="button">{label}</button></th>'
 
 
 # === Gallery ===
@@ -211,7 +216,11 @@ def _sortable(label):
 
 def _gallery(title, numbers, evaluation, scores, names):
     figures = "".join(_figure(number, evaluation, scores[number], names) for number in numbers)
-    hint = "<p>Point at a picture to see names.</p>"
+    legend = " ".join(
+        f'<span class="key"><span class="swatch" style="background:rgb{color}"></span>{name.replace("_", " ")}</span>'
+        for name, color in visualize.ERROR_COLORS.items()
+    )
+    hint = f"<p>Point at a picture to see names. Errors: {legend}</p>"
     return f'<section><h2>{title}</h2>{hint}<div class="gallery">{figures}</div></section>'
 
 

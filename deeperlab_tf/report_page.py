@@ -34,7 +34,7 @@ p { margin: .3rem 0 .6rem; color: var(--quiet); }
 table { border-collapse: collapse; font-size: .9rem; min-width: 100%; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 thead th { position: sticky; top: 0; background: Canvas; z-index: 1; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
+th.number, .number { text-align: right; font-variant-numeric: tabular-nums; }
 th button { font: inherit; font-weight: 600; background: none; border: 0; padding: 0; color: inherit; cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " \\25B2"; }
 th[aria-sort=descending] button::after { content: " \\25BC"; }
@@ -42,7 +42,9 @@ th[aria-sort=descending] button::after { content: " \\25BC"; }
 .matrix td { text-align: center; padding: .1rem .3rem; min-width: 2rem; font-size: .8rem; }
 .matrix .right { background: rgb(50 160 80 / calc(var(--share) * .8)); }
 .matrix .wrong { background: rgb(220 60 50 / calc(var(--share) * 1.2)); }
-.tilted { height: 8rem; vertical-align: bottom; } .tilted span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.key { white-space: nowrap; margin-right: .6em; }
+.key .swatch { margin-right: .25em; border: 1px solid #8888; }
+.tilted { height: 9rem; vertical-align: bottom; } .tilted span { writing-mode: vertical-rl; transform: rotate(180deg); }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 1rem; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; background: var(--card); }
 .picture img { width: 100%; display: block; } .picture img[hidden] { display: none; }

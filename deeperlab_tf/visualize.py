@@ -104,7 +104,7 @@ def draw_parsing(image, parsing, colors=None, scale=1, names=True):
 
 def overlay_scale(image, longer_side=900):
     """The `scale` for `overlay` that makes a small image at least about `longer_side` pixels long."""
-    return int(np.clip(np.ceil(longer_side / max(image.shape[:2])), 1, 8))
+    return int(np.clip(np.ceil(longer_side / max(image.shape[:2])), 1, 16))
 
 
 def boundaries(labels, width=1):

@@ -41,6 +41,13 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def predictor(workdir):
+    from deeperlab_tf import Predictor
+
+    return Predictor(workdir)
+
+
+@pytest.fixture(scope="session")
 def images():
     """Three photos, two of one size."""
     rng = np.random.default_rng(0)
@@ -109,10 +116,7 @@ def test_bad_input_is_one_line_and_status_one(predict, tmp_path):
 
 
 @pytest.mark.slow
-def test_predictor_takes_arrays_paths_and_lists(workdir, images, tmp_path):
-    from deeperlab_tf import Predictor
-
-    predictor = Predictor(workdir)
+def test_predictor_takes_arrays_paths_and_lists(predictor, images, tmp_path):
     write_image(str(tmp_path / "a.png"), images[0])
     single, from_path = predictor(images[0]), predictor(tmp_path / "a.png")
     together = predictor(images)
@@ -128,19 +132,16 @@ def test_predictor_takes_arrays_paths_and_lists(workdir, images, tmp_path):
     with pytest.raises(UserError, match="there is no file"):
         predictor(str(tmp_path / "gone.png"))
     with pytest.raises(UserError, match="there is no folder"):
-        Predictor(str(tmp_path / "nowhere"))
+        type(predictor)(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.slow
-def test_predictor_gives_the_same_parse_from_an_export(workdir, images, tmp_path):
+def test_predictor_gives_the_same_parse_from_an_export(predictor, workdir, images, tmp_path):
     from deeperlab_tf import Predictor
     from deeperlab_tf.export.saved_model import export_saved_model
     from deeperlab_tf.training.checkpoints import load_run
 
     export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
-    expected = Predictor(workdir)(images)
-    for path in (tmp_path / "toy", tmp_path / "toy" / "3"):
-        predictor = Predictor(str(path))
-        assert predictor.dataset == DATASET
-        for parsing, other in zip(predictor(images), expected):
-            np.testing.assert_array_equal(parsing.panoptic, other.panoptic)
+    assert Predictor(str(tmp_path / "toy" / "3")).dataset == DATASET
+    for parsing, expected in zip(Predictor(str(tmp_path / "toy"))(images), predictor(images)):
+        np.testing.assert_array_equal(parsing.panoptic, expected.panoptic)
