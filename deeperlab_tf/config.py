@@ -93,7 +93,7 @@ def _fusion(keypoint_radius, keypoint_graph):
 def _data(keypoint_radius, keypoint_graph):
     return ConfigDict(
         dict(
-            dataset="shapes",  # shapes | folder
+            dataset="shapes",  # coco | cityscapes | vistas | voc | folder | shapes
             root="",  # folder of the raw dataset
             classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
             longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]

@@ -11,7 +11,7 @@ import importlib
 
 from deeperlab_tf.errors import UserError
 
-NAMES = ("folder", "shapes")
+NAMES = ("coco", "cityscapes", "vistas", "voc", "folder", "shapes")
 
 
 def open_source(config, split):

@@ -25,6 +25,7 @@ import yaml
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, distinct_colors
+from input_pipeline.datasets.labels import check_size, map_ids, number_instances, read_list
 from input_pipeline.image_files import read_image, read_mask
 
 DEFAULT_EVERY_NTH = 10
@@ -70,14 +71,22 @@ class Folder:
         """The sample `index`, see `input_pipeline.datasets`; UserError names an unreadable or ill-fitting file."""
         name = self._ids[index]
         image = read_image(self._path("images", name))
-        instance = self._mask("instances", name, image) if "instances" in self._description else None
+        has_objects = "instances" in self._description
+        objects = self._mask("instances", name, image) if has_objects else np.zeros(image.shape[:2], np.int32)
         if "semantic" in self._description:
-            semantic = self._semantic(name, image)
+            mask = self._mask("semantic", name, image)
+            semantic = map_ids(mask, self._label_of_id, self._path("semantic", name), self._ignored_ids)
         else:
             (thing,), (stuff,) = self.dataset.thing_classes, self.dataset.stuff_classes
-            semantic = np.where(instance > 0, thing, stuff).astype(np.int32)
-        instance, crowd = self._separate(semantic, np.zeros_like(semantic) if instance is None else instance)
-        return {"image": image, "semantic": semantic, "instance": instance, "crowd": crowd, "image_id": name}
+            semantic = np.where(objects > 0, thing, stuff).astype(np.int32)
+        is_thing = np.isin(semantic, self.dataset.thing_classes)
+        return {
+            "image": image,
+            "semantic": semantic,
+            "instance": number_instances(is_thing & (objects > 0), semantic, objects),
+            "crowd": is_thing & (objects == 0),
+            "image_id": name,
+        }
 
     # === Samples ===
 
@@ -87,38 +96,10 @@ class Folder:
     def _mask(self, key, name, image):
         path = self._path(key, name)
         mask = read_mask(path)
-        if mask.shape != image.shape[:2]:
-            (mask_height, mask_width), (height, width) = mask.shape, image.shape[:2]
-            raise UserError(
-                f"mask {path} is {mask_height} x {mask_width} but its image {self._path('images', name)} is "
-                f"{height} x {width} (height x width); they must be equal."
-            )
+        check_size(mask, path, image, self._path("images", name))
         if mask.min() < 0:
             raise UserError(f"mask {path} holds the id {mask.min()}; ids must not be negative.")
         return mask
-
-    def _semantic(self, name, image):
-        mask = self._mask("semantic", name, image)
-        values, inverse = np.unique(mask, return_inverse=True)
-        labels = np.full(len(values), IGNORE_LABEL, np.int32)
-        for place, value in enumerate(values.tolist()):
-            if value in self._label_of_id:
-                labels[place] = self._label_of_id[value]
-            elif value not in self._ignored_ids:
-                raise UserError(
-                    f"mask {self._path('semantic', name)} holds the class id {value}, which {self._description_path} "
-                    "does not list; add a class with that id, or add it to 'ignore'."
-                )
-        return labels[inverse].reshape(mask.shape)
-
-    def _separate(self, semantic, objects):
-        """Instance ids 1 … n, one for each pair of thing class and object number, and the crowd of those without."""
-        is_thing = np.isin(semantic, self.dataset.thing_classes)
-        is_object = is_thing & (objects > 0)
-        instance = np.zeros_like(semantic)
-        pairs = semantic[is_object].astype(np.int64) << 32 | objects[is_object]
-        instance[is_object] = np.unique(pairs, return_inverse=True)[1].reshape(-1) + 1
-        return instance, is_thing & ~is_object
 
     # === Description ===
 
@@ -214,17 +195,7 @@ class Folder:
         if not isinstance(rule.get(split), str):
             raise UserError(f"split {split!r} is unknown: {self._description_path} lists {sorted(rule)}.")
         path = path_inside(self._root, rule[split])
-        try:
-            with open(path, encoding="utf-8") as file:
-                ids = [line.strip() for line in file if line.strip()]
-        except OSError as error:
-            raise UserError(f"cannot read the list {path} of split {split!r}: {error.strerror}.") from error
-        if not ids:
-            raise UserError(f"the list {path} of split {split!r} is empty; write one image name a line.")
-        if len(set(ids)) < len(ids):
-            repeated = next(name for place, name in enumerate(ids) if name in ids[:place])
-            raise UserError(f"the list {path} names {repeated!r} twice; name each image once.")
-        return ids
+        return read_list(path, f"split {split!r}")
 
     def _check_masks_exist(self):
         for name in self._ids:
