@@ -11,13 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from deeperlab_tf import visualize
-from deeperlab_tf.coco_panoptic import PanopticFiles, PanopticWriter, compare, read_pair
+from deeperlab_tf.coco_panoptic import PanopticFiles, compare, read_pair
 from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.result_files import RESULT_FORMATS, CocoResults
 from deeperlab_tf.schema import Dataset
 
 _SHEET_ROWS = 12  # images on the contact sheet, evenly spread over the dataset
@@ -141,18 +142,20 @@ def evaluate_files(gt_json, gt_dir, pred_json, pred_dir, image_dir=None, workers
     return evaluation
 
 
-def evaluate_model(predictor, source, output, batch_size):
+def evaluate_model(predictor, source, output, batch_size, result_formats=()):
     """Scores a model on a dataset and keeps its parses.
 
     Writes into the folder `output`:
       parses/            predictions as COCO panoptic PNGs, and parses.json
       contact_sheet.png  image, truth, parse and errors of some images
+      results_FORMAT/    the predictions in other formats
 
     Args:
       predictor: `Predictor`.
       source: random access to samples, dicts of image, semantic, instance, crowd, image_id.
       output: folder to write into.
       batch_size: images a step; those of one size run as one batch.
+      result_formats: keys of `result_files.RESULT_FORMATS`.
 
     Returns:
       `Evaluation`.
@@ -169,7 +172,8 @@ def evaluate_model(predictor, source, output, batch_size):
     if not len(source):
         raise UserError(f"the split of {source.dataset.name} has no images; there is nothing to evaluate.")
     folder = os.path.join(output, "parses")
-    writer = PanopticWriter(folder, os.path.join(folder, "parses.json"), dataset)
+    writers = [CocoResults(folder, dataset)]
+    writers += [RESULT_FORMATS[name](os.path.join(output, f"results_{name}"), dataset) for name in result_formats]
     chosen = set(range(0, len(source), math.ceil(len(source) / _SHEET_ROWS)))
     rows = []
 
@@ -186,10 +190,12 @@ def evaluate_model(predictor, source, output, batch_size):
         table = overlap_table(*maps, num_classes=dataset.num_classes, ignore_label=dataset.ignore_label)
         evaluation.add(sample["image_id"], table)
         evaluation.instance_ap.update(*maps, scores=_instance_scores(parsing))
-        writer.add(parsing, sample["image_id"], sample["image_id"])
+        for writer in writers:
+            writer.add(parsing, sample["image_id"])
         if index in chosen:
             rows.append(_sheet_row(sample, parsing))
-    writer.close()
+    for writer in writers:
+        writer.close()
     sheet = visualize.contact_sheet(rows, _SHEET_TITLES, footer=visualize.error_legend)
     write_image(os.path.join(output, "contact_sheet.png"), sheet)
     return evaluation

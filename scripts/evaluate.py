@@ -13,9 +13,13 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation import evaluate_files, evaluate_model, summary
 from deeperlab_tf.files import atomic_path, write_json
 from deeperlab_tf.report import write_report
+from deeperlab_tf.result_files import RESULT_FORMATS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
 SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
+RESULTS = flags.DEFINE_multi_enum(
+    "results", [], sorted(RESULT_FORMATS), "Write the parses in this format too, with --workdir; may be repeated."
+)
 FILES = {
     "gt_json": flags.DEFINE_string("gt_json", None, "Truth: JSON in the COCO panoptic format."),
     "gt_dir": flags.DEFINE_string("gt_dir", None, "Truth: folder of its PNGs."),
@@ -54,10 +58,10 @@ def _evaluate_workdir():
     from deeperlab_tf.training.checkpoints import read_run
     from input_pipeline import open_source
 
+    config, _ = read_run(WORKDIR.value)
+    source = open_source(config, SPLIT.value)
     with atomic_path(OUTPUT.value) as folder:
-        config, _ = read_run(WORKDIR.value)
-        source = open_source(config, SPLIT.value)
-        evaluation = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size)
+        evaluation = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size, RESULTS.value)
         result = evaluation.result()
         write_json(os.path.join(folder, "metrics.json"), result)
         if REPORT.value:

@@ -82,6 +82,15 @@ def write_truth(folder, dataset, source):
     return str(folder / "truth.json"), str(folder / "truth")
 
 
+def test_other_formats_are_written_beside(toy_dataset, tmp_path):
+    formats = ("cityscapes", "voc")
+    evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), 1, result_formats=formats)
+    assert (tmp_path / "results_cityscapes" / "instance" / "image_0.txt").read_text() == (
+        "masks/image_0_0001.png 2 0.500000\n"
+    )
+    assert (tmp_path / "results_voc" / "SegmentationObject" / "image_1.png").exists()
+
+
 def test_data_of_other_classes_and_empty_splits_are_refused(toy_dataset, tmp_path):
     import dataclasses
 

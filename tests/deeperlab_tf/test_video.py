@@ -56,6 +56,18 @@ def test_frames_survive_writing_and_reading(tmp_path):
     assert [abs(int(frame.mean()) - value) < 12 for frame, value in zip(read, (40, 120, 200))] == [True] * 3
 
 
+def test_a_video_that_breaks_off_gives_the_frames_it_has(tmp_path):
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (64, 48))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        writer.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    reader = VideoReader(str(cut))
+    assert 0 < len(list(reader)) < 20 == VideoReader(str(whole)).expected
+
+
 def test_a_file_that_is_no_video_is_named(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video")
