@@ -60,16 +60,26 @@ class CachedSource:
         return self._samples[index]
 
 
-def _train(source, config, start_step):
-    data, batch_size = config.data, config.train.batch_size
+def train_batches(samples, config):
+    """Augments and batches a tf.data.Dataset of (running number int64, sample); the number seeds the augmentation."""
+    data = config.data
 
-    def prepare(number):
-        sample = _load(source, _shuffled(number, len(source), data))
+    def prepare(number, sample):
         sample = preprocess.augment(sample, data, tf.stack([tf.cast(data.seed, tf.int64), number]))
         return sample["image"], make_targets(sample["semantic"], sample["instance"], sample["crowd"], config)
 
-    numbers = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
-    return numbers.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    samples = samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    return samples.batch(config.train.batch_size, drop_remainder=True)
+
+
+def _train(source, config, start_step):
+    first = start_step * config.train.batch_size
+    numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+
+    def load(number):
+        return number, _load(source, _shuffled(number, len(source), config.data))
+
+    return train_batches(numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE), config)
 
 
 def _evaluation(source, config):
