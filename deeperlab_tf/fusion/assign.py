@@ -97,7 +97,8 @@ def assign(semantics, long_targets, instances, class_slots, grid_size, config):
 def follow_neighbours(rows, semantics, claimed, grid_size):
     """Lets thing cells that are claimed by no instance predict what a neighbour of their class predicts.
 
-    On an object's rim, semantics may call a cell a thing that was never inside when the offsets were learned.
+    On an object's rim, semantics may call a cell a thing that was never inside when the offsets were learned. Where
+    most neighbours of the class are lost as well, it is no rim but a crowd or a missed object.
 
     Args:
       rows: int32 [h · w], row of each cell's prediction.
@@ -109,13 +110,15 @@ def follow_neighbours(rows, semantics, claimed, grid_size):
       int32 [h · w], rows with those cells' replaced by the row of the first of eight neighbours that is claimed.
     """
     lost = grid.indices(semantics.is_thing & ~tf.gather(claimed, rows))
-    steps = tf.constant([[0, -1], [0, 1], [-1, 0], [1, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
-    cells = tf.stack([lost // grid_size[1], lost % grid_size[1]], axis=1)
-    around = grid.flat_index(cells[:, None] + steps, grid_size)
-    fits = tf.gather(claimed, tf.gather(rows, around))
-    fits &= tf.gather(semantics.label, around) == tf.gather(semantics.label, lost)[:, None]
+    lost_rows = lost // grid_size[1]
+    lost_columns = lost - lost_rows * grid_size[1]
+    steps = ([0, 0, -1, 1, -1, -1, 1, 1], [-1, 1, 0, 0, -1, 1, -1, 1])
+    around = grid.flat_index(lost_rows[:, None] + steps[0], lost_columns[:, None] + steps[1], grid_size)
+    same = tf.gather(semantics.label, around) == tf.gather(semantics.label, lost)[:, None]
+    fits = same & tf.gather(claimed, tf.gather(rows, around))
+    rim = tf.math.count_nonzero(fits, axis=1) * 2 >= tf.math.count_nonzero(same, axis=1)
     neighbour = tf.gather(around, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
-    updates = tf.gather(rows, tf.where(tf.reduce_any(fits, axis=1), neighbour, lost))
+    updates = tf.gather(rows, tf.where(tf.reduce_any(fits, axis=1) & rim, neighbour, lost))
     return tf.tensor_scatter_nd_update(rows, lost[:, None], updates)
 
 
@@ -163,16 +166,16 @@ def nearest_pixels(vectors, rows, claimed, semantics, table, cells, grid_size):
         corners = upsample.corners(chunk, grid_size)
         same = tf.gather(semantics.label, corners)[:, None] == semantics.pixels_of(chunk)[..., None]  # [m, 16, 4]
         counts = same | ~tf.reduce_any(same, axis=2, keepdims=True)
-        counts &= tf.gather(claimed, corners)[:, None]
         shares = tf.where(counts, upsample.PIXEL_WEIGHTS, 0.0)
         off = tf.reduce_sum(shares, axis=2, keepdims=True) == 0  # on an edge between corners that do not count
         shares = tf.where(off, tf.cast(counts, tf.float32), shares)
-        corner_vectors = tf.where(
-            tf.gather(claimed, corners)[..., None], tf.gather(vectors, tf.gather(rows, corners)), 0.0
-        )
-        pixels = tf.reshape(tf.matmul(shares, corner_vectors), [-1, vectors.shape[1]])
+        is_claimed = tf.gather(claimed, corners)
+        claimed_shares = tf.where(is_claimed[:, None], shares, 0.0)
+        majority = 2 * tf.reduce_sum(claimed_shares, axis=2) >= tf.reduce_sum(shares, axis=2)
+        corner_vectors = tf.where(is_claimed[..., None], tf.gather(vectors, tf.gather(rows, corners)), 0.0)
+        pixels = tf.reshape(tf.matmul(claimed_shares, corner_vectors), [-1, vectors.shape[1]])
         best = tf.argmin(tf.matmul(pixels, table), axis=1, output_type=tf.int32)
-        return tf.where(tf.reduce_any(counts, axis=2), tf.reshape(best, [-1, upsample.PIXELS]), -1)
+        return tf.where(majority, tf.reshape(best, [-1, upsample.PIXELS]), -1)
 
     return upsample.in_chunks(label, cells)
 

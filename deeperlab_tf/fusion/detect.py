@@ -37,16 +37,19 @@ def local_maxima(scores, grid_size, config):
     count = tf.minimum(config.max_keypoints, tf.size(flat))
     values, index = tf.math.top_k(tf.where(is_peak, flat, 0.0), count)
     kinds, cells = index % num_kinds, index // num_kinds
-    cells = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1)
-    steps = tf.constant([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])
-    around = cells[:, None, :] + steps
-    on_grid = tf.reduce_all((around >= 0) & (around < grid_size), axis=-1)
-    weights = tf.gather(flat, grid.flat_index(around, grid_size) * num_kinds + kinds[:, None])
+    rows = cells // grid_size[1]
+    columns = cells - rows * grid_size[1]
+    step_y, step_x = (steps.ravel() for steps in np.mgrid[-1:2, -1:2].astype(np.int32))
+    around_y, around_x = rows[:, None] + step_y, columns[:, None] + step_x
+    on_grid = (around_y >= 0) & (around_y < grid_size[0]) & (around_x >= 0) & (around_x < grid_size[1])
+    weights = tf.gather(flat, grid.flat_index(around_y, around_x, grid_size) * num_kinds + kinds[:, None])
     weights = tf.where(on_grid, weights, 0.0)
-    mean_step = tf.math.divide_no_nan(
-        tf.reduce_sum(weights[..., None] * grid.positions(steps), axis=1), tf.reduce_sum(weights, axis=1)[:, None]
-    )
-    return grid.positions(cells) + mean_step, kinds, values > 0
+    total = tf.reduce_sum(weights, axis=1)
+    points = [
+        grid.positions(cell) + tf.math.divide_no_nan(tf.reduce_sum(weights * grid.positions(step), axis=1), total)
+        for cell, step in ((rows, step_y), (columns, step_x))
+    ]
+    return tf.stack(points, axis=1), kinds, values > 0
 
 
 def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
@@ -67,13 +70,13 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
     """
     num_kinds = graph.num_keypoints
     keypoints = tf.tile(points[:, None], [1, num_kinds, 1])
-    targets = tf.tile(tf.range(num_kinds), tf.shape(kinds))
     for hop in _hops(graph):
-        source_kinds = tf.gather(hop.source, kinds)
+        source_kinds, targets, edges = (tf.gather(table, kinds) for table in (hop.source, hop.target, hop.edge))
         sources = tf.gather(keypoints, source_kinds, axis=1, batch_dims=1)
         landed = refine.follow_edges(
             sources,
             source_kinds,
+            tf.ensure_shape(edges, [None, hop.edge.shape[1]]),
             points,
             tf.gather(hop.back, kinds),
             heatmap,
@@ -82,41 +85,60 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
             grid_size,
             config,
         )
-        landed = tf.gather(landed, tf.gather(hop.edge, kinds), axis=1, batch_dims=1)
-        landed = refine.refine_points(tf.reshape(landed, [-1, 2]), targets, heatmap, short_offsets, grid_size, config)
-        reached = tf.gather(hop.reaches, kinds)[..., None]
-        keypoints = tf.where(reached, tf.reshape(landed, [-1, num_kinds, 2]), keypoints)
+        landed = refine.refine_points(
+            tf.reshape(landed, [-1, 2]), tf.reshape(targets, [-1]), heatmap, short_offsets, grid_size, config
+        )
+        landed = tf.reshape(landed, [-1, hop.target.shape[1], 2])
+        takes = hop.reaches[..., None] & (hop.target[..., None] == np.arange(num_kinds))  # [P, T, P]
+        slot = tf.gather(takes.argmax(axis=1), kinds)  # [C, P]: which of the T landings is keypoint k
+        keypoints = tf.where(
+            tf.gather(takes.any(axis=1), kinds)[..., None], tf.gather(landed, slot, axis=1, batch_dims=1), keypoints
+        )
     return keypoints
 
 
-# One hop of all candidates: source int32 [P], the keypoint kind read by candidates of each kind; edge int32 [P, P] and
-# reaches bool [P, P], [candidate's kind, target]: the edge that leads there, whether this hop takes it; back int32 [P]:
-# the edge from the source to the candidate, -1 if there is none.
-_Hop = collections.namedtuple("_Hop", ["source", "edge", "reaches", "back"])
+# One hop of all candidates, as tables by the candidate's kind: source int32 [P], the keypoint to start from; target and
+# edge int32 [P, T], where to; reaches bool [P, T], False for fillers; back int32 [P], the edge from the source to the
+# candidate, -1 if there is none.
+_Hop = collections.namedtuple("_Hop", ["source", "target", "edge", "reaches", "back"])
 
 
 def _hops(graph):
-    """Breadth-first hops from every keypoint kind to all others; at each hop, the source that reaches most. A list."""
+    """Hops that lead from every kind of keypoint to all others. Who needs fewer hops than others starts later.
+
+    On the star, corners first hop to the centre; then everybody hops from the centre to the corners.
+
+    Returns:
+      list of `_Hop`.
+    """
     size = graph.num_keypoints
-    reached = [{start} for start in range(size)]
-    hops = []
-    while any(len(kinds) < size for kinds in reached):
-        edge, reaches = np.zeros([size, size], np.int32), np.zeros([size, size], bool)
-        hop = _Hop(np.zeros([size], np.int32), edge, reaches, np.full([size], -1, np.int32))
-        for start in range(size):
-            new = {
-                source: [target for begin, target in graph.edges if begin == source and target not in reached[start]]
-                for source in sorted(reached[start])
+    plans = []
+    for start in range(size):
+        reached, plan = {start}, []
+        while len(reached) < size:
+            options = {
+                source: [target for begin, target in graph.edges if begin == source and target not in reached]
+                for source in sorted(reached)
             }
-            source = max(new, key=lambda kind: len(new[kind]))
+            source = max(options, key=lambda kind: len(options[kind]))
+            plan.append((source, options[source]))
+            reached.update(options[source])
+        plans.append(plan)
+    depth = max(len(plan) for plan in plans)
+    plans = [[(start, [])] * (depth - len(plan)) + plan for start, plan in enumerate(plans)]
+    hops = []
+    for steps in zip(*plans):
+        width = max(len(targets) for _, targets in steps)
+        hop = _Hop(
+            *(np.zeros(shape, np.int32) for shape in ([size], [size, width], [size, width], [size, width], [size]))
+        )
+        for start, (source, targets) in enumerate(steps):
             hop.source[start] = source
-            if (source, start) in graph.edges:
-                hop.back[start] = graph.edge(source, start)
-            for target in new[source]:
-                hop.edge[start, target] = graph.edge(source, target)
-                hop.reaches[start, target] = True
-            reached[start].update(new[source])
-        hops.append(hop)
+            hop.back[start] = graph.edge(source, start) if (source, start) in graph.edges else -1
+            for slot, target in enumerate(targets):
+                hop.target[start, slot], hop.reaches[start, slot] = target, 1
+                hop.edge[start, slot] = graph.edge(source, target)
+        hops.append(hop._replace(reaches=hop.reaches > 0))
     return hops
 
 
@@ -167,24 +189,28 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
     """
     num_kinds = scores.shape[1]
     radius = config.keypoint_radius
-    cells = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)[..., None, :] + _disk(radius)
-    squares = tf.reduce_sum(tf.square(grid.positions(cells) - points[..., None, :]), axis=-1)  # [..., disk]
-    counts = (squares <= radius * radius) & tf.reduce_all((cells >= 0) & (cells < grid_size), axis=-1)
-    values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(cells, grid_size) * num_kinds + kinds[..., None])
+    shape = tf.shape(kinds)
+    points, kinds, sizes = tf.reshape(points, [-1, 2]), tf.reshape(kinds, [-1]), tf.reshape(sizes, [-1])
+    nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
+    rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_disk(radius)))  # [N, disk]
+    squares = tf.square(grid.positions(rows) - points[:, :1]) + tf.square(grid.positions(columns) - points[:, 1:])
+    counts = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
+    counts &= squares <= radius * radius
+    values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
     values = tf.where(counts, values, 0.0)
-    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[..., None]
-    similarity = tf.exp(-squares / (2 * tf.square(width)))
-    mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=-1), tf.reduce_sum(values, axis=-1))
-    return mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0]
+    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]
+    similarity = tf.exp(squares / (-2 * tf.square(width)))
+    mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=1), tf.reduce_sum(values, axis=1))
+    return tf.reshape(mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0], shape)
 
 
 def _disk(radius):
-    """Cells, int32 [D, 2] steps from the centre, that can lie within `radius` pixels of a point near the centre."""
+    """Cells that can lie within `radius` pixels of a point: rows and columns, int32 [D] each, from its nearest cell."""
     reach = int(radius // grid.HEAD_STRIDE) + 1
-    steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1, dtype=np.int32)] * 2, indexing="ij"), -1)
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32)
     half_diagonal = grid.HEAD_STRIDE * 0.5**0.5
-    near = np.hypot(*np.moveaxis(steps * grid.HEAD_STRIDE, -1, 0)) <= radius + half_diagonal
-    return tf.constant(steps[near])
+    near = np.hypot(rows, columns) * grid.HEAD_STRIDE <= radius + half_diagonal
+    return rows[near], columns[near]
 
 
 def greedy(rejects, valid):

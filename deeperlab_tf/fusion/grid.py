@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 HEAD_STRIDE = 4  # pixels between grid cells (paper Sec. 3.2: the decoder's output stride)
+CORNERS = ([0, 0, 1, 1], [0, 1, 0, 1])  # rows and columns of a cell's corners
 
 
 def positions(cells):
@@ -10,26 +11,22 @@ def positions(cells):
     return tf.cast(cells * HEAD_STRIDE, tf.float32)
 
 
+def inside(y, x, grid_size):
+    """bool [...]: which points (float32 [...], pixels) lie on the image the grid spans. False for NaN."""
+    last = positions(grid_size - 1)
+    return (y >= 0) & (y <= last[0]) & (x >= 0) & (x <= last[1])
+
+
+def flat_index(rows, columns, grid_size):
+    """row · w + column of int32 cells of any shape. The index is clamped to the grid; coordinates never are."""
+    rows = tf.clip_by_value(rows, 0, grid_size[0] - 1)
+    return rows * grid_size[1] + tf.clip_by_value(columns, 0, grid_size[1] - 1)
+
+
 def flat_positions(cells, grid_size):
     """Pixel coordinates of flat cells: int32 [...] -> float32 [..., 2]."""
-    return positions(tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=-1))
-
-
-def inside(points, grid_size):
-    """bool [...]: which points (float32 [..., 2], pixels) lie on the image the grid spans. False for NaN."""
-    last = positions(grid_size - 1)
-    return tf.reduce_all((points >= 0) & (points <= last), axis=-1)
-
-
-def nearest_cell(points, grid_size):
-    """Flat index (row · w + column) of the cell nearest to each point, int32 [...]; always within the grid."""
-    return flat_index(tf.cast(tf.round(points / HEAD_STRIDE), tf.int32), grid_size)
-
-
-def flat_index(cells, grid_size):
-    """row · w + column of int32 cells [..., 2]. The index is clamped to the grid, coordinates never are."""
-    cells = tf.clip_by_value(cells, 0, grid_size - 1)
-    return cells[..., 0] * grid_size[1] + cells[..., 1]
+    rows = cells // grid_size[1]
+    return positions(tf.stack([rows, cells - rows * grid_size[1]], axis=-1))
 
 
 def indices(flags):
@@ -52,12 +49,11 @@ def sample(maps, kinds, points, grid_size):
     num_kinds, depth = maps.shape[1], maps.shape[2]
     scaled = points / HEAD_STRIDE
     corner = tf.floor(scaled)
-    fraction = scaled - corner
+    weights = bilinear_weights(scaled - corner)
     corner = tf.cast(corner, tf.int32)
-    steps = tf.constant([[0, 0], [0, 1], [1, 0], [1, 1]])
-    cells = flat_index(corner[..., None, :] + steps, grid_size)  # [..., 4]
-    values = tf.gather(tf.reshape(maps, [-1, depth]), cells * num_kinds + kinds[..., None])  # [..., 4, D]
-    return tf.reduce_sum(bilinear_weights(fraction)[..., None] * values, axis=-2)
+    rows, columns = (corner[..., axis, None] + tf.constant(steps) for axis, steps in enumerate(CORNERS))
+    index = flat_index(rows, columns, grid_size) * num_kinds + kinds[..., None]  # [..., 4]
+    return tf.reduce_sum(weights[..., None] * tf.gather(tf.reshape(maps, [-1, depth]), index), axis=-2)
 
 
 def bilinear_weights(fraction):

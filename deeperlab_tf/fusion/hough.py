@@ -25,7 +25,9 @@ def score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, con
     disk_area = math.pi * (config.keypoint_radius / grid.HEAD_STRIDE) ** 2  # A, cells
     scores = short_votes(heatmap, short_offsets, grid_size, config.min_vote) / disk_area
     if config.long_vote_weight:
-        long_scores = tf.minimum(long_votes(long_targets, long_weights, grid_size) / disk_area, 1.0)
+        share = config.long_vote_every
+        votes = long_votes(long_targets[::share], long_weights[::share] * share, grid_size)
+        long_scores = tf.minimum(votes / disk_area, 1.0)
         scores += config.long_vote_weight * long_scores
     return scores
 
@@ -38,9 +40,9 @@ def short_votes(heatmap, short_offsets, grid_size, min_vote):
     num_kinds = heatmap.shape[1]
     heatmap = tf.reshape(heatmap, [-1])
     voters = grid.indices(heatmap >= min_vote)
-    cells, kinds = voters // num_kinds, voters % num_kinds
-    cells = grid.flat_positions(cells, grid_size)
-    votes = cells + tf.gather(tf.reshape(short_offsets, [-1, 2]), voters)
+    cells = voters // num_kinds
+    votes = grid.flat_positions(cells, grid_size) + tf.gather(tf.reshape(short_offsets, [-1, 2]), voters)
+    kinds = voters - cells * num_kinds
     return cast_votes(votes, kinds, tf.gather(heatmap, voters), grid_size, num_kinds)
 
 
@@ -71,10 +73,10 @@ def cast_votes(votes, kinds, weights, grid_size, num_kinds):
     shares = weights[:, None] * grid.bilinear_weights(scaled - corner)
     # One row of four shares per vote goes to the cell's top-left corner, on a grid with one more row and column ahead:
     # that makes one scatter out of four. Negative segments are dropped.
-    lands = tf.reduce_all((corner >= -1) & (corner < tf.cast(grid_size, tf.float32)), axis=1)
-    corner = tf.cast(corner, tf.int32) + 1
-    segment = tf.where(lands, (corner[:, 0] * (width + 1) + corner[:, 1]) * num_kinds + kinds, -1)
-    shares = tf.where(lands[:, None], shares, 0.0)
+    row, column = tf.unstack(tf.cast(corner, tf.int32) + 1, axis=1)
+    lands = tf.math.is_finite(votes[:, 0] + votes[:, 1]) & (row >= 0) & (row <= height) & (column >= 0)
+    lands &= column <= width
+    segment = tf.where(lands, (row * (width + 1) + column) * num_kinds + kinds, -1)
     sums = tf.math.unsorted_segment_sum(shares, segment, (height + 1) * (width + 1) * num_kinds)
     sums = tf.reshape(sums, [height + 1, width + 1, num_kinds, 4])
     total = sums[1:, 1:, :, 0] + sums[1:, :-1, :, 1] + sums[:-1, 1:, :, 2] + sums[:-1, :-1, :, 3]

@@ -30,48 +30,63 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     for _ in range(config.refine_middle_steps):
         if config.keypoint_read == "voters":
             width = config.refine_reach * config.keypoint_radius
-            _, votes, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
-            refined = _weighted_mean(votes, weights, otherwise=points)
+            _, vote_y, vote_x, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
+            sums = tf.stack([tf.reduce_sum(weights * vote, axis=1) for vote in (vote_y, vote_x)], axis=1)
+            total = tf.reduce_sum(weights, axis=1, keepdims=True)
+            refined = tf.where(total > _NO_VOTER, sums / total, points)
         else:
             refined = points + grid.sample(short_offsets, kinds, points, grid_size)
-        points = tf.where(grid.inside(points, grid_size)[:, None], refined, points)
+        points = tf.where(grid.inside(points[:, :1], points[:, 1:], grid_size), refined, points)
     return points
 
 
-def follow_edges(points, kinds, origins, origin_edges, heatmap, short_offsets, middle_offsets, grid_size, config):
-    """Where the middle-range offsets at keypoints point to: x + M(x) along every edge of the graph.
+def follow_edges(
+    points, kinds, edges, origins, origin_edges, heatmap, short_offsets, middle_offsets, grid_size, config
+):
+    """Where the middle-range offsets at keypoints point to: x + M(x).
 
-    Edges that do not start at the keypoint's kind mean nothing; callers pick those that do. Where the disks of two
-    objects overlap, the voters belong to both. The mean is taken over those that agree with one of them: with the one
-    that points best to the keypoint and, coming from another keypoint, back to that one.
+    Where the disks of two objects overlap, the voters belong to both. The mean is taken over those that agree with one
+    of them: with the one that points best to the keypoint and, coming from another keypoint, back to that one.
 
     Args:
       points, kinds, heatmap, short_offsets, grid_size, config: see `refine_points`.
+      edges: int32 [N, T], edges to follow from each keypoint.
       origins: float32 [N, 2], keypoints from which these were reached, pixels.
       origin_edges: int32 [N], the edges back to the origins; -1 where there is none.
       middle_offsets: float32 [h · w, E, 2].
 
     Returns:
-      float32 [N, E, 2], pixels.
+      float32 [N, T, 2], pixels.
     """
-    num_edges = middle_offsets.shape[1]
-    maps = tf.reshape(middle_offsets, [-1, 1, 2 * num_edges])
-    offsets = grid.sample(maps, tf.zeros_like(kinds), points, grid_size)
-    targets = points[:, None] + tf.reshape(offsets, [-1, num_edges, 2])
+    num_edges, num_targets = middle_offsets.shape[1], edges.shape[1]
+    repeated = tf.repeat(points[:, None], num_targets, axis=1)
+    targets = repeated + grid.sample(middle_offsets, edges, repeated, grid_size)
     if config.keypoint_read == "point":
         return targets
     width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
-    cells, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
-    said = grid.flat_positions(cells, grid_size)[:, :, None] + tf.gather(middle_offsets, cells)  # [N, V, E, 2]
+    cells, _, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
+    rows = cells // grid_size[1]
+    position = grid.positions(rows), grid.positions(cells - rows * grid_size[1])  # y, x, each [N, V]
+    maps = tf.reshape(middle_offsets, [-1, 2])
 
-    back = tf.gather(said, tf.maximum(origin_edges, 0), axis=2, batch_dims=1)  # [N, V, 2]
-    miss = tf.reduce_sum(tf.square(back - origins[:, None]), axis=-1) / config.keypoint_radius**2
+    def said(edge):
+        """Where each voter says that an edge leads: y, x; int32 [N] -> float32 [N, V] twice."""
+        offsets = tf.gather(maps, cells * num_edges + edge[:, None])
+        return position[0] + offsets[..., 0], position[1] + offsets[..., 1]
+
+    back_y, back_x = said(tf.maximum(origin_edges, 0))
+    miss = (tf.square(back_y - origins[:, :1]) + tf.square(back_x - origins[:, 1:])) / config.keypoint_radius**2
     trust = weights / (1 + tf.where(origin_edges[:, None] >= 0, miss, 0.0))
-    speaker = tf.gather(said, tf.argmax(trust, axis=1), axis=1, batch_dims=1)  # [N, E, 2]
-    agrees = tf.reduce_sum(tf.square(said - speaker[:, None]), axis=-1) <= config.keypoint_radius**2
-    weights = weights[..., None] * tf.cast(agrees, tf.float32)  # [N, V, E]
-    total = tf.reduce_sum(weights, axis=1)[..., None]
-    return tf.where(total > _NO_VOTER, tf.reduce_sum(weights[..., None] * said, axis=1) / total, targets)
+    speaker = tf.one_hot(tf.argmax(trust, axis=1), weights.shape[1])
+    means = []
+    for y, x in (said(edge) for edge in tf.unstack(edges, axis=1)):
+        speaker_y, speaker_x = (tf.reduce_sum(speaker * value, axis=1, keepdims=True) for value in (y, x))
+        agrees = tf.square(y - speaker_y) + tf.square(x - speaker_x) <= config.keypoint_radius**2
+        agreeing = tf.where(agrees, weights, 0.0)
+        total = tf.reduce_sum(agreeing, axis=1)
+        mean = tf.stack([tf.reduce_sum(agreeing * value, axis=1) / total for value in (y, x)], axis=1)
+        means.append(tf.where(total[:, None] > _NO_VOTER, mean, targets[:, len(means)]))
+    return tf.stack(means, axis=1)
 
 
 def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
@@ -85,29 +100,26 @@ def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
       Others: see `refine_points`.
 
     Returns:
-      cells int32 [N, V] flat, votes float32 [N, V, 2] pixels, weights float32 [N, V].
+      cells int32 [N, V] flat, votes float32 [N, V] twice (y, x), pixels, weights float32 [N, V].
     """
     num_kinds = heatmap.shape[1]
-    around = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)[:, None] + _pattern(config.keypoint_radius)
-    cells = grid.flat_index(around, grid_size)
+    nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
+    rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_pattern(config.keypoint_radius)))
+    rows, columns = tf.clip_by_value(rows, 0, grid_size[0] - 1), tf.clip_by_value(columns, 0, grid_size[1] - 1)
+    cells = rows * grid_size[1] + columns
     index = cells * num_kinds + kinds[:, None]
-    votes = grid.flat_positions(cells, grid_size) + tf.gather(tf.reshape(short_offsets, [-1, 2]), index)
-    closeness = tf.exp(-tf.reduce_sum(tf.square(votes - points[:, None]), axis=-1) / (2 * width**2))
-    return cells, votes, closeness * tf.gather(tf.reshape(heatmap, [-1]), index)
+    offset_y, offset_x = tf.unstack(tf.gather(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
+    vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(columns) + offset_x
+    distance = tf.square(vote_y - points[:, :1]) + tf.square(vote_x - points[:, 1:])
+    weights = tf.exp(distance / (-2 * width**2)) * tf.gather(tf.reshape(heatmap, [-1]), index)
+    return cells, vote_y, vote_x, weights
 
 
 def _pattern(radius):
-    """Up to 21 cells spread over a disk: int32 [V, 2] steps from its centre."""
-    spacing = max(1, round(0.4 * radius / grid.HEAD_STRIDE))
-    steps = np.stack(np.meshgrid(*[np.arange(-2, 3) * spacing] * 2, indexing="ij"), axis=-1).astype(np.int32)
-    return tf.constant(steps[np.hypot(steps[..., 0], steps[..., 1]) * grid.HEAD_STRIDE <= radius])
-
-
-def _weighted_mean(values, weights, otherwise):
-    """Σ w v / Σ w over the second axis: [N, V, D], [N, V] -> [N, D]; `otherwise` [N, D] where there is no weight."""
-    total = tf.reduce_sum(weights, axis=1)[:, None]
-    sums = tf.matmul(weights[:, None], values)[:, 0]
-    return tf.where(total > _NO_VOTER, sums / total, otherwise)
+    """Nine cells spread over a disk: rows and columns, int32 [9] each, as steps from its centre."""
+    spacing = max(1, round(radius / 2 / grid.HEAD_STRIDE))
+    rows, columns = np.meshgrid(*[np.arange(-1, 2, dtype=np.int32) * spacing] * 2, indexing="ij")
+    return rows.ravel(), columns.ravel()
 
 
 _NO_VOTER = 1e-3  # sum of weights below which a keypoint has no voter
@@ -131,10 +143,12 @@ def refine_long(targets, heatmap, short_offsets, grid_size, config):
       float32 [N, P, 2], refined x + L(x).
     """
     num_kinds = heatmap.shape[1]
-    cells = grid.nearest_cell(targets, grid_size)
-    index = cells * num_kinds + tf.range(num_kinds)
-    offsets = tf.gather(tf.reshape(short_offsets, [-1, 2]), index)
+    y, x = tf.unstack(targets, axis=-1)
+    rows, columns = (tf.cast(tf.round(value / grid.HEAD_STRIDE), tf.int32) for value in (y, x))
+    index = grid.flat_index(rows, columns, grid_size) * num_kinds + tf.range(num_kinds)
+    offset_y, offset_x = tf.unstack(tf.gather(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
     on_disk = tf.gather(tf.reshape(heatmap, [-1]), index) > config.refine_long_threshold
-    on_disk &= tf.reduce_sum(tf.square(offsets), axis=-1) <= config.keypoint_radius**2
-    on_disk &= grid.inside(targets, grid_size)
-    return tf.where(on_disk[..., None], grid.flat_positions(cells, grid_size) + offsets, targets)
+    on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2
+    on_disk &= grid.inside(y, x, grid_size)
+    y = tf.where(on_disk, grid.positions(rows) + offset_y, y)
+    return tf.stack([y, tf.where(on_disk, grid.positions(columns) + offset_x, x)], axis=-1)

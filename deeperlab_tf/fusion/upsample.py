@@ -27,9 +27,9 @@ _CHUNK = 2048  # mixed cells interpolated at once: bounds the memory
 
 def corners(cells, grid_size):
     """Flat grid indices of the corners of flat cells: int32 [n] -> [n, 4]."""
-    rows, columns = cells // grid_size[1], cells % grid_size[1]
-    steps = tf.constant([[0, 0], [0, 1], [1, 0], [1, 1]])
-    return grid.flat_index(tf.stack([rows, columns], axis=1)[:, None, :] + steps, grid_size)
+    rows = cells // grid_size[1]
+    columns = cells - rows * grid_size[1]
+    return grid.flat_index(rows[:, None] + grid.CORNERS[0], columns[:, None] + grid.CORNERS[1], grid_size)
 
 
 def over_corners(reduce, values, grid_size):
