@@ -10,7 +10,7 @@ import typing
 import numpy as np
 from tqdm import tqdm
 
-from deeperlab_tf import visualize
+from deeperlab_tf import error_pictures, visualize
 from deeperlab_tf.coco_panoptic import PanopticFiles, compare, read_pair
 from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
@@ -196,7 +196,7 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=()):
             rows.append(_sheet_row(sample, parsing))
     for writer in writers:
         writer.close()
-    sheet = visualize.contact_sheet(rows, _SHEET_TITLES, footer=visualize.error_legend)
+    sheet = visualize.contact_sheet(rows, _SHEET_TITLES, footer=error_pictures.error_legend)
     write_image(os.path.join(output, "contact_sheet.png"), sheet)
     return evaluation
 
@@ -244,7 +244,7 @@ def _sheet_row(sample, parsing):
     truth = Parsing.from_maps(sample["semantic"], sample["instance"], parsing.dataset)
     scale = visualize.overlay_scale(image, 300)
     pictures = [visualize.draw_parsing(image, each, scale=scale) for each in (truth, parsing)]
-    return [image, *pictures, visualize.error_map(image, visualize.errors(truth, parsing, crowd))]
+    return [image, *pictures, error_pictures.error_map(image, error_pictures.errors(truth, parsing, crowd))]
 
 
 def _open_pair(gt_json, gt_dir, pred_json, pred_dir):

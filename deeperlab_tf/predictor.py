@@ -5,9 +5,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from deeperlab_tf.config import config_from_json
 from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.inference import parse_images
+from deeperlab_tf.fusion.grid import HEAD_STRIDE
+from deeperlab_tf.image_size import content_size
+from deeperlab_tf.inference import parse_images, prepare_images
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run
@@ -27,6 +30,7 @@ class Predictor:
 
     Attributes:
       dataset: `schema.Dataset`, the classes.
+      config: the full config the model was trained with.
 
     Raises:
       UserError: there is no model at `path`, or it does not fit.
@@ -37,9 +41,9 @@ class Predictor:
             raise UserError(f"there is no folder {path}; give the workdir of a training or an exported SavedModel.")
         exported = _saved_model_folder(path)
         if exported is not None:
-            self._model, self.dataset = _load_saved_model(exported)
+            self._parse, self._heads, self.config, self.dataset = _load_saved_model(exported)
         elif os.path.isfile(os.path.join(path, CONFIG_FILE)):
-            self._model, self.dataset = _load_workdir(path)
+            self._parse, self._heads, self.config, self.dataset = _load_workdir(path)
         else:
             raise UserError(
                 f"{path} holds neither a training ({CONFIG_FILE}) nor a SavedModel (saved_model.pb); "
@@ -63,6 +67,27 @@ class Predictor:
             return self._parse_all([_to_array(item) for item in image])
         return self._parse_all([_to_array(image)])[0]
 
+    def maps(self, image):
+        """The network's raw maps of one image, for pictures of them.
+
+        Args:
+          image: uint8 [H, W, 3], RGB, or a path.
+
+        Returns:
+          dict of float32 arrays at stride 4 of the network's input, padding cut off: `heatmap` [h, w, P] in 0-1,
+          `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
+        """
+        image = _to_array(image)
+        heads = {name: values.numpy()[0] for name, values in self._heads(tf.constant(image[np.newaxis])).items()}
+        content = content_size(*image.shape[:2], self.config)
+        height, width = ((int(side) - 1) // HEAD_STRIDE + 1 for side in content)
+        maps = {name: values[:height, :width] for name, values in heads.items()}
+        offsets = {
+            name: maps[name].reshape(height, width, -1, 2)
+            for name in ("short_offsets", "middle_offsets", "long_offsets")
+        }
+        return dict(offsets, heatmap=1 / (1 + np.exp(-maps["keypoint_logits"])))
+
     def _parse_all(self, images):
         parsings, start = [], 0
         while start < len(images):
@@ -74,7 +99,7 @@ class Predictor:
         return parsings
 
     def _parse_batch(self, images):
-        outputs = {name: values.numpy() for name, values in self._model(tf.constant(images)).items()}
+        outputs = {name: values.numpy() for name, values in self._parse(tf.constant(images)).items()}
         return [
             Parsing.from_fused({name: values[index] for name, values in outputs.items()}, self.dataset, image)
             for index, image in enumerate(images)
@@ -82,32 +107,41 @@ class Predictor:
 
 
 def _load_workdir(path):
+    """Functions images -> parse and images -> heads, config, dataset."""
     network, config, dataset = load_run(path)
+    signature = [tf.TensorSpec([None, None, None, 3], tf.uint8)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
-    def model(images):
+    @tf.function(input_signature=signature)
+    def parse(images):
         return parse_images(network, images, config, dataset.thing_classes)
 
-    return model, dataset
+    @tf.function(input_signature=signature)
+    def heads(images):
+        return network(prepare_images(images, config), training=False)
+
+    return parse, heads, config, dataset
 
 
 def _load_saved_model(path):
-    asset = os.path.join(path, "assets", DATASET_FILE)
+    """Functions images -> parse and images -> heads, config, dataset."""
+    texts = []
     try:
-        with open(asset, encoding="utf-8") as file:
-            dataset = Dataset.from_json(file.read(), asset)
+        for name in (CONFIG_FILE, DATASET_FILE):
+            asset = os.path.join(path, "assets", name)
+            with open(asset, encoding="utf-8") as file:
+                texts.append((file.read(), asset))
         module = tf.saved_model.load(path)
-        signature = module.signatures["serving_default"]
+        parse, heads = module.signatures["serving_default"], module.signatures["heads"]
     except OSError as error:
         raise UserError(f"{path} is no DeeperLab export: {str(error).splitlines()[0]}.") from error
     except KeyError as error:
         raise UserError(f"the SavedModel {path} has no signature {error}; export it with scripts/export.py.") from error
+    config, dataset = config_from_json(*texts[0]), Dataset.from_json(*texts[1])
 
-    def model(images):
-        return signature(images=images)
+    def of_module(signature):  # a signature alone does not keep the module's variables alive
+        return lambda images, _module=module: signature(images=images)
 
-    model.module = module  # a signature does not keep its variables alive
-    return model, dataset
+    return of_module(parse), of_module(heads), config, dataset
 
 
 def _saved_model_folder(path):

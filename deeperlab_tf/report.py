@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from deeperlab_tf import visualize
+from deeperlab_tf import error_pictures, visualize
 from deeperlab_tf.files import atomic_path
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.metrics.panoptic_quality import Matches, match_segments
@@ -218,7 +218,7 @@ def _gallery(title, numbers, evaluation, scores, names):
     figures = "".join(_figure(number, evaluation, scores[number], names) for number in numbers)
     legend = " ".join(
         f'<span class="key"><span class="swatch" style="background:rgb{color}"></span>{name.replace("_", " ")}</span>'
-        for name, color in visualize.ERROR_COLORS.items()
+        for name, color in error_pictures.ERROR_COLORS.items()
     )
     hint = f"<p>Point at a picture to see names. Errors: {legend}</p>"
     return f'<section><h2>{title}</h2>{hint}<div class="gallery">{figures}</div></section>'
@@ -232,7 +232,7 @@ def _figure(number, evaluation, score, names):
     layers = {
         "Parse": visualize.draw_parsing(image, parse, names=False),
         "Truth": visualize.draw_parsing(image, truth, names=False),
-        "Errors": visualize.error_map(image, visualize.errors(truth, parse, crowd)),
+        "Errors": error_pictures.error_map(image, error_pictures.errors(truth, parse, crowd)),
     }
     if has_photo:
         layers["Image"] = image

@@ -3,8 +3,8 @@
 python scripts/predict.py --model=runs/shapes --input=photo.jpg --output=parses
 python scripts/predict.py --model=exports/shapes --input=photos --output=parses
 
-For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments) and NAME_overlay.jpg; for a video
-NAME_overlay.mp4 and NAME.json (the segments of each frame).
+For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), NAME_overlay.jpg and what --pictures asks
+for; for a video NAME_overlay.mp4 and NAME.json (the segments of each frame).
 """
 
 import itertools
@@ -16,7 +16,7 @@ from absl import flags
 from tqdm import tqdm
 
 from deeperlab_tf import cli
-from deeperlab_tf.drawing import read_image
+from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import atomic_path, path_inside, write_json
 
@@ -24,6 +24,12 @@ MODEL = flags.DEFINE_string("model", None, "Workdir of a training, or folder of 
 INPUT = flags.DEFINE_string("input", None, "An image, a folder of images (with subfolders), or a video.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images of one size that run at once.", lower_bound=1)
+PICTURES = flags.DEFINE_multi_enum(
+    "pictures",
+    [],
+    ["semantic", "instances", "detection", "heatmap", "offsets"],
+    "Picture of an image to write beside the overlay; may be repeated.",
+)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -74,8 +80,28 @@ def _predict_images(predictor, names):
         for batch in _batches(names.items(), BATCH_SIZE.value):
             for (name, _), parsing in zip(batch, predictor([read_image(file) for _, file in batch])):
                 parsing.save(OUTPUT.value, name)
+                for kind, picture in _pictures(predictor, parsing):
+                    write_image(path_inside(OUTPUT.value, f"{name}_{kind}.png"), picture)
                 progress.update()
     return len(names)
+
+
+def _pictures(predictor, parsing):
+    """Yields (kind, picture) of those that --pictures asks for."""
+    from deeperlab_tf import visualize
+    from deeperlab_tf.keypoints import keypoint_graph
+
+    image = parsing.image
+    maps = predictor.maps(image) if {"heatmap", "offsets"} & set(PICTURES.value) else None
+    draw = {
+        "semantic": lambda: visualize.semantic_map(parsing.semantic, parsing.dataset),
+        "instances": lambda: visualize.instance_map(parsing.instance),
+        "detection": lambda: visualize.detection(image, parsing, visualize.overlay_scale(image)),
+        "heatmap": lambda: visualize.heatmap(maps["heatmap"], image),
+        "offsets": lambda: visualize.offset_sheet(maps, keypoint_graph(predictor.config.model.keypoint_graph)),
+    }
+    for kind in PICTURES.value:
+        yield kind, draw[kind]()
 
 
 def _predict_video(predictor, path):

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from deeperlab_tf import visualize
+from deeperlab_tf.error_pictures import error_legend
+from deeperlab_tf.keypoints import STAR
 from deeperlab_tf.parsing import Parsing
 
 
@@ -102,36 +104,14 @@ def test_offset_colors_tell_direction_and_length():
     assert visualize.offsets(np.zeros((2, 2, 2))).min() == 255
 
 
-def test_errors_name_what_went_wrong(toy_dataset):
-    disc, box, sky, void = 2, 3, 0, 255
-    gt_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, box, void, sky]])
-    gt_instance = np.array([[1] * 10 + [2] * 4 + [3] * 3 + [0, 4, 0, 0]])
-    pred_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, disc, sky, void]])
-    # 1 is found but for two pixels, which an extra piece takes; 2 goes to 1's segment but for one pixel; 3 is split in
-    # three, none of them large enough.
-    pred_instance = np.array([[1] * 8 + [5] * 2 + [1] * 3 + [6] + [7, 8, 9] + [0, 7, 0, 0]])
-    truth = Parsing.from_maps(gt_semantic, gt_instance, toy_dataset)
-    parse = Parsing.from_maps(pred_semantic, pred_instance, toy_dataset)
-    names = [None, *visualize.ERROR_COLORS]
-    found = [names[code] for code in visualize.errors(truth, parse)[0]]
-    assert found[:8] == [None] * 8
-    assert found[8:10] == ["split"] * 2
-    assert found[10:13] == ["merged"] * 3
-    assert found[13] == "missed"
-    assert found[14:17] == ["missed"] * 3
-    assert found[17:] == [None, "wrong_class", "void", "missed"]
-
-
-def test_right_parse_has_no_errors_and_crowd_counts_as_void(parsing, image):
-    assert not visualize.errors(parsing, parsing).any()
-    crowd = parsing.instance == 1
-    codes = visualize.errors(parsing, parsing, crowd)
-    assert (codes[crowd] == 1 + list(visualize.ERROR_COLORS).index("void")).all() and not codes[~crowd].any()
-    assert visualize.error_map(image, codes).shape == image.shape
-
-
 def test_contact_sheet_lines_up_pictures_of_any_size(image):
     rows = [[image, image[:30]], [image[:, :20], image]]
-    sheet = visualize.contact_sheet(rows, ["image", "parse"], cell_height=50, footer=visualize.error_legend)
+    sheet = visualize.contact_sheet(rows, ["image", "parse"], cell_height=50, footer=error_legend)
     assert sheet.dtype == np.uint8 and sheet.shape[0] > 2 * 50
     assert visualize.side_by_side([image, image[:30]]).shape == (60, 80 + 160, 3)
+
+
+def test_offset_sheet_shows_every_field_of_every_head():
+    maps = {f"{head}_offsets": np.ones((9, 13, count, 2)) for head, count in (("short", 5), ("middle", 8), ("long", 5))}
+    sheet = visualize.offset_sheet(maps, STAR, cell_height=50)
+    assert sheet.shape == (3 * (50 + 28), 8 * round(13 * 50 / 9), 3)

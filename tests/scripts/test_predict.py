@@ -71,7 +71,13 @@ def test_folder_of_images_gives_parses_of_their_sizes(predict, workdir, images, 
     for name, image in zip(("a.png", "b.png", "sub/a.png"), images):
         write_image(str(tmp_path / "photos" / name), image)
     cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), images[0])
-    done = predict(f"--model={workdir}", f"--input={tmp_path / 'photos'}", f"--output={tmp_path / 'out'}")
+    kinds = ("semantic", "instances", "detection", "heatmap", "offsets")
+    flags = [
+        f"--input={tmp_path / 'photos'}",
+        f"--output={tmp_path / 'out'}",
+        *(f"--pictures={kind}" for kind in kinds),
+    ]
+    done = predict(f"--model={workdir}", *flags)
     assert done.returncode == 0, done.stderr
     assert "parsed 4 images" in done.stdout
     for name, size in (("a", (48, 64)), ("a.png", (48, 64)), ("b", (48, 64)), ("sub/a", (40, 30))):
@@ -79,6 +85,8 @@ def test_folder_of_images_gives_parses_of_their_sizes(predict, workdir, images, 
         assert files.read_labels(name)[0].shape == size
         overlay = read_image(str(tmp_path / "out" / f"{name}_overlay.jpg"))
         assert max(overlay.shape) >= 400
+        for kind in kinds:
+            assert (tmp_path / "out" / f"{name}_{kind}.png").exists()
 
 
 @pytest.mark.slow
@@ -143,5 +151,10 @@ def test_predictor_gives_the_same_parse_from_an_export(predictor, workdir, image
 
     export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
     assert Predictor(str(tmp_path / "toy" / "3")).dataset == DATASET
-    for parsing, expected in zip(Predictor(str(tmp_path / "toy"))(images), predictor(images)):
+    exported = Predictor(str(tmp_path / "toy"))
+    maps = predictor.maps(images[2])
+    assert maps["heatmap"].shape == (10, 8, 5) and maps["middle_offsets"].shape == (10, 8, 8, 2)
+    for name, values in exported.maps(images[2]).items():
+        np.testing.assert_allclose(values, maps[name], rtol=1e-4, atol=1e-4)
+    for parsing, expected in zip(exported(images), predictor(images)):
         np.testing.assert_array_equal(parsing.panoptic, expected.panoptic)
