@@ -63,7 +63,7 @@ def assign(semantics, long_targets, instances, class_slots, grid_size, config):
       `merge.Parts`.
     """
     origin, radius = grid.positions(grid_size) / 2, config.keypoint_radius
-    table = instance_table(instances.keypoints, instances.count, origin, radius)
+    table = instance_table(instances.keypoints, instances.count, origin, radius)[:, : tf.maximum(instances.count, 1)]
     predicted = vectors(long_targets, origin, radius)
     nearest_instance = nearest(predicted, table)
     claimed = claims(long_targets, nearest_instance, instances, config)
