@@ -97,6 +97,10 @@ def _data(keypoint_radius, keypoint_graph):
             dataset="shapes",  # coco | cityscapes | vistas | voc | folder | shapes
             root="",  # folder of the raw dataset
             classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
+            records="",  # folder of TFRecords made by scripts/build_records.py; "": read the raw files
+            skip_corrupt=False,  # True: leave out what follows a corrupt record in its shard instead of stopping
+            shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded
+            data_service="",  # address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here
             longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
             crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]
             min_scale=0.5,  # random scale augmentation [L]

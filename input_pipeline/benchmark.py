@@ -110,7 +110,7 @@ def _rounds(samples, step):
 def _pipeline_row(sample, config):
     """One row's times of the whole pipeline, after a first batch that builds and tunes it."""
     samples = tf.data.Dataset.from_tensors(_tensors(sample)).repeat().enumerate()
-    batches = iter(train_batches(samples, config))
+    batches = iter(train_batches(samples, config, PIPELINE_BATCH))
     next(batches)
     elapsed, processor = time.perf_counter(), time.process_time()
     for _ in range(PIPELINE_BATCHES):

@@ -6,7 +6,12 @@ import tensorflow as tf
 from deeperlab_tf.errors import UserError
 from input_pipeline import preprocess
 from input_pipeline.datasets import open_source
+from input_pipeline.records import decode_example
 from input_pipeline.targets import make_targets
+
+_ENDLESS = np.iinfo(np.int64).max
+_SHARDS_AT_A_TIME = 8
+_PRIME = 1_000_003  # keeps the epochs of one seed apart from those of the next
 
 _SPECS = {
     "image": tf.TensorSpec([None, None, 3], tf.uint8),
@@ -17,7 +22,7 @@ _SPECS = {
 }
 
 
-def make_dataset(config, split, start_step=0):
+def make_dataset(config, split, start_step=0, input_context=None):
     """Reads, prepares and batches a split.
 
     `train` never ends and is shuffled anew each epoch and augmented; every random choice is a function of
@@ -28,6 +33,8 @@ def make_dataset(config, split, start_step=0):
       config: the full config.
       split: train, val, ….
       start_step: batches of `train` to skip.
+      input_context: tf.distribute.InputContext; each of several input pipelines then makes its part of every batch of
+        `train`, in batches for one replica.
 
     Returns:
       tf.data.Dataset of (image uint8 [B, H, W, 3], targets as `make_targets` gives them, batched). Splits other than
@@ -39,8 +46,33 @@ def make_dataset(config, split, start_step=0):
         raise UserError(f"split {split!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
     if config.data.cache:
         source = CachedSource(source)
-    dataset = _train(source, config, start_step) if split == "train" else _evaluation(source, config)
+    if split != "train":
+        dataset = _evaluation(source, config)
+    else:
+        numbers = _Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
+        read = _read_records if config.data.records and not config.data.cache else _read_source
+        dataset = train_batches(read(source, config, numbers, start_step), config, numbers.replica_batch_size)
+        if config.data.data_service:
+            dataset = _serve(dataset, config)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+class _Numbers:
+    """Which running numbers of the whole run's samples one input pipeline of several makes."""
+
+    def __init__(self, batch_size, context):
+        if batch_size % context.num_input_pipelines:
+            raise UserError(
+                f"config.train.batch_size is {batch_size}; give a multiple of the {context.num_input_pipelines} hosts."
+            )
+        self.pipelines, self.pipeline = context.num_input_pipelines, context.input_pipeline_id
+        self.batch_size, self.local_batch_size = batch_size, batch_size // context.num_input_pipelines
+        self.replica_batch_size = context.get_per_replica_batch_size(batch_size)
+
+    def number(self, local):
+        """The running number of the `local`-th sample of this pipeline."""
+        step, place = local // self.local_batch_size, local % self.local_batch_size
+        return step * self.batch_size + self.pipeline * self.local_batch_size + place
 
 
 class CachedSource:
@@ -60,7 +92,7 @@ class CachedSource:
         return self._samples[index]
 
 
-def train_batches(samples, config):
+def train_batches(samples, config, batch_size):
     """Augments and batches a tf.data.Dataset of (running number int64, sample); the number seeds the augmentation."""
     data = config.data
 
@@ -68,18 +100,60 @@ def train_batches(samples, config):
         sample = preprocess.augment(sample, data, tf.stack([tf.cast(data.seed, tf.int64), number]))
         return sample["image"], make_targets(sample["semantic"], sample["instance"], sample["crowd"], config)
 
-    samples = samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return samples.batch(config.train.batch_size, drop_remainder=True)
+    return samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
 
 
-def _train(source, config, start_step):
-    first = start_step * config.train.batch_size
-    numbers = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+def _read_source(source, config, numbers, start_step):
+    """(number, sample) of a Python source, each epoch in an order of its own."""
 
-    def load(number):
+    def load(local):
+        number = numbers.number(local)
         return number, _load(source, _shuffled(number, len(source), config.data))
 
-    return train_batches(numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE), config)
+    first = start_step * numbers.local_batch_size
+    return tf.data.Dataset.range(first, _ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _read_records(source, config, numbers, start_step):
+    """(number, sample) of records in TF ops: shards in random order, several at a time, mixed in a buffer."""
+    data = config.data
+    shards = source.shards[numbers.pipeline :: numbers.pipelines]
+    if not shards:
+        raise UserError(f"{data.records} has fewer shards than there are hosts ({numbers.pipelines}); build more.")
+    total = sum(source.counts[shard] for shard in shards)
+    if not total:
+        raise UserError(f"the shards {shards[0]} … in {data.records} are empty; build the records again.")
+
+    def epoch(number):
+        seed = tf.stack([tf.cast(data.seed, tf.int64), number])
+        order = tf.random.experimental.stateless_shuffle(shards, seed) if data.shuffle else tf.constant(shards)
+        files = tf.data.Dataset.from_tensor_slices(order)
+        records = files.interleave(_open_shard, cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
+        if not data.shuffle:
+            return records
+        return records.shuffle(data.shuffle_buffer, seed=seed[0] * _PRIME + number, reshuffle_each_iteration=False)
+
+    def _open_shard(path):
+        records = tf.data.TFRecordDataset(path)
+        return records.ignore_errors(log_warning=True) if data.skip_corrupt else records
+
+    def decode(local, record):
+        return numbers.number(local), decode_example(record, source.dataset, source.unique_numbers)
+
+    first = start_step * numbers.local_batch_size
+    records = tf.data.Dataset.range(first // total, _ENDLESS).flat_map(epoch).skip(first % total)
+    return records.enumerate(first).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _serve(dataset, config):
+    """Lets the workers of a tf.data service prepare the batches; they need nothing but TensorFlow and the records.
+
+    Each worker passes through all of the data on its own: batches come from everywhere, in no repeatable order.
+    """
+    if not config.data.records or config.data.cache:
+        raise UserError("config.data.data_service needs config.data.records, and no cache; build records first.")
+    service = tf.data.experimental.service
+    return dataset.apply(service.distribute(service.ShardingPolicy.OFF, config.data.data_service))
 
 
 def _evaluation(source, config):

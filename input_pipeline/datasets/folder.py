@@ -67,6 +67,10 @@ class Folder:
     def __len__(self):
         return len(self._ids)
 
+    def paths(self, index):
+        """(path of the image,)."""
+        return (self._path("images", self._ids[index]),)
+
     def __getitem__(self, index):
         """The sample `index`, see `input_pipeline.datasets`; UserError names an unreadable or ill-fitting file."""
         name = self._ids[index]

@@ -84,9 +84,12 @@ class Voc:
     def __len__(self):
         return len(self._ids)
 
+    def paths(self, index):
+        """(path of the photo,)."""
+        return (path_inside(self._root, f"JPEGImages/{self._ids[index]}.jpg"),)
+
     def __getitem__(self, index):
-        name = self._ids[index]
-        image_path = path_inside(self._root, f"JPEGImages/{name}.jpg")
+        name, (image_path,) = self._ids[index], self.paths(index)
         image = read_image(image_path)
         read = self._voc_masks if name in self._voc_ids else self._sbd_masks
         classes, objects, mask_path = read(name)
