@@ -231,9 +231,9 @@ def _stroke(picture, mask, color, opacity):
 def _write_names(picture, parsing, colors, scale):
     """Writes name and score into the middle of each segment that has room, the largest first, none over another."""
     taken = np.zeros(picture.shape[:2], bool)
-    largest_font = int(np.clip(max(picture.shape[:2]) / 55, 11, 30))
+    largest_font = int(np.clip(max(picture.shape[:2]) / 45, 11, 36))
     for segment in parsing.segments[:_MAX_LABELS]:
-        font = int(np.clip(np.sqrt(segment.area) * scale / 7, _SMALLEST_FONT, largest_font))
+        font = int(np.clip(np.sqrt(segment.area) * scale / 6, _SMALLEST_FONT, largest_font))
         text = segment.name if segment.score is None else f"{segment.name} {segment.score:.2f}"
         height, width = text_size(text, font)
         y1, x1, y2, x2 = segment.box

@@ -46,6 +46,7 @@ def test_bad_input_is_one_line_and_status_one(evaluate, truth, tmp_path):
     cases = {
         "missing: --pred_json": file_flags(truth, pred_json=None),
         "cannot read the panoptic JSON": file_flags(truth, pred_json=tmp_path / "no.json"),
+        "there is no folder": [f"--workdir={tmp_path / 'nowhere'}"],
         "not both": [*file_flags(truth), "--workdir=somewhere"],
     }
     for message, flags in cases.items():
