@@ -79,6 +79,19 @@ class CocoPanoptic:
         image_id = os.path.splitext(self._file_names[self.annotations[index]["image_id"]])[0]
         return {"image": image, "semantic": semantic, "instance": instance, "crowd": crowd, "image_id": image_id}
 
+    def problems(self, index):
+        """Sentences about segments that PNG and JSON do not tell alike; an unknown id in the PNG is an error."""
+        mask_path = self.paths(index)[1]
+        areas = dict(zip(*(values.tolist() for values in np.unique(read_rgb_ids(mask_path), return_counts=True))))
+        found = []
+        for segment in self.annotations[index]["segments_info"]:
+            area = areas.get(segment["id"], 0)
+            if not area:
+                found.append(f"segment {segment['id']} of the JSON is not in {mask_path}")
+            elif area != segment.get("area", area):
+                found.append(f"segment {segment['id']} of {mask_path} has {area} pixels, not {segment['area']}")
+        return found
+
 
 def labels_of_segments(ids, segments, mask_path):
     """Label maps of a panoptic PNG.
