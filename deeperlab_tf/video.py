@@ -1,15 +1,73 @@
 """Parses of a video: frames in, frames with overlays out, instances keep their colour while they overlap."""
 
+import itertools
+import os
+
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
 
 from deeperlab_tf.drawing import shades
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import atomic_path, path_inside, write_json
 from deeperlab_tf.metrics.overlaps import overlap_table
+from deeperlab_tf.visualize import draw_parsing
 
 _SHADES = 24  # of each class; tracks take them in turn
 _SMALLEST_IOU = 0.2  # with the instance of the frame before, to be the same object
+
+
+def parse_video(predictor, path, folder, batch_size):
+    """Parses a video frame by frame; shows a progress bar.
+
+    Writes `folder`/NAME_overlay.mp4, and NAME.json: `frames`, a list with name, track, score, box and area of each
+    segment of each frame.
+
+    Args:
+      predictor: `Predictor`.
+      path: the video file.
+      folder: where the results go.
+      batch_size: frames that run at once.
+
+    Returns:
+      number of frames parsed, number of frames the file claims to have (0 if it does not say).
+
+    Raises:
+      UserError: the file is no video, or not even its first frame can be read.
+    """
+    reader, tracker = VideoReader(path), Tracker()
+    name = os.path.splitext(os.path.basename(path))[0]
+    images = tqdm(reader, total=reader.expected or None, unit="frame", desc="parsing", dynamic_ncols=True)
+    frames = []
+    with atomic_path(path_inside(folder, f"{name}_overlay.mp4")) as temporary:
+        with VideoWriter(temporary, reader.frames_per_second) as writer:
+            for batch in batches(images, batch_size):
+                for image, parsing in zip(batch, predictor(batch)):
+                    tracks = tracker.update(parsing)
+                    writer.write(draw_parsing(image, parsing, track_colors(parsing, tracks)))
+                    frames.append([_describe(segment, tracks) for segment in parsing.segments])
+        if not frames:
+            raise UserError(f"{path} has no frame that can be read.")
+    write_json(path_inside(folder, f"{name}.json"), dict(frames=frames))
+    return len(frames), reader.expected
+
+
+def batches(items, size):
+    """Yields lists of `size` items, the last one perhaps shorter."""
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+def _describe(segment, tracks):
+    return dict(
+        name=segment.name,
+        track=tracks.get(segment.instance),
+        score=segment.score,
+        box=segment.box,
+        area=segment.area,
+    )
 
 
 class Tracker:

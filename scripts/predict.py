@@ -7,7 +7,6 @@ For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), N
 for; for a video NAME_overlay.mp4 and NAME.json (the segments of each frame).
 """
 
-import itertools
 import os
 import time
 
@@ -18,7 +17,8 @@ from tqdm import tqdm
 from deeperlab_tf import cli
 from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import atomic_path, path_inside, write_json
+from deeperlab_tf.files import path_inside
+from deeperlab_tf.video import batches, parse_video
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a training, or folder of an exported SavedModel.")
 INPUT = flags.DEFINE_string("input", None, "An image, a folder of images (with subfolders), or a video.")
@@ -77,7 +77,7 @@ def _find_images(path):
 
 def _predict_images(predictor, names):
     with tqdm(total=len(names), unit="image", desc="parsing", dynamic_ncols=True) as progress:
-        for batch in _batches(names.items(), BATCH_SIZE.value):
+        for batch in batches(names.items(), BATCH_SIZE.value):
             for (name, _), parsing in zip(batch, predictor([read_image(file) for _, file in batch])):
                 parsing.save(OUTPUT.value, name)
                 for kind, picture in _pictures(predictor, parsing):
@@ -105,45 +105,10 @@ def _pictures(predictor, parsing):
 
 
 def _predict_video(predictor, path):
-    from deeperlab_tf import visualize
-    from deeperlab_tf.video import Tracker, VideoReader, VideoWriter, track_colors
-
-    reader, tracker = VideoReader(path), Tracker()
-    name = os.path.splitext(os.path.basename(path))[0]
-    frames = []
-    with atomic_path(path_inside(OUTPUT.value, f"{name}_overlay.mp4")) as temporary:
-        with VideoWriter(temporary, reader.frames_per_second) as writer:
-            for batch in _batches(_with_progress(reader), BATCH_SIZE.value):
-                for image, parsing in zip(batch, predictor(batch)):
-                    tracks = tracker.update(parsing)
-                    writer.write(visualize.draw_parsing(image, parsing, track_colors(parsing, tracks)))
-                    frames.append([_describe(segment, tracks) for segment in parsing.segments])
-        if not frames:
-            raise UserError(f"{path} has no frame that can be read.")
-    write_json(path_inside(OUTPUT.value, f"{name}.json"), dict(frames=frames))
-    if len(frames) < reader.expected:
-        print(f"the video broke off after {len(frames)} of {reader.expected} frames; those were kept.")
-    return len(frames)
-
-
-def _with_progress(reader):
-    return tqdm(reader, total=reader.expected or None, unit="frame", desc="parsing", dynamic_ncols=True)
-
-
-def _describe(segment, tracks):
-    return dict(
-        name=segment.name,
-        track=tracks.get(segment.instance),
-        score=segment.score,
-        box=segment.box,
-        area=segment.area,
-    )
-
-
-def _batches(items, size):
-    items = iter(items)
-    while batch := list(itertools.islice(items, size)):
-        yield batch
+    parsed, expected = parse_video(predictor, path, OUTPUT.value, BATCH_SIZE.value)
+    if parsed < expected:
+        print(f"the video broke off after {parsed} of {expected} frames; those were kept.")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.parsing import Parsing
-from deeperlab_tf.video import Tracker, VideoReader, VideoWriter, track_colors
+from deeperlab_tf.video import Tracker, VideoReader, VideoWriter, parse_video, track_colors
 
 DISC = 2
 
@@ -74,3 +76,21 @@ def test_a_file_that_is_no_video_is_named(tmp_path):
     with pytest.raises(UserError, match=r"broken\.mp4 is no video"):
         VideoReader(str(path))
     assert cv2.VideoCapture(str(path)).isOpened() is False
+
+
+def test_a_parsed_video_shows_every_frame_and_tells_its_segments(toy_dataset, tmp_path):
+    columns = iter(range(10, 60, 2))
+
+    def predictor(images):
+        return [scene(toy_dataset, next(columns)) for _ in images]
+
+    with VideoWriter(str(tmp_path / "clip.mp4"), 10.0) as writer:
+        for _ in range(5):
+            writer.write(np.full((12, 80, 3), 99, np.uint8))
+    assert parse_video(predictor, str(tmp_path / "clip.mp4"), str(tmp_path / "out"), batch_size=2) == (5, 5)
+    frames = list(VideoReader(str(tmp_path / "out" / "clip_overlay.mp4")))
+    assert [frame.shape for frame in frames] == [(12, 80, 3)] * 5
+    segments = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
+    discs = [next(segment for segment in frame if segment["name"] == "disc") for frame in segments]
+    assert [disc["track"] for disc in discs] == [0] * 5
+    assert discs[1]["box"] == [3, 12, 9, 18] and discs[0]["area"] == 36

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.video import VideoReader, VideoWriter
 
 DATASET = Dataset(
     "toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)), label_divisor=1000
@@ -87,20 +85,6 @@ def test_folder_of_images_gives_parses_of_their_sizes(predict, workdir, images, 
         assert max(overlay.shape) >= 400
         for kind in kinds:
             assert (tmp_path / "out" / f"{name}_{kind}.png").exists()
-
-
-@pytest.mark.slow
-def test_video_gives_a_video_and_the_segments_of_each_frame(predict, workdir, images, tmp_path):
-    with VideoWriter(str(tmp_path / "clip.mp4"), 10.0) as writer:
-        for image in images[:2] * 3:
-            writer.write(image)
-    done = predict(f"--model={workdir}", f"--input={tmp_path / 'clip.mp4'}", f"--output={tmp_path / 'out'}")
-    assert done.returncode == 0, done.stderr
-    assert "parsed 6 frames" in done.stdout and "broke off" not in done.stdout
-    frames = list(VideoReader(str(tmp_path / "out" / "clip_overlay.mp4")))
-    assert len(frames) == 6 and frames[0].shape == (48, 64, 3)
-    segments = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
-    assert len(segments) == 6 and {"name", "track", "score", "box", "area"} == set(segments[0][0])
 
 
 def test_bad_input_is_one_line_and_status_one(predict, tmp_path):
