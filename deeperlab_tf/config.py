@@ -80,6 +80,7 @@ def _fusion(keypoint_radius, keypoint_graph):
             peak_window=5,  # local maxima, cells of the stride-4 grid [R]
             peak_threshold=0.05,  # lowest score of a keypoint candidate [R]
             max_keypoints=1024,  # C, candidates an image over all kinds [R]
+            return_reach=0.5,  # proposals whose edges lead back farther than R + this · λ off are dropped; 0: off [R]
             rescore="expected_oks",  # expected_oks | none [P]
             oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
             detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]

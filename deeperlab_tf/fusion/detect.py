@@ -67,26 +67,31 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
 
     Returns:
       float32 [C, P, 2], all keypoints of each proposal; keypoint kinds[c] is points[c] itself.
+      float32 [C], how far from the candidate the offsets lead that should lead back to it, pixels.
     """
     num_kinds = graph.num_keypoints
     keypoints = tf.tile(points[:, None], [1, num_kinds, 1])
+    miss = tf.zeros_like(points[:, 0])
     for hop in _hops(graph):
-        source_kinds, targets, edges = (tf.gather(table, kinds) for table in (hop.source, hop.target, hop.edge))
+        source_kinds, targets, back = (tf.gather(table, kinds) for table in (hop.source, hop.target, hop.back))
+        edges = tf.gather(np.concatenate([hop.edge, np.maximum(hop.back, 0)[:, None]], axis=1), kinds)
         sources = tf.gather(keypoints, source_kinds, axis=1, batch_dims=1)
         landed = refine.follow_edges(
             sources,
             source_kinds,
-            tf.ensure_shape(edges, [None, hop.edge.shape[1]]),
+            tf.ensure_shape(edges, [None, hop.edge.shape[1] + 1]),
             points,
-            tf.gather(hop.back, kinds),
+            back,
             heatmap,
             short_offsets,
             middle_offsets,
             grid_size,
             config,
         )
+        returned = tf.norm(landed[:, -1] - points, axis=1)
+        miss = tf.maximum(miss, tf.where(back >= 0, returned, 0.0))
         landed = refine.refine_points(
-            tf.reshape(landed, [-1, 2]), tf.reshape(targets, [-1]), heatmap, short_offsets, grid_size, config
+            tf.reshape(landed[:, :-1], [-1, 2]), tf.reshape(targets, [-1]), heatmap, short_offsets, grid_size, config
         )
         landed = tf.reshape(landed, [-1, hop.target.shape[1], 2])
         takes = hop.reaches[..., None] & (hop.target[..., None] == np.arange(num_kinds))  # [P, T, P]
@@ -94,7 +99,7 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
         keypoints = tf.where(
             tf.gather(takes.any(axis=1), kinds)[..., None], tf.gather(landed, slot, axis=1, batch_dims=1), keypoints
         )
-    return keypoints
+    return keypoints, miss
 
 
 # One hop of all candidates, as tables by the candidate's kind: source int32 [P], the keypoint to start from; target and
@@ -256,9 +261,11 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
       count int32: the first `count` of the J are instances.
     """
     points, kinds, valid = local_maxima(scores, grid_size, config)
-    proposals = propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    proposals, miss = propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     boxes = boxes_of(proposals)
     valid &= tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
+    if config.return_reach:
+        valid &= miss <= config.keypoint_radius + config.return_reach * scale(boxes)
     found = keypoint_scores(points, kinds, scale(boxes), scores, heatmap, grid_size, config)
     order = tf.argsort(tf.where(valid, found, -1.0), direction="DESCENDING", stable=True)
     points, kinds, proposals, valid = (tf.gather(x, order) for x in (points, kinds, proposals, valid))

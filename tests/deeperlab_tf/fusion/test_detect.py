@@ -1,0 +1,96 @@
+"""Steps of the instance detection against plain loops."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeperlab_tf.config import default_config
+from deeperlab_tf.fusion import detect
+from deeperlab_tf.keypoints import GRAPHS
+
+
+def greedy_oracle(rejects, valid):
+    kept = []
+    for i in range(len(valid)):
+        if valid[i] and not any(rejects[i, j] for j in kept):
+            kept.append(i)
+    return np.isin(np.arange(len(valid)), kept)
+
+
+@pytest.mark.fast
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 40), st.floats(0, 1), st.integers(0, 2**31))
+def test_greedy_selection_equals_the_queue(count, density, seed):
+    rng = np.random.default_rng(seed)
+    rejects, valid = rng.random([count, count]) < density, rng.random(count) < 0.8
+    np.testing.assert_array_equal(
+        detect.greedy(tf.constant(rejects), tf.constant(valid)), greedy_oracle(rejects, valid)
+    )
+
+
+def test_greedy_selection_follows_a_chain_to_its_end():
+    count = 50
+    rejects = np.eye(count, k=-1, dtype=bool)  # each is rejected by the one before it, if that one is kept
+    kept = detect.greedy(tf.constant(rejects), tf.ones([count], tf.bool)).numpy()
+    np.testing.assert_array_equal(kept, np.arange(count) % 2 == 0)
+
+
+@pytest.mark.parametrize("name", sorted(GRAPHS))
+def test_hops_lead_from_every_keypoint_to_all_others(name):
+    graph = GRAPHS[name]
+    for start in range(graph.num_keypoints):
+        reached = {start}
+        for hop in detect._hops(graph):
+            source = hop.source[start]
+            new = set()
+            for target, edge, reaches in zip(hop.target[start], hop.edge[start], hop.reaches[start]):
+                if reaches:
+                    assert graph.edges[edge] == (source, target) and source in reached
+                    new.add(int(target))
+            reached |= new
+        assert reached == set(range(graph.num_keypoints))
+    assert len(detect._hops(graph)) == 2
+
+
+def test_local_maxima_are_found_finer_than_the_grid_best_first():
+    config = default_config().fusion
+    scores = np.zeros([12, 15, 2], np.float32)
+    scores[3, 4:6, 1] = 0.75, 0.25  # a vote at column 4.25
+    scores[8, 10, 0] = 0.5
+    scores[0, 0, 0] = config.peak_threshold  # not above the threshold
+    points, kinds, valid = detect.local_maxima(tf.reshape(scores, [-1, 2]), tf.constant([12, 15]), config)
+    assert valid.numpy().sum() == 2
+    np.testing.assert_allclose(points[:2], [[12, 17], [32, 40]])
+    np.testing.assert_array_equal(kinds[:2], [1, 0])
+
+
+def test_expected_oks_equals_its_formula():
+    config = default_config().fusion
+    rng = np.random.default_rng(0)
+    height, width = 20, 22
+    scores, heatmap = (rng.random([height * width, 2]).astype(np.float32) for _ in range(2))
+    point, kind, size = np.array([33.0, 50.0]), 1, 120.0
+    cells = 4.0 * np.stack(np.unravel_index(np.arange(height * width), (height, width)), 1)
+    squares = ((cells - point) ** 2).sum(1)
+    share = scores[:, kind] * (squares <= 25**2)
+    similarity = np.exp(-squares / (2 * (size * config.oks_kappa) ** 2))
+    corner = heatmap.reshape(height, width, 2)[8:10, 12:14, kind]
+    probability = np.array([0.75, 0.25]) @ corner @ np.array([0.5, 0.5])
+    expected = probability * (share * similarity).sum() / share.sum()
+    arguments = (tf.constant([point], tf.float32), tf.constant([kind]), tf.constant([size]))
+    oks = detect.expected_oks(*arguments, scores, heatmap, tf.constant([height, width]), config)
+    np.testing.assert_allclose(oks, [expected], rtol=1e-4)
+
+
+def test_a_candidate_is_near_proposals_by_its_own_kind():
+    points, kinds = tf.constant([[0.0, 0.0], [30.0, 0.0]]), tf.constant([0, 1])
+    proposals = tf.constant([[[0.0, 0.0], [25.0, 0.0]], [[20.0, 0.0], [30.0, 0.0]]])
+    near = detect.near_same_keypoint(points, kinds, proposals, 10.0)
+    np.testing.assert_array_equal(near, [[True, False], [True, True]])
+
+
+def test_box_iou_counts_the_outermost_pixels():
+    boxes = tf.constant([[0.0, 0.0, 9.0, 9.0], [0.0, 5.0, 9.0, 14.0], [3.0, 3.0, 3.0, 3.0]])
+    np.testing.assert_allclose(detect.box_iou(boxes), [[1, 1 / 3, 0.01], [1 / 3, 1, 0], [0.01, 0, 1]], rtol=1e-5)

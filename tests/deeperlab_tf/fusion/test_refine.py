@@ -1,0 +1,56 @@
+"""Refinement by short-range offsets."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeperlab_tf.config import default_config
+from deeperlab_tf.fusion import refine
+
+HEIGHT = WIDTH = 30
+GRID = tf.constant([HEIGHT, WIDTH])
+CELLS = 4.0 * np.stack(np.unravel_index(np.arange(HEIGHT * WIDTH), (HEIGHT, WIDTH)), 1).astype(np.float32)
+
+
+def disk(keypoint, radius=25.0):
+    """Heatmap [h · w, 1] and short offsets [h · w, 1, 2] of one keypoint; garbage off its disk."""
+    offsets = np.array(keypoint, np.float32) - CELLS
+    on = np.linalg.norm(offsets, axis=1, keepdims=True) <= radius
+    garbage = np.random.default_rng(0).uniform(-200, 200, offsets.shape).astype(np.float32)
+    return on.astype(np.float32), np.where(on, offsets, garbage)[:, None]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("read", ["voters", "point"])
+def test_points_move_onto_the_keypoint(read):
+    config = default_config().fusion
+    config.keypoint_read = read
+    heatmap, short = disk((50.0, 61.5))
+    points = tf.constant([[53.0, 57.0], [45.0, 66.0]])
+    refined = refine.refine_points(points, tf.constant([0, 0]), heatmap, short, GRID, config)
+    np.testing.assert_allclose(refined, [[50, 61.5]] * 2, atol=0.05)
+
+
+def test_points_off_the_image_stay():
+    heatmap, short = disk((2.0, 2.0))
+    points = tf.constant([[-9.0, 4.0], [4.0, 500.0]])
+    refined = refine.refine_points(points, tf.constant([0, 0]), heatmap, short, GRID, default_config().fusion)
+    np.testing.assert_array_equal(refined, points)
+
+
+def test_voters_do_not_mind_garbage_at_the_keypoint_itself():
+    config = default_config().fusion
+    heatmap, short = disk((50.0, 60.0))
+    near = np.linalg.norm(CELLS - (50, 60), axis=1) < 6
+    short[near] = 150.0
+    refined = refine.refine_points(tf.constant([[52.0, 58.0]]), tf.constant([0]), heatmap, short, GRID, config)
+    np.testing.assert_allclose(refined, [[50, 60]], atol=0.05)
+
+
+def test_long_range_predictions_on_a_disk_snap_to_the_keypoint_and_others_stay():
+    config = default_config().fusion
+    heatmap, short = disk((50.0, 61.5))
+    targets = tf.constant([[[58.0, 70.0]], [[50.0, 100.0]], [[-20.0, 60.0]], [[500.0, 60.0]]])
+    refined = refine.refine_long(targets, heatmap, short, GRID, config).numpy()
+    np.testing.assert_allclose(refined[0], [[50, 61.5]], atol=1e-4)
+    np.testing.assert_array_equal(refined[1:], targets[1:])

@@ -1,0 +1,54 @@
+"""Full-resolution labels against interpolating everything."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeperlab_tf.fusion import grid, semantics, upsample
+
+
+def full_labels(logits, size):
+    """Semantic labels [H, W] of logits [h, w, classes], by the fast path."""
+    grid_size = tf.constant(logits.shape[:2])
+    found = semantics.semantics(tf.reshape(logits, [-1, logits.shape[-1]]), (), grid_size)
+    mixed = grid.indices(found.is_mixed)
+    return upsample.fill(found.label, mixed, found.pixels_of(mixed), grid_size, tf.constant(size)).numpy()
+
+
+def plain_labels(logits, size):
+    return tf.raw_ops.ResizeBilinear(images=logits[None], size=size, align_corners=True)[0].numpy()
+
+
+@pytest.mark.fast
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**31), st.booleans())
+def test_labels_are_the_argmax_of_interpolated_logits(height, width, classes, seed, smooth):
+    logits = np.random.default_rng(seed).normal(size=[height, width, classes]).astype(np.float32)
+    if smooth:
+        logits = np.sort(logits, axis=0)
+    size = (4 * height - 3, 4 * width - 3)
+    plain = plain_labels(logits, size)
+    chosen = np.take_along_axis(plain, full_labels(logits, size)[..., None], -1)[..., 0]
+    np.testing.assert_allclose(chosen, plain.max(-1), atol=1e-5)  # the same label, or one that ties to rounding
+
+
+def test_a_class_that_is_best_at_no_corner_wins_inside_a_cell():
+    logits = np.zeros([2, 2, 3], np.float32)
+    logits[:, 0, 0] = logits[:, 1, 1] = 10
+    logits[..., 2] = 8
+    labels = full_labels(logits, (5, 5))
+    np.testing.assert_array_equal(labels[0], [0, 2, 2, 2, 1])
+
+
+def test_output_may_be_smaller_than_the_grid_spans():
+    logits = np.random.default_rng(0).normal(size=[4, 5, 3]).astype(np.float32)
+    np.testing.assert_array_equal(full_labels(logits, (11, 14)), full_labels(logits, (13, 17))[:11, :14])
+
+
+def test_chunks_do_not_change_labels(monkeypatch):
+    logits = np.random.default_rng(0).normal(size=[8, 9, 3]).astype(np.float32)
+    expected = full_labels(logits, (29, 33))
+    monkeypatch.setattr(upsample, "_CHUNK", 7)
+    np.testing.assert_array_equal(full_labels(logits, (29, 33)), expected)
