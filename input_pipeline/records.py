@@ -141,7 +141,7 @@ def encode_example(sample, dataset, photo=None):
         LABEL_FORMAT: b"raw",
     }
     features = tf.train.Features(feature={key: feature(value) for key, value in values.items()})
-    return tf.train.Example(features=features).SerializeToString()
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
 def _encode_image(image, photo):

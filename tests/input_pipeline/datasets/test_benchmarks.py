@@ -9,6 +9,7 @@ import scipy.io
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from input_pipeline import records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 
 
@@ -117,12 +118,18 @@ def test_cityscapes_instances_groups_and_void(data_dir):
     assert sample["image_id"] == "frankfurt_000000_000294"
 
 
-def test_voc_palettes_are_read_as_indices(data_dir, tmp_path):
+@pytest.fixture
+def voc_root(data_dir, tmp_path):
+    """The genuine image in the official layout."""
     shutil.copytree(data_dir / "voc", tmp_path / "VOC2012")
     (tmp_path / "VOC2012").chmod(0o755)
     (tmp_path / "VOC2012" / "ImageSets" / "Segmentation").mkdir(parents=True)
     (tmp_path / "VOC2012" / "ImageSets" / "Segmentation" / "val.txt").write_text("2007_000063\n")
-    sample = voc.Voc(tmp_path, "val")[0]
+    return tmp_path
+
+
+def test_voc_palettes_are_read_as_indices(data_dir, voc_root):
+    sample = voc.Voc(voc_root, "val")[0]
     classes = np.asarray(Image.open(data_dir / "voc" / "SegmentationClass" / "2007_000063.png"))
     objects = np.asarray(Image.open(data_dir / "voc" / "SegmentationObject" / "2007_000063.png"))
     np.testing.assert_array_equal(sample["semantic"], classes)
@@ -239,3 +246,31 @@ def test_missing_and_empty_folders_are_named(tmp_path, reader):
         reader(tmp_path / "nowhere", "val")
     with pytest.raises(UserError, match=str(tmp_path)):
         reader(tmp_path, "val")
+
+
+# === Records ===
+
+
+def assert_round_trip(source, index=0):
+    sample, photo = source[index], source.paths(index)[0]
+    back = records.decode_example(records.encode_example(sample, source.dataset, photo), source.dataset)
+    for name in ("semantic", "instance", "crowd"):
+        np.testing.assert_array_equal(back[name], sample[name])
+    assert back["image"].shape == sample["image"].shape and back["image_id"].numpy().decode() == sample["image_id"]
+
+
+def test_cityscapes_labels_survive_records_bit_for_bit(data_dir):
+    assert_round_trip(cityscapes.Cityscapes(data_dir / "cityscapes_mini", "val"))
+
+
+def test_coco_labels_survive_records_bit_for_bit(coco_root):
+    assert_round_trip(coco.CocoPanoptic(coco_root, "val"), 0)
+    assert_round_trip(coco.CocoPanoptic(coco_root, "val"), 1)
+
+
+def test_vistas_labels_survive_records_bit_for_bit(data_dir):
+    assert_round_trip(vistas.Vistas(data_dir / "layouts" / "mapillary_vistas_dataset", "train"))
+
+
+def test_voc_labels_survive_records_bit_for_bit(voc_root):
+    assert_round_trip(voc.Voc(voc_root, "val"))
