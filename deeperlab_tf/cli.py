@@ -4,7 +4,9 @@ import re
 import sys
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
+from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
 
 
@@ -37,13 +39,36 @@ def run(main, required=()):
     app.run(guarded, flags_parser=_parse_flags)
 
 
+def define_config():
+    """The flag --config=EXPERIMENT.py, with --config.KEY=VALUE for single values; read it by `read_config`."""
+    return config_flags.DEFINE_config_file(
+        "config", None, "Experiment file; --config.KEY=VALUE changes one value of its config."
+    )
+
+
+def read_config(flag):
+    """The checked config of a flag made by `define_config`; UserError where the file or a value is bad."""
+    try:
+        return check_config(flag.value)
+    except OSError as error:  # ml_collections keeps the failure to load the file until the value is read
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"cannot load the experiment file of --config: {reason}.") from error
+
+
 def _parse_flags(argv):
     try:
         return flags.FLAGS(argv)
-    except (flags.Error, UserError, FileNotFoundError) as error:  # a missing --config file is a FileNotFoundError
+    except (flags.Error, UserError) as error:
         _fail(str(error).split("\n")[0])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # config_flags: unknown key, value of wrong type
-        _fail(f"in the --config flags: {str(error).splitlines()[0]}")
+    except (AttributeError, KeyError) as error:  # of config_flags: an unknown key, and perhaps the one that was meant
+        meant = re.search(r'Did you mean "(.+)" instead of "(.+)"', str(error))
+        _fail(f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?" if meant else _first_line(error))
+    except (TypeError, ValueError) as error:  # of config_flags: a value of the wrong type
+        _fail(_first_line(error))
+
+
+def _first_line(error):
+    return f"in the --config flags: {str(error).splitlines()[0]}"
 
 
 def _fail(message):

@@ -7,21 +7,19 @@ python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --co
 import functools
 
 from absl import flags
-from ml_collections import config_flags
 
 from deeperlab_tf import cli
-from deeperlab_tf.config import check_config
 from deeperlab_tf.training.loop import train
 from input_pipeline import make_dataset, open_source
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; --config.KEY=VALUE changes one value.")
+CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
 ACCEPT_CHANGES = flags.DEFINE_bool("accept_changes", False, "Resume although the config differs from the run's own.")
 DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit on one machine; slower.")
 
 
 def main():
-    config = check_config(CONFIG.value)
+    config = cli.read_config(CONFIG)
     held_out = open_source(config, "val")
     train(
         config,

@@ -1,0 +1,203 @@
+"""Training runs, resumes, and refuses folders of other runs."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeperlab_tf.compat import keras
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.model import build_model
+from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
+from deeperlab_tf.training.loop import train
+from deeperlab_tf.training.schedule import PolySchedule
+from deeperlab_tf.training.trainer import Trainer, build_optimizer, decayed_variables
+
+
+def synthetic_data(config, start_step=0):
+    """Batches that depend on the step alone."""
+    batch, side = config.train.batch_size, config.data.crop_size[0]
+    grid = (side - 1) // 4 + 1
+
+    def sample(step):
+        def noise(salt, *shape):
+            return tf.random.stateless_normal((batch, *shape), seed=tf.stack([step, salt]))
+
+        def binary(salt, *shape):
+            return tf.cast(noise(salt, *shape) > 0, tf.float32)
+
+        image = tf.cast(tf.clip_by_value(noise(0, side, side, 3) * 50 + 127, 0, 255), tf.uint8)
+        return image, {
+            "semantic": tf.cast(binary(1, side, side), tf.int32),
+            "semantic_weight": tf.ones((batch, side, side)),
+            "keypoint_heatmap": binary(2, grid, grid, 5),
+            "keypoint_mask": binary(3, grid, grid),
+            "short_offsets": noise(4, grid, grid, 10),
+            "middle_offsets": noise(5, grid, grid, 16),
+            "long_offsets": noise(6, grid, grid, 10),
+            "short_mask": binary(7, grid, grid, 5),
+            "middle_mask": binary(8, grid, grid, 8),
+            "long_mask": binary(9, grid, grid),
+        }
+
+    return tf.data.Dataset.range(start_step, 10**6).map(sample)
+
+
+def run(config, workdir, dataset, **kwargs):
+    return train(config, str(workdir), dataset, lambda step: synthetic_data(config, step), **kwargs)
+
+
+def weights(network):
+    return np.concatenate([np.ravel(v.numpy()) for v in network.variables])
+
+
+@pytest.fixture(autouse=True)
+def _float32_afterwards():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.fast
+def test_poly_schedule_decays_from_the_initial_rate_to_zero():
+    schedule = PolySchedule(0.1, steps=100, power=0.9)
+    rates = [float(schedule(step)) for step in (0, 50, 100, 200)]
+    np.testing.assert_allclose(rates, [0.1, 0.1 * 0.5**0.9, 0.0, 0.0], rtol=1e-6)
+    assert PolySchedule.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_warm_up_rises_linearly():
+    schedule = PolySchedule(0.1, steps=10**9, power=0.9, warmup_steps=9)
+    np.testing.assert_allclose([float(schedule(step)) for step in (0, 4, 9)], [0.01, 0.05, 0.1], rtol=1e-5)
+
+
+def test_decay_covers_convolutions_but_not_depthwise_kernels_or_batch_norm(tiny_config, toy_dataset):
+    network = build_model(tiny_config.model, toy_dataset)
+    decayed = {v.name for v in decayed_variables(network)}
+    assert "block_0_project/kernel:0" in decayed and "semantic_logits_conv/kernel:0" in decayed
+    assert not [name for name in decayed if "depthwise" in name or "_bn" in name or "bias" in name]
+
+
+def test_training_continues_where_it_stopped(tiny_config, toy_dataset, tmp_path):
+    straight = run(tiny_config, tmp_path / "straight", toy_dataset)
+
+    def stops_after_two(step):
+        return synthetic_data(tiny_config, step).take(2) if step == 0 else synthetic_data(tiny_config, step)
+
+    train(tiny_config, str(tmp_path / "broken"), toy_dataset, stops_after_two)  # Keras ends where the data ends
+    assert os.listdir(tmp_path / "broken" / "checkpoints")
+    resumed = run(tiny_config, tmp_path / "broken", toy_dataset)
+    np.testing.assert_allclose(weights(resumed), weights(straight), rtol=1e-4, atol=1e-5)
+
+
+def test_a_finished_run_is_left_alone(tiny_config, toy_dataset, tmp_path):
+    first = weights(run(tiny_config, tmp_path, toy_dataset))
+    before = sorted(os.listdir(tmp_path / "checkpoints"))
+    np.testing.assert_array_equal(weights(run(tiny_config, tmp_path, toy_dataset)), first)
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == before
+
+
+def test_loaded_network_gives_the_trained_one_back(tiny_config, toy_dataset, tmp_path):
+    trained = run(tiny_config, tmp_path, toy_dataset)
+    loaded, config, dataset = load_run(str(tmp_path))
+    assert config == tiny_config and dataset == toy_dataset
+    np.testing.assert_array_equal(weights(loaded), weights(trained))
+
+
+def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_dataset, tmp_path):
+    run(tiny_config, tmp_path, toy_dataset)
+    board = tmp_path / "tensorboard"
+    tags = set()
+    for name in os.listdir(board):
+        for event in tf.compat.v1.train.summary_iterator(str(board / name)):
+            tags |= {value.tag for value in event.summary.value}
+    losses = {f"losses/{name}" for name in ("loss", "semantic", "heatmap", "short", "middle", "long")}
+    assert losses | {"learning_rate", "images_per_second"} <= tags
+
+
+def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
+    semantic = np.zeros((40, 60), np.int32)
+    semantic[10:30, 10:30] = 2
+    sample = {
+        "image": np.full((40, 60, 3), 90, np.uint8),
+        "semantic": semantic,
+        "instance": (semantic == 2).astype(np.int32),
+    }
+    run(tiny_config, tmp_path, toy_dataset, panel_samples=[sample])
+    board = tmp_path / "tensorboard"
+    tags = {
+        value.tag
+        for name in os.listdir(board)
+        for event in tf.compat.v1.train.summary_iterator(str(board / name))
+        for value in event.summary.value
+    }
+    assert "val/0" in tags
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_heads_and_losses_in_float32(tiny_config, toy_dataset, tmp_path, precision):
+    tiny_config.train.mixed_precision = precision
+    tiny_config.train.steps = 1
+    network = run(tiny_config, tmp_path, toy_dataset)
+    assert network.get_layer("decoder_1_pointwise").compute_dtype == precision[len("mixed_") :]
+    assert all(output.dtype == tf.float32 for output in network(np.zeros((1, 33, 33, 3), np.uint8)).values())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_one_step_lowers_the_loss_of_its_batch(tiny_config, toy_dataset, optimizer):
+    tiny_config.train.optimizer = optimizer
+    tiny_config.train.learning_rate = 1e-3
+    tiny_config.train.steps = 100
+    tiny_config.train.clip_norm = 5.0
+    trainer = Trainer(build_model(tiny_config.model, toy_dataset), tiny_config)
+    trainer.compile(build_optimizer(tiny_config))
+    data = synthetic_data(tiny_config).take(1).repeat()
+    losses = [trainer.fit(data, steps_per_epoch=1, verbose=0).history["loss"][0] for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+# === Bad input ===
+
+
+def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(tiny_config, toy_dataset, tmp_path):
+    prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
+    tiny_config.train.learning_rate = 0.5
+    tiny_config.model.width = 0.2
+    with pytest.raises(UserError, match=r"model\.width, train\.learning_rate differ"):
+        prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
+    prepare_workdir(str(tmp_path), tiny_config, toy_dataset, accept_changes=True)
+    prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tiny_config, toy_dataset, tmp_path):
+    run(tiny_config, tmp_path, toy_dataset)
+    tiny_config.model.decoder_channels = 12
+    with pytest.raises(UserError, match="does not fit this config's network"):
+        run(tiny_config, tmp_path, toy_dataset, accept_changes=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny_config, toy_dataset, tmp_path):
+    tiny_config.train.learning_rate = 1e30
+    tiny_config.train.steps = 40
+    with pytest.raises(UserError, match="not a number at step 10"):
+        run(tiny_config, tmp_path, toy_dataset)
+
+
+@pytest.mark.parametrize("key, value", [("optimizer", "lion"), ("mixed_precision", "int8")])
+def test_unknown_training_choices_are_named(tiny_config, toy_dataset, tmp_path, key, value):
+    tiny_config.train[key] = value
+    with pytest.raises(UserError, match=f"config.train.{key} is '{value}'"):
+        run(tiny_config, tmp_path, toy_dataset)
+
+
+def test_untrained_or_foreign_folders_are_named(tiny_config, toy_dataset, tmp_path):
+    with pytest.raises(UserError, match="there is no folder"):
+        load_run(str(tmp_path / "missing"))
+    with pytest.raises(UserError, match="not a run's folder"):
+        load_run(str(tmp_path))
+    prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        load_run(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json"):
+        load_run(str(tmp_path))
