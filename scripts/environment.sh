@@ -1,10 +1,10 @@
 # Makes or reuses a virtual environment; sourced by quickstart.sh and test.sh.
 #
-# The Python is $PYTHON, or the first of python3.11, python3, python on the PATH that is 3.9 or newer; setup.py picks
+# The Python is $PYTHON, or the first of python3.11, python3, python on the PATH that can make environments; setup.py picks
 # the TensorFlow stack that goes with it. The environment lies in .venv-MAJOR.MINOR beside setup.py, or in $VENV.
 
 usable_python() {
-  "$1" -c 'import sys, venv; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
+  "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
 }
 
 find_python() {
