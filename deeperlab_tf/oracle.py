@@ -12,7 +12,7 @@ from deeperlab_tf.fusion.grid import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
 
-SEMANTIC_BLUR = 1.5  # pixels, σ: the encoding with the highest ceiling of those compared in experiments/fusion.md
+SEMANTIC_BLUR = 1.0  # pixels, σ: the encoding with the highest ceiling of those compared in experiments/fusion.md
 _FLOOR = 1e-6  # share of a class that counts as none, before the logarithm
 _CERTAIN = 8.0  # heatmap logit on a keypoint's disk; its negative elsewhere
 

@@ -39,7 +39,7 @@ def main():
     config = default_config()
     config.data.keypoint_radius = RADIUS.value
     config.data.keypoint_graph = GRAPH.value
-    parse_heads = _parser(dataset, config.fusion)
+    parse_heads = parser(dataset, config.fusion)
     fused, ceiling = (ParsingMetrics(dataset.num_classes, dataset.thing_classes) for _ in range(2))
     lost = []
     for image_id in tqdm(files.image_ids, unit="image"):
@@ -62,7 +62,7 @@ def main():
     print(f"ratio    {ratio:.4f}; {len(lost)} segments lost\n  wrote {OUTPUT.value}")
 
 
-def _parser(dataset, config):
+def parser(dataset, config):
     """`fuse` as one graph for images of all sizes: (heads, H, W) -> parse."""
     heads = {name: tf.TensorSpec([1, None, None, channels]) for name, channels in _channels(dataset, config).items()}
     side = tf.TensorSpec([], tf.int32)
