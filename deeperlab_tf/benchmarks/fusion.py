@@ -1,6 +1,8 @@
 """Speed and memory of the prediction fusion, beside a plain resize + argmax of the same logits."""
 
 import ctypes
+import os
+import threading
 import time
 
 import numpy as np
@@ -36,9 +38,7 @@ def run():
             arguments = {name: tf.constant(head) for name, head in heads.items()}, tf.constant(size)
             found = int(parse(*arguments)["num_instances"][0])  # traces, too
             yardstick(*arguments)
-            before = _resident_mb()
-            parse(*arguments)
-            peak = _resident_mb("VmHWM") - before
+            peak = _peak_mb(lambda arguments=arguments: parse(*arguments))
             fuse_ms, yardstick_ms = _take_turns([parse, yardstick], arguments)
             row = dict(image_size=list(size), instances=count, found=found, fuse_ms=fuse_ms, yardstick_ms=yardstick_ms)
             rows.append(dict(row, ratio=fuse_ms / yardstick_ms, peak_mb=peak))
@@ -62,11 +62,23 @@ def _take_turns(functions, arguments):
     return [float(np.median(record)) for record in times]
 
 
-def _resident_mb(field="VmRSS"):
-    """Resident memory of this process, MB: now, or (VmHWM) the highest since this was last asked for "now"."""
-    if field == "VmRSS":
-        ctypes.CDLL(None).malloc_trim(0)  # free memory that is kept for reuse would hide what the next call takes
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # resets the high-water mark
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(field))
+def _peak_mb(function):
+    """Highest resident memory during a call above that before it, MB: sampled every millisecond (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)  # free memory that is kept for reuse would hide what the call takes
+    before, samples, done = _resident_mb(), [], threading.Event()
+
+    def watch():
+        while not done.wait(0.001):
+            samples.append(_resident_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    function()
+    done.set()
+    watcher.join()
+    return max([before, *samples]) - before
+
+
+def _resident_mb():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
