@@ -25,6 +25,7 @@ def get_config():
     config.eval.image_size = (257, 257)
     config.eval.pad_to_size = False
 
+    config.model.kernel_size = 3
     config.model.width = 0.5
     config.model.keypoint_radius = 10.0
     config.model.batch_norm_momentum = 0.99
@@ -38,14 +39,14 @@ def get_config():
     config.fusion.detection_radius = 6.0
 
     config.train.batch_size = 8
-    config.train.steps = 5000
+    config.train.steps = 3200
     config.train.learning_rate = 0.15
     config.train.warmup_steps = 200
     config.train.clip_norm = 5.0
     config.train.weight_decay = 1e-4
     config.train.loss_weights.middle = 0.5
     config.train.loss_weights.long = 0.5
-    config.train.hard_pixel_fraction = 0.3
+    config.train.hard_pixel_fraction = 1.0  # from scratch, two classes: the hardest alone teach nothing but doubt
     config.train.small_instance_weight = 1.0
     config.train.checkpoint_every = 500
     config.train.panels_every = 1000
