@@ -12,14 +12,11 @@ import platform
 from absl import flags
 
 from deeperlab_tf import cli
-from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import write_json
 
 SUITES = {
     "fusion": "deeperlab_tf.benchmarks.fusion",
-    "loss": "deeperlab_tf.benchmarks.loss",
     "metrics": "deeperlab_tf.benchmarks.metrics",
-    "network": "deeperlab_tf.benchmarks.network",
     "pipeline": "input_pipeline.benchmark",
 }
 
@@ -33,11 +30,7 @@ def main():
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS.value)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS.value)
-    try:
-        suite = importlib.import_module(SUITES[SUITE.value])
-    except ModuleNotFoundError as error:
-        raise UserError(f"the suite {SUITE.value!r} needs the module {error.name}; install it.") from error
-    rows = suite.run()
+    rows = importlib.import_module(SUITES[SUITE.value]).run()
     write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(), "rows": rows})
     for row in rows:
         print("  ".join(f"{name} {_readable(value)}" for name, value in row.items()))
