@@ -6,6 +6,8 @@ python scripts/check_dataset.py --records=RECORDS --split=train --output=CHECK
 Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 """
 
+import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+
 import os
 import sys
 

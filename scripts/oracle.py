@@ -6,6 +6,8 @@ The file holds the metrics of the fused parses (`fused`), those of the labels pu
 keypoints involved (`ceiling`), their ratio, and every segment that was lost, with the reason (`lost`).
 """
 
+import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+
 import cv2
 import numpy as np
 import tensorflow as tf

@@ -5,6 +5,8 @@ python scripts/sweep_fusion.py --gt_json=panoptic_val.json --gt_dir=panoptic_val
 Takes the flags of scripts/oracle.py. The file holds one row per choice, with the PQ under each kind of noise.
 """
 
+import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+
 import cv2
 import numpy as np
 import tensorflow as tf
