@@ -1,6 +1,9 @@
 """The whole way: scenes → targets → training → fusion → metrics."""
 
 import functools
+import json
+import subprocess
+import sys
 
 import pytest
 
@@ -32,14 +35,29 @@ def memory_config():
 
 
 @pytest.mark.slow
-def test_a_tiny_model_memorises_four_scenes(tmp_path):
+def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository, tmp_path):
     config = memory_config()
     source = open_source(config, "train")
-    train(config, str(tmp_path / "run"), source.dataset, functools.partial(make_dataset, config, "train"))
+    run = tmp_path / "run"
+    train(config, str(run), source.dataset, functools.partial(make_dataset, config, "train"))
 
-    predict = Predictor(str(tmp_path / "run"))
+    program(repository, "evaluate.py", f"--workdir={run}", "--split=train", f"--output={tmp_path / 'evaluation'}")
+    metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    assert metrics["num_images"] == 4
+    assert metrics["pq"] >= 0.9, metrics
+
+    # The exported model gives the very parses that were scored.
+    program(repository, "export.py", f"--workdir={run}", f"--output={tmp_path / 'export' / '1'}")
     quality = PanopticQuality(source.dataset.num_classes, source.dataset.thing_classes)
+    predict = Predictor(str(tmp_path / "export"))
     for sample in (source[index] for index in range(len(source))):
         parsing = predict(sample["image"])
         quality.update(sample["semantic"], sample["instance"], parsing.semantic, parsing.instance)
-    assert quality.result()["pq"] >= 0.9, quality.result()
+    assert quality.result()["pq"] == pytest.approx(metrics["pq"], abs=1e-6)
+
+
+def program(repository, name, *flags):
+    result = subprocess.run(
+        [sys.executable, str(repository / "scripts" / name), *flags], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
