@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from deeperlab_tf.metrics.overlaps import overlap_table
+from deeperlab_tf.metrics.overlaps import TableMetric
 
 
-class MeanIoU:
+class MeanIoU(TableMetric):
     """mIoU and the confusion matrix over a dataset, one image at a time.
 
     Void pixels do not count; crowd pixels do, for their class is known.
@@ -18,24 +18,9 @@ class MeanIoU:
 
     def __init__(self, num_classes, thing_classes, ignore_label=255):
         del thing_classes
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
+        super().__init__(num_classes, ignore_label)
         # Row: true class; column: predicted class, the last one for unlabelled pixels.
         self.confusion = np.zeros((num_classes, num_classes + 1), np.int64)
-
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
-        self.add(
-            overlap_table(
-                gt_semantic,
-                gt_instance,
-                pred_semantic,
-                pred_instance,
-                gt_crowd,
-                num_classes=self.num_classes,
-                ignore_label=self.ignore_label,
-            )
-        )
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""

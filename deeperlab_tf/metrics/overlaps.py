@@ -41,6 +41,24 @@ class OverlapTable:
     num_pixels: int
 
 
+class TableMetric:
+    """Base of the metrics that need no more of an image than its `OverlapTable`; they define `add(table)`.
+
+    Args:
+      num_classes: number of classes.
+      ignore_label: void in the ground truth, unlabelled in predictions.
+    """
+
+    def __init__(self, num_classes, ignore_label):
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+
+    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
+        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
+        maps = (gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd)
+        self.add(overlap_table(*maps, num_classes=self.num_classes, ignore_label=self.ignore_label))
+
+
 def overlap_table(
     gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None, *, num_classes, ignore_label=255
 ):

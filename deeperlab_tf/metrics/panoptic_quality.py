@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from deeperlab_tf.metrics.overlaps import overlap_table, sum_by
+from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def match_segments(table):
     )
 
 
-class PanopticQuality:
+class PanopticQuality(TableMetric):
     """PQ, SQ and RQ over a dataset, one image at a time.
 
     Args:
@@ -68,27 +68,12 @@ class PanopticQuality:
     """
 
     def __init__(self, num_classes, thing_classes, ignore_label=255):
-        self.num_classes = num_classes
+        super().__init__(num_classes, ignore_label)
         self.is_thing = np.isin(np.arange(num_classes), list(thing_classes))
-        self.ignore_label = ignore_label
         self.iou_sum = np.zeros(num_classes, np.float64)
         self.true_positives = np.zeros(num_classes, np.int64)
         self.false_positives = np.zeros(num_classes, np.int64)
         self.false_negatives = np.zeros(num_classes, np.int64)
-
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
-        self.add(
-            overlap_table(
-                gt_semantic,
-                gt_instance,
-                pred_semantic,
-                pred_instance,
-                gt_crowd,
-                num_classes=self.num_classes,
-                ignore_label=self.ignore_label,
-            )
-        )
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""

@@ -11,7 +11,7 @@ otherwise.
 
 import numpy as np
 
-from deeperlab_tf.metrics.overlaps import overlap_table, sum_by
+from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
 
 
 def best_covering(table):
@@ -32,7 +32,7 @@ def best_covering(table):
     return best
 
 
-class ParsingCovering:
+class ParsingCovering(TableMetric):
     """PC over a dataset, one image at a time.
 
     Args:
@@ -43,24 +43,9 @@ class ParsingCovering:
 
     def __init__(self, num_classes, thing_classes, ignore_label=255):
         del thing_classes
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
+        super().__init__(num_classes, ignore_label)
         self.covered = np.zeros((2, num_classes), np.float64)  # row 0: in pixels; row 1: in shares of the image
         self.area = np.zeros((2, num_classes), np.float64)
-
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
-        self.add(
-            overlap_table(
-                gt_semantic,
-                gt_instance,
-                pred_semantic,
-                pred_instance,
-                gt_crowd,
-                num_classes=self.num_classes,
-                ignore_label=self.ignore_label,
-            )
-        )
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""

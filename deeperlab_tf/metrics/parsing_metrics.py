@@ -1,12 +1,12 @@
 """All metrics of a parse at once, from one overlap table an image."""
 
 from deeperlab_tf.metrics.mean_iou import MeanIoU
-from deeperlab_tf.metrics.overlaps import overlap_table
+from deeperlab_tf.metrics.overlaps import TableMetric
 from deeperlab_tf.metrics.panoptic_quality import PanopticQuality
 from deeperlab_tf.metrics.parsing_covering import ParsingCovering
 
 
-class ParsingMetrics:
+class ParsingMetrics(TableMetric):
     """PQ, PC and mIoU over a dataset; same signature as each of them alone.
 
     Args:
@@ -16,8 +16,7 @@ class ParsingMetrics:
     """
 
     def __init__(self, num_classes, thing_classes, ignore_label=255):
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
+        super().__init__(num_classes, ignore_label)
         self.num_images = 0
         self.panoptic_quality = PanopticQuality(num_classes, thing_classes, ignore_label)
         self.parsing_covering = ParsingCovering(num_classes, thing_classes, ignore_label)
@@ -26,20 +25,6 @@ class ParsingMetrics:
     @property
     def _parts(self):
         return self.panoptic_quality, self.parsing_covering, self.mean_iou
-
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
-        self.add(
-            overlap_table(
-                gt_semantic,
-                gt_instance,
-                pred_semantic,
-                pred_instance,
-                gt_crowd,
-                num_classes=self.num_classes,
-                ignore_label=self.ignore_label,
-            )
-        )
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""
