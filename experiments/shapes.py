@@ -9,11 +9,13 @@ from deeperlab_tf.config import default_config
 def get_config():
     config = default_config()
     config.data.dataset = "shapes"
+    config.data.cache = True
     config.data.crop_size = (129, 129)
     config.data.min_scale = config.data.max_scale = 1.0
     config.eval.image_size = (129, 129)
     config.eval.batch_size = 8
 
+    config.model.kernel_size = 3
     config.model.width = 0.5
     config.model.keypoint_radius = 8.0
     config.model.batch_norm_momentum = 0.95
@@ -26,12 +28,14 @@ def get_config():
     config.model.instance_head_channels = 32
     config.fusion.detection_radius = 5.0
 
-    config.train.batch_size = 16
-    config.train.steps = 500
-    config.train.learning_rate = 0.05
-    config.train.warmup_steps = 50
+    config.train.batch_size = 8
+    config.train.steps = 1200
+    config.train.learning_rate = 0.2
+    config.train.warmup_steps = 100
+    config.train.clip_norm = 5.0
+    config.train.loss_weights.middle = config.train.loss_weights.long = 0.5
     config.train.hard_pixel_fraction = 1.0
     config.train.small_instance_weight = 1.0
-    config.train.checkpoint_every = 250
-    config.train.panels_every = 250
+    config.train.checkpoint_every = 300
+    config.train.panels_every = 400
     return config
