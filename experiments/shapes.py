@@ -20,7 +20,6 @@ def get_config():
     config.model.keypoint_radius = 8.0
     config.model.batch_norm_momentum = 0.95
     config.model.aspp_channels = 64
-    config.model.low_level_channels = 16
     config.model.decoder_channels = 32
     config.model.decoder_kernel_size = 3
     config.model.head_kernel_size = 3
@@ -29,12 +28,11 @@ def get_config():
     config.fusion.detection_radius = 5.0
 
     config.train.batch_size = 8
-    config.train.steps = 1200
+    config.train.steps = 1300
     config.train.learning_rate = 0.2
     config.train.warmup_steps = 100
     config.train.clip_norm = 5.0
     config.train.loss_weights.middle = config.train.loss_weights.long = 0.5
-    config.train.hard_pixel_fraction = 1.0
     config.train.small_instance_weight = 1.0
     config.train.checkpoint_every = 300
     config.train.panels_every = 400
