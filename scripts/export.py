@@ -4,7 +4,7 @@ python scripts/export.py --workdir=runs/shapes --output=exports/shapes/1
 saved_model_cli show --dir exports/shapes/1 --all
 """
 
-from absl import flags
+from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.export.saved_model import export_saved_model
@@ -18,6 +18,7 @@ OUTPUT = flags.DEFINE_string(
 
 def main():
     network, config, dataset = load_run(WORKDIR.value)
+    logging.set_verbosity(logging.ERROR)  # what TensorFlow says while it saves concerns nobody
     export_saved_model(network, config, dataset, OUTPUT.value)
     print(f"wrote the SavedModel {OUTPUT.value}")
 
