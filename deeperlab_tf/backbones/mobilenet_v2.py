@@ -1,7 +1,7 @@
 """MobileNetV2 and the paper's *Wider MobileNetV2* (Sec. 3.1).
 
-Wider means kernels of 5 instead of 3 in every spatial convolution, the stem included: the receptive field grows from 491
-to 981 pixels while the feature maps stay as large as they were (Tab. 3).
+Wider means kernels of 5 instead of 3 in every spatial convolution, the stem included: the receptive field grows from
+491 to 981 pixels while the feature maps stay as large as they were (Tab. 3).
 
 Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018.
 """
