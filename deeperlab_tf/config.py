@@ -85,7 +85,7 @@ def _fusion(keypoint_radius, keypoint_graph):
             oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
             detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]
             nms_iou=0.6,  # hard box NMS [R]
-            claim_reach=0.5,  # pixels farther than R + this · λ from all instances are no one's; 0: off, as in the paper
+            claim_reach=0.5,  # pixels beyond R + this · λ of all instances are no one's; 0: off, as in the paper
             max_instances=256,  # J [R]
             label_divisor=1000,  # panoptic = class * label_divisor + instance
         )
