@@ -131,7 +131,12 @@ def _read_records(source, config, numbers, start_step):
         records = files.interleave(_open_shard, cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
         if not data.shuffle:
             return records
-        return records.shuffle(data.shuffle_buffer, seed=seed[0] * _PRIME + number, reshuffle_each_iteration=False)
+
+        def mix(block, members):
+            return tf.random.experimental.stateless_shuffle(members, seed + tf.stack([_PRIME * (block + 1), 0]))
+
+        # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where TensorFlow's own seed is 0.
+        return records.batch(data.shuffle_buffer).enumerate().map(mix).unbatch()
 
     def _open_shard(path):
         records = tf.data.TFRecordDataset(path)

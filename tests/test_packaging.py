@@ -1,6 +1,7 @@
 """The wheel holds everything: installed into an empty environment, every module imports."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,7 +10,8 @@ import pytest
 
 
 def run(*command, **kwargs):
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, **kwargs)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, **kwargs)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -17,7 +19,13 @@ def run(*command, **kwargs):
 @pytest.fixture(scope="module")
 def wheel(repository, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, repository)
+    source = folder / "source"  # building leaves files behind, and takes along what an earlier build left
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(repository / name, source)
+    for name in ("deeperlab_tf", "input_pipeline"):
+        shutil.copytree(repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -45,7 +53,7 @@ for name in {modules!r}:
     module = importlib.import_module(name)
     assert module.__file__.startswith({str(site)!r}), module.__file__
 """
-    run(python, "-c", code, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""})
+    run(python, "-c", code, cwd=tmp_path)
 
 
 def test_both_stacks_are_told_apart_by_the_python_version(wheel):

@@ -6,7 +6,7 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.schema import Category, Dataset
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_dataset():
     """Two stuff and two thing classes."""
     names = ("sky", "ground", "disc", "box")
@@ -16,7 +16,19 @@ def toy_dataset():
 
 @pytest.fixture
 def tiny_config():
-    """Every part of the paper's model, as small as it goes."""
+    """Every part of the paper's model, as small as it goes; a test may change it."""
+    return _tiny_config()
+
+
+@pytest.fixture(scope="session")
+def small_sized_config():
+    """The same for images of any size, not to be changed."""
+    config = _tiny_config()
+    config.eval.pad_to_size = False
+    return config
+
+
+def _tiny_config():
     config = default_config()
     config.model.width = 0.1
     config.model.kernel_size = 3
