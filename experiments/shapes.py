@@ -30,7 +30,7 @@ def get_config():
     config.fusion.detection_radius = 5.0
 
     config.train.batch_size = 8
-    config.train.steps = 1300
+    config.train.steps = 1450
     config.train.learning_rate = 0.2
     config.train.warmup_steps = 100
     config.train.clip_norm = 5.0
