@@ -8,9 +8,7 @@ import tensorflow as tf
 from deeperlab_tf.config import config_from_json
 from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.fusion.grid import HEAD_STRIDE
-from deeperlab_tf.image_size import content_size
-from deeperlab_tf.inference import parse_images, prepare_images
+from deeperlab_tf.inference import instance_maps, parse_images, prepare_images
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run
@@ -74,19 +72,10 @@ class Predictor:
           image: uint8 [H, W, 3], RGB, or a path.
 
         Returns:
-          dict of float32 arrays at stride 4 of the network's input, padding cut off: `heatmap` [h, w, P] in 0-1,
-          `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
+          dict of `inference.instance_maps`: `heatmap`, `short_offsets`, `middle_offsets`, `long_offsets`.
         """
         image = _to_array(image)
-        heads = {name: values.numpy()[0] for name, values in self._heads(tf.constant(image[np.newaxis])).items()}
-        content = content_size(*image.shape[:2], self.config)
-        height, width = ((int(side) - 1) // HEAD_STRIDE + 1 for side in content)
-        maps = {name: values[:height, :width] for name, values in heads.items()}
-        offsets = {
-            name: maps[name].reshape(height, width, -1, 2)
-            for name in ("short_offsets", "middle_offsets", "long_offsets")
-        }
-        return dict(offsets, heatmap=1 / (1 + np.exp(-maps["keypoint_logits"])))
+        return instance_maps(self._heads(tf.constant(image[np.newaxis])), *image.shape[:2], self.config)
 
     def _parse_all(self, images):
         parsings, start = [], 0

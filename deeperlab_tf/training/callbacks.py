@@ -12,7 +12,12 @@ from tqdm import tqdm
 from deeperlab_tf import visualize
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.inference import parse_heads, prepare_images
+from deeperlab_tf.inference import instance_maps, parse_heads, prepare_images
+from deeperlab_tf.keypoints import keypoint_graph
+from deeperlab_tf.parsing import Parsing
+
+
+_PANEL_SIDE = 300  # pixels, about the height of a picture
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -80,7 +85,11 @@ class Scalars(StepCallback):
 
 
 class ImagePanels(StepCallback):
-    """TensorBoard images: photo, ground truth, parse and keypoint heatmap side by side, for a few fixed samples."""
+    """TensorBoard images of a few fixed samples: how the network sees them as it learns.
+
+    `val/N`: photo, ground truth, parse, instance detections (Fig. 10) and keypoint heatmap side by side;
+    `val_offsets/N`: the offset fields on colour wheels.
+    """
 
     def __init__(self, folder, config, dataset, samples, start):
         super().__init__(config, start)
@@ -93,27 +102,38 @@ class ImagePanels(StepCallback):
         network, config, things = self.model.network, self.config, self._dataset.thing_classes
 
         @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
-        def parse_and_heatmap(images):
+        def parse_and_heads(images):
             heads = network(prepare_images(images, config), training=False)
-            heatmap = tf.sigmoid(tf.reduce_max(heads["keypoint_logits"], axis=-1))
-            return parse_heads(heads, tf.shape(images)[1], tf.shape(images)[2], config, things), heatmap
+            return parse_heads(heads, tf.shape(images)[1], tf.shape(images)[2], config, things), heads
 
-        self._parse = parse_and_heatmap
+        self._parse = parse_and_heads
 
     def on_step(self, logs):
         if not self._samples or not self.due(self.config.train.panels_every):
             return
         with self._writer.as_default(step=self.step):
             for index, sample in enumerate(self._samples):
-                tf.summary.image(f"val/{index}", self._panel(sample)[None])
+                panel, offsets = self._pictures(sample)
+                tf.summary.image(f"val/{index}", panel[None])
+                tf.summary.image(f"val_offsets/{index}", offsets[None])
         self._writer.flush()
 
-    def _panel(self, sample):
+    def _pictures(self, sample):
         image = sample["image"]
-        parse, heatmap = self._parse(tf.constant(image[None]))
-        truth = visualize.overlay(image, sample["semantic"], sample["instance"], self._dataset)
-        result = visualize.overlay(image, parse["semantic"][0].numpy(), parse["instance"][0].numpy(), self._dataset)
-        return visualize.side_by_side([image, truth, result, visualize.heatmap(heatmap[0].numpy(), image)])
+        outputs, heads = self._parse(tf.constant(image[None]))
+        parsing = Parsing.from_fused({name: values[0].numpy() for name, values in outputs.items()}, self._dataset)
+        maps = instance_maps(heads, *image.shape[:2], self.config)
+        truth = Parsing.from_maps(sample["semantic"], sample["instance"], self._dataset)
+        scale = visualize.overlay_scale(image, _PANEL_SIDE)
+        pictures = {
+            "image": image,
+            "truth": visualize.draw_parsing(image, truth, scale=scale),
+            "parse": visualize.draw_parsing(image, parsing, scale=scale),
+            "instance detection": visualize.detection(image, parsing, scale),
+            "keypoint heatmap": visualize.heatmap(maps["heatmap"], image),
+        }
+        panel = visualize.contact_sheet([list(pictures.values())], list(pictures), _PANEL_SIDE)
+        return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph))
 
 
 class SaveCheckpoints(StepCallback):

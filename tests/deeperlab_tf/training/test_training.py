@@ -126,13 +126,17 @@ def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
     }
     run(tiny_config, tmp_path, toy_dataset, panel_samples=[sample])
     board = tmp_path / "tensorboard"
-    tags = {
-        value.tag
+    images = {
+        value.tag: value
         for name in os.listdir(board)
         for event in tf.compat.v1.train.summary_iterator(str(board / name))
         for value in event.summary.value
+        if value.tag.startswith("val")
     }
-    assert "val/0" in tags
+    assert set(images) == {"val/0", "val_offsets/0"}
+    for value in images.values():  # of five pictures, and of up to eight fields, in a row
+        picture = tf.io.decode_png(value.tensor.string_val[2]).numpy()
+        assert picture.shape[1] > 5 * 180 and picture.std() > 0
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
