@@ -27,8 +27,8 @@ def read_image(path):
 
 def write_image(path, image):
     """Writes uint8 [H, W, 3], RGB, as the format of the path's ending, whole or not at all."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.lower().endswith((".jpg", ".jpeg")) else []
     with atomic_path(path) as temporary:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
         if not cv2.imwrite(temporary, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality):
             raise UserError(f"cannot write {path}; check the folder and the free space.")
 
