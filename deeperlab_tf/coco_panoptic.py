@@ -39,6 +39,12 @@ def color_to_id(color):
     return red + 256 * green + 65536 * blue
 
 
+def image_key(image_id):
+    """The id of an image as COCO has it: a number, also where it is written as in the file's name ("000000142238")."""
+    text = str(image_id)
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
 def to_json_categories(dataset):
     """The `categories` list of a panoptic JSON for a `schema.Dataset`."""
     return [
@@ -74,15 +80,13 @@ class PanopticFiles:
         self._class_of = {category.original_id: index for index, category in enumerate(self.dataset.categories)}
         self._annotations = {}
         for annotation in content["annotations"]:
-            try:
-                image_id = annotation["image_id"]
-                _ = annotation["file_name"], [(s["id"], s["category_id"]) for s in annotation["segments_info"]]
-            except (KeyError, TypeError) as error:
-                raise UserError(f"an annotation in {json_path} lacks {error}.") from error
-            if image_id in self._annotations:
-                raise UserError(f"{json_path} annotates image {image_id} twice; keep one.")
-            self._annotations[image_id] = annotation
-        self._photos = {image.get("id"): image.get("file_name") for image in content.get("images", [])}
+            _check_annotation(annotation, json_path)
+            key = image_key(annotation["image_id"])
+            if key in self._annotations:
+                raise UserError(f"{json_path} annotates image {annotation['image_id']} twice; keep one.")
+            self._annotations[key] = annotation
+        images = [image for image in content.get("images") or () if isinstance(image, dict) and "id" in image]
+        self._photos = {image_key(image["id"]): image.get("file_name") for image in images}
 
         things = {self.dataset.categories[index].original_id for index in self.dataset.thing_classes}
         self._has_scores = all(
@@ -94,14 +98,14 @@ class PanopticFiles:
 
     @property
     def image_ids(self):
-        return list(self._annotations)
+        return [annotation["image_id"] for annotation in self._annotations.values()]
 
     def __contains__(self, image_id):
-        return image_id in self._annotations
+        return image_key(image_id) in self._annotations
 
     def png_path(self, image_id):
         """Path of an image's PNG; names that leave the folder are refused."""
-        return path_inside(self.folder, self._annotations[image_id]["file_name"])
+        return path_inside(self.folder, self._annotations[image_key(image_id)]["file_name"])
 
     def has_scores(self):
         """True if every segment of a thing has a score, as predictions may."""
@@ -109,7 +113,7 @@ class PanopticFiles:
 
     def photo_name(self, image_id):
         """File name of the photo itself, as the JSON has it, or None."""
-        return self._photos.get(image_id)
+        return self._photos.get(image_key(image_id))
 
     def read(self, image_id):
         """Ids and segments of one image.
@@ -127,7 +131,7 @@ class PanopticFiles:
         return ids, self._segments(image_id)
 
     def _segments(self, image_id):
-        segments = sorted(self._annotations[image_id]["segments_info"], key=lambda segment: segment["id"])
+        segments = sorted(self._annotations[image_key(image_id)]["segments_info"], key=lambda segment: segment["id"])
         where = f"image {image_id} in {self.json_path}"
         ids = np.array([segment["id"] for segment in segments], np.int64)
         repeated = ids[1:][ids[1:] == ids[:-1]]
@@ -135,6 +139,9 @@ class PanopticFiles:
             raise UserError(f"{where} has segment {repeated[0]} twice; segments may not overlap.")
         if (ids == VOID).any():
             raise UserError(f"{where} has a segment with id 0, which means void; give it another id.")
+        beyond = ids[(ids < 0) | (ids >= 1 << 24)]
+        if beyond.size:
+            raise UserError(f"{where} has segment {beyond[0]}; the PNG can hold ids below {1 << 24}.")
         unknown = [s["category_id"] for s in segments if s["category_id"] not in self._class_of]
         if unknown:
             raise UserError(f"{where} has a segment of category {unknown[0]}, which is not among the categories.")
@@ -144,7 +151,7 @@ class PanopticFiles:
             classes=np.array(
                 [self._class_of[s["category_id"]] for s in segments] + [self.dataset.ignore_label], np.int64
             ),
-            crowd=np.array([s.get("iscrowd", 0) for s in segments] + [0], np.int64),
+            crowd=np.array([bool(s.get("iscrowd", 0)) for s in segments] + [False], np.int64),
         )
 
     def lookup(self, image_id, present, segments):
@@ -227,17 +234,20 @@ class PanopticWriter:
         self._content = dict(images=[], annotations=[], categories=to_json_categories(dataset))
 
     def add(self, parsing, image_id, name, photo_name=None):
-        """Writes one `Parsing` as `folder`/`name`.png. A name that leaves the folder is refused."""
+        """Writes one `Parsing` as `folder`/`name`.png. A name that leaves the folder is refused.
+
+        An `image_id` of digits alone is written as a number, which the official tools look for.
+        """
         path = path_inside(self.folder, f"{name}.png")
         ids, segments = parsing.to_coco()
         write_ids(path, ids)
         height, width = ids.shape
         self._content["images"].append(
-            dict(id=image_id, file_name=photo_name or f"{name}.png", height=height, width=width)
+            dict(id=image_key(image_id), file_name=photo_name or f"{name}.png", height=height, width=width)
         )
         self._content["annotations"].append(
             dict(
-                image_id=image_id,
+                image_id=image_key(image_id),
                 file_name=os.path.relpath(path, os.path.realpath(self.folder)),
                 segments_info=segments,
             )
@@ -249,25 +259,46 @@ class PanopticWriter:
             json.dump(self._content, file)
 
 
+def _check_annotation(annotation, json_path):
+    """UserError unless all that is read of an image's annotation is there and of the right type."""
+    if not isinstance(annotation, dict):
+        raise UserError(f"{json_path} has an annotation that is no object of image_id, file_name and segments_info.")
+    missing = [key for key in ("image_id", "file_name", "segments_info") if key not in annotation]
+    if missing:
+        raise UserError(f"an annotation in {json_path} lacks {missing[0]!r}.")
+    where = f"image {annotation['image_id']} in {json_path}"
+    if not isinstance(annotation["file_name"], str) or not isinstance(annotation["segments_info"], list):
+        raise UserError(f"{where} needs a file name and a list of segments.")
+    for segment in annotation["segments_info"]:
+        numbers = [segment.get(key) for key in ("id", "category_id")] if isinstance(segment, dict) else [None]
+        if not all(isinstance(number, int) for number in numbers):
+            raise UserError(f"{where} has a segment whose id and category_id are not both whole numbers.")
+
+
 def _dataset_from_categories(categories, json_path):
     if not isinstance(categories, list) or not categories:
         raise UserError(f"{json_path} names no categories; the truth's JSON needs them.")
-    colors = distinct_colors(len(categories))
-    try:
-        return Dataset(
-            name=os.path.splitext(os.path.basename(json_path))[0],
-            categories=tuple(
-                Category(
-                    name=str(category["name"]),
-                    is_thing=bool(category["isthing"]),
-                    color=tuple(category.get("color", color)),
-                    original_id=int(category["id"]),
-                )
-                for category, color in zip(categories, colors)
-            ),
+    found = []
+    for category, default in zip(categories, distinct_colors(len(categories))):
+        missing = (
+            [key for key in ("id", "name", "isthing") if key not in category] if isinstance(category, dict) else ["id"]
         )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"a category in {json_path} lacks {error}.") from error
+        if missing:
+            raise UserError(f"a category in {json_path} lacks {missing[0]!r}.")
+        if not isinstance(category["id"], int):
+            raise UserError(f"category {category['name']!r} in {json_path} has an id that is no whole number.")
+        color = category.get("color")
+        color = tuple(color) if _is_color(color) else default
+        found.append(Category(str(category["name"]), bool(category["isthing"]), color, category["id"]))
+    ids = [category.original_id for category in found]
+    repeated = [number for number in ids if ids.count(number) > 1]
+    if repeated:
+        raise UserError(f"{json_path} has category {repeated[0]} twice; give each its own id.")
+    return Dataset(os.path.splitext(os.path.basename(json_path))[0], tuple(found))
+
+
+def _is_color(value):
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
 
 
 def _score(value):

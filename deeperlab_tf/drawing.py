@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import atomic_path
 
+_HATCH = 7  # pixels from stripe to stripe
 _GOLDEN_ANGLE = 0.381966  # of a turn: successive multiples never come close to each other
 
 
@@ -102,6 +103,32 @@ def caption(text, width, height=28, left=None):
     x, anchor = (width / 2, "mm") if left is None else (left, "lm")
     ImageDraw.Draw(strip).text((x, height / 2), text, fill=(235, 235, 235), font=_font(size), anchor=anchor)
     return np.array(strip)
+
+
+def legend(colors, width, height=28, hatched=()):
+    """A strip that tells what colours mean.
+
+    Args:
+      colors: dict name -> (r, g, b).
+      width, height: of the strip, pixels.
+      hatched: names whose swatch is striped.
+    """
+    cell = width // len(colors)
+    parts = []
+    for name, color in colors.items():
+        part = caption(name.replace("_", " "), cell, height, left=height + 4)
+        swatch = part[8 : height - 8, 8 : height - 8]
+        swatch[stripes(swatch.shape[:2]) if name in hatched else ...] = color
+        cv2.rectangle(part, (8, 8), (height - 8, height - 8), (200, 200, 200), 1)
+        parts.append(part)
+    strip = np.hstack(parts)
+    return np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0)), constant_values=24)
+
+
+def stripes(size):
+    """bool [H, W]: diagonal stripes."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return (rows + columns) % _HATCH < _HATCH // 2
 
 
 def resize_picture(image, height, width):

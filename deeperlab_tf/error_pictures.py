@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf import visualize
-from deeperlab_tf.drawing import caption
+from deeperlab_tf.drawing import legend, stripes
 from deeperlab_tf.metrics.overlaps import combine, table_from_counts
 from deeperlab_tf.metrics.panoptic_quality import match_segments
 
@@ -13,7 +13,7 @@ ERROR_COLORS = dict(  # of `error_map`
     missed=(250, 160, 30),
     split=(70, 160, 255),
     merged=(200, 80, 230),
-    void=(0, 0, 0),
+    void=(128, 128, 128),
 )
 
 
@@ -69,21 +69,21 @@ def errors(truth, parsing, crowd=None):
     return codes[pair_of_pixel].reshape(gt_semantic.shape)
 
 
-def error_map(image, codes):
-    """The `errors` in `ERROR_COLORS` over the image in grey."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.55 + 25
+def error_map(image, codes, scale=1):
+    """The `errors` in `ERROR_COLORS` over the image in light grey; void, which does not count, is hatched.
+
+    `scale`: the picture is this many times as large as the image.
+    """
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    codes = cv2.resize(codes, size, interpolation=cv2.INTER_NEAREST)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.5 + 85
     colors = {0: (0, 0, 0), **{index + 1: color for index, color in enumerate(ERROR_COLORS.values())}}
-    opacity = np.where(codes > 0, 0.8, 0.0)[..., np.newaxis]
+    is_void = codes == list(ERROR_COLORS).index("void") + 1
+    opacity = np.where(is_void, 0.9 * stripes(codes.shape), np.where(codes > 0, 0.85, 0.0))[..., np.newaxis]
     return (grey + opacity * (visualize.paint(codes, colors) - grey)).astype(np.uint8)
 
 
-def error_legend(width, height=28):
+def error_legend(width):
     """A strip that tells what the colours of `error_map` mean."""
-    names = [name.replace("_", " ") for name in ERROR_COLORS]
-    cell = width // len(names)
-    strip = [caption(name, cell, height, left=height + 4) for name in names]
-    for part, color in zip(strip, ERROR_COLORS.values()):
-        cv2.rectangle(part, (8, 8), (height - 8, height - 8), color, -1)
-        cv2.rectangle(part, (8, 8), (height - 8, height - 8), (200, 200, 200), 1)
-    strip = np.hstack(strip)
-    return np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0)), constant_values=24)
+    return legend(ERROR_COLORS, width, hatched=("void",))

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import math
 import multiprocessing
 import os
@@ -83,6 +84,8 @@ class Evaluation:
 
     def _notes(self, result):
         notes = []
+        if math.isnan(result["pc"]):
+            notes.append("pc is not a number: the truth labels no pixel outside crowds.")
         groups = (("_things", self.dataset.thing_classes, "thing"), ("_stuff", self.dataset.stuff_classes, "stuff"))
         for suffix, classes, word in groups:
             if not result["num_classes" + suffix]:
@@ -93,7 +96,9 @@ class Evaluation:
             shown = ", ".join(unseen[:8]) + (f" and {len(unseen) - 8} more" if len(unseen) > 8 else "")
             notes.append(f"not in truth or prediction, so not in the means: {shown}.")
         if self.instance_ap is None:
-            notes.append("ap is not a number: the predicted segments have no scores.")
+            notes.append("ap is not a number: the predicted things do not all have scores.")
+        elif math.isnan(result["ap"]) and self.dataset.thing_classes:
+            notes.append("ap is not a number: the truth has no instance.")
         return notes
 
 
@@ -177,12 +182,13 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=()):
     chosen = set(range(0, len(source), math.ceil(len(source) / _SHEET_ROWS)))
     rows = []
 
+    parses = functools.cache(lambda: PanopticFiles(os.path.join(folder, "parses.json"), folder, dataset))
+
     def load(number):
         sample = source[number]
-        parses = PanopticFiles(os.path.join(folder, "parses.json"), folder, dataset)
-        semantic, instance, _ = parses.read_labels(sample["image_id"])
+        semantic, instance, _, scores = parses().to_labels(sample["image_id"], *parses().read(sample["image_id"]))
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], dataset)
-        return sample["image"], truth, Parsing.from_maps(semantic, instance, dataset), sample["crowd"]
+        return sample["image"], truth, Parsing.from_maps(semantic, instance, dataset, scores=scores), sample["crowd"]
 
     evaluation = Evaluation.of(dataset, load)
     for index, sample, parsing in _predict_all(predictor, source, batch_size):

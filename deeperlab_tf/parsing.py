@@ -14,6 +14,8 @@ from deeperlab_tf.files import path_inside
 from deeperlab_tf.metrics.overlaps import count_combinations, dense
 from deeperlab_tf.schema import Dataset
 
+_LARGEST_ID = np.iinfo(np.int32).max  # of panoptic maps
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -90,11 +92,12 @@ class Parsing:
           scores: [N], of instance 1 ... N.
           keypoints: [N, P, 2] or None.
         """
-        semantic, instance = np.asarray(semantic, np.int32), np.asarray(instance, np.int32)
         if panoptic is None:
-            divisor = max(dataset.label_divisor, int(instance.max(initial=0)) + 1)
-            panoptic = semantic * divisor + instance
-        panoptic = np.asarray(panoptic, np.int32)
+            divisor = max(dataset.label_divisor, int(np.max(instance, initial=0)) + 1)
+            if divisor * (int(np.max(semantic, initial=0)) + 1) > _LARGEST_ID:
+                raise UserError(f"instance {np.max(instance)} is too large a number; number the instances from 1 on.")
+            panoptic = np.multiply(semantic, divisor, dtype=np.int64) + instance
+        semantic, instance, panoptic = (np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic))
         segments = _segments(semantic, instance, panoptic, dataset, scores)
         return cls(semantic, instance, panoptic, segments, dataset, image, keypoints)
 

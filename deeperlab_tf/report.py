@@ -1,14 +1,12 @@
 """One self-contained HTML page about an evaluation: numbers, classes, sizes, confusions, the best and worst images."""
 
-import base64
 import html
 import json
 import math
 
-import cv2
 import numpy as np
 
-from deeperlab_tf import error_pictures, visualize
+from deeperlab_tf import report_gallery
 from deeperlab_tf.files import atomic_path
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.metrics.panoptic_quality import Matches, match_segments
@@ -16,22 +14,13 @@ from deeperlab_tf.report_page import PAGE, SCRIPT, STYLE
 
 SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, math.inf))  # pixels, as COCO has them
 _GALLERY = 24  # this many of the worst images and of the best
-_PICTURE_SIDE = 480  # pixels, the longer side
-_JPEG_QUALITY = 78
 _MATRIX_CLASSES = 40  # those most confused are shown
-_HOVER_SEGMENTS = 255  # an image's largest segments have names on hover
 
-_HEADLINES = (
-    ("PQ", "pq"),
-    ("SQ", "sq"),
-    ("RQ", "rq"),
-    ("PQ things", "pq_things"),
-    ("PQ stuff", "pq_stuff"),
-    ("PC", "pc"),
-    ("PC by image size", "pc_normalized"),
-    ("mIoU", "miou"),
-    ("AP", "ap"),
-    ("AP50", "ap50"),
+_CARDS = (  # headline and its key; what stands below it
+    ("PQ", "pq", (("SQ", "sq"), ("RQ", "rq"))),
+    ("PC", "pc", (("areas relative to the image", "pc_normalized"),)),
+    ("mIoU", "miou", ()),
+    ("AP of instances", "ap", (("AP50", "ap50"),)),
 )
 _COLUMNS = (  # of the table of classes: heading, key, decimals of the percentage or None for counts
     ("PQ", "pq", 1),
@@ -44,6 +33,15 @@ _COLUMNS = (  # of the table of classes: heading, key, decimals of the percentag
     ("FP", "fp", None),
     ("FN", "fn", None),
 )
+_GLOSSARY = {
+    "PQ = SQ × RQ": "panoptic quality: segmentation quality (mean IoU of the segments found) times recognition quality "
+    "(their F1 score). A segment is found if a predicted one of its class has an IoU above 0.5 with it.",
+    "PC": "parsing covering: of each true region the best IoU with a predicted region of its class, weighted by area.",
+    "IoU, mIoU": "intersection over union of the pixels of a class, instances aside; the mean over the classes.",
+    "AP, AP50": "average precision of the instances by COCO's evaluator; AP50 counts an IoU of 0.5 as found.",
+    "TP, FP, FN": "segments found, segments predicted where there is none, segments missed.",
+    "things, stuff": "countable objects, and what can only be measured by area.",
+}
 
 
 def write_report(path, evaluation, result):
@@ -59,14 +57,13 @@ def write_report(path, evaluation, result):
     shown = min(_GALLERY, math.ceil(len(order) / 2))
     worst = order[:shown]
     best = [number for number in reversed(order) if number not in worst][:shown]
-    galleries = [("Worst images", worst)] + ([("Best images", best)] if best else [])
     names = {}
     sections = [
-        _headlines(result),
+        _header(result, evaluation.dataset, bool(best)),
         _class_table(result, evaluation.dataset),
         _size_table(evaluation),
         _confusion_table(evaluation),
-        *(_gallery(title, numbers, evaluation, scores, names) for title, numbers in galleries),
+        _galleries(worst, best, evaluation, scores, names),
     ]
     page = PAGE.format(
         title=html.escape(f"Evaluation on {evaluation.dataset.name}"),
@@ -119,20 +116,41 @@ def _of_size(table, matches, low, high):
 # === Sections ===
 
 
-def _percent(value, decimals=1):
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.{decimals}f}"
-
-
-def _headlines(result):
-    cards = "".join(
-        f'<div class="card"><dt>{label}</dt><dd>{_percent(result[key])}</dd></div>' for label, key in _HEADLINES
-    )
-    counts = (
-        f"{result['num_images']} images; {result['num_classes']} classes counted "
-        f"({result['num_classes_things']} things, {result['num_classes_stuff']} stuff). Values are percentages."
-    )
+def _header(result, dataset, has_best):
+    cards = "".join(_card(result, *card) for card in _CARDS)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in result["notes"])
-    return f'<dl class="cards">{cards}</dl><p>{counts}</p>' + (f"<ul>{notes}</ul>" if notes else "")
+    glossary = "".join(f"<dt>{term}</dt><dd>{meaning}</dd>" for term, meaning in _GLOSSARY.items())
+    anchors = ["classes", "sizes", "confusion", "worst"] + (["best"] if has_best else [])
+    navigation = "".join(f'<a href="#{anchor}">{anchor}</a>' for anchor in anchors)
+    return (
+        f"<header><h1>Evaluation on {html.escape(dataset.name)}</h1>"
+        f"<nav>{navigation}</nav></header>"
+        f'<dl class="cards">{cards}</dl>{_group_table(result)}'
+        f"<p>{_count(result['num_images'], 'image')}. Values are percentages.</p>"
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+        + f'<details class="glossary"><summary>What the numbers mean</summary><dl>{glossary}</dl></details>'
+    )
+
+
+def _card(result, label, key, below):
+    more = " · ".join(f"{name} {_percent(result[name_key])}" for name, name_key in below) or "&nbsp;"
+    return (
+        f'<div class="card"><dt>{label}</dt><dd><div class="value">{_percent(result[key])}</div>'
+        f'<div class="track"><i style="--share:{_share(result[key])}"></i></div>'
+        f'<div class="more">{more}</div></dd></div>'
+    )
+
+
+def _group_table(result):
+    rows = []
+    for name, suffix in (("All classes", ""), ("Things", "_things"), ("Stuff", "_stuff")):
+        cells = "".join(_cell(result[key + suffix], 1) for key in ("pq", "sq", "rq"))
+        rows.append(f'<tr><th scope="row">{name}</th>{cells}{_cell(result["num_classes" + suffix], None)}</tr>')
+    headings = "".join(f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "classes"))
+    return (
+        '<div class="scroll narrow" tabindex="0" role="region" aria-label="Things and stuff"><table>'
+        f'<thead><tr><th scope="col"></th>{headings}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def _class_table(result, dataset):
@@ -145,12 +163,10 @@ def _class_table(result, dataset):
         swatch = f'<span class="swatch" style="background:rgb{tuple(color)}"></span>'
         name, kind = html.escape(values["name"]), "thing" if values["is_thing"] else "stuff"
         cells = [f'<th scope="row" data-value="{name}">{swatch}{name}</th><td data-value="{kind}">{kind}</td>']
-        for _, key, decimals in _COLUMNS:
-            value = values.get(key, math.nan)
-            text = str(value) if decimals is None else _percent(value, decimals)
-            cells.append(f'<td class="number" data-value="{"" if value != value else value}">{text}</td>')
+        cells += [_cell(values.get(key, math.nan), decimals) for _, key, decimals in _COLUMNS]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return _table_section("Classes", "Choose a heading to sort.", headings, rows, 'class="sortable"')
+    hint = "Click a heading to sort by it."
+    return _table_section("classes", "Classes", hint, headings, rows, 'class="sortable"')
 
 
 def _size_table(evaluation):
@@ -159,14 +175,15 @@ def _size_table(evaluation):
     )
     rows = []
     for (name, low, high), (_, result) in zip(SIZES, quality_by_size(evaluation)):
-        sides = f"from {math.isqrt(low)}²" if math.isinf(high) else f"under {math.isqrt(high)}²"
-        values = [_percent(result[f"{key}_things"]) for key in ("pq", "sq", "rq")]
-        values += [
+        sides = f"{math.isqrt(low)}² and more" if math.isinf(high) else f"under {math.isqrt(high)}²"
+        counts = [
             sum(result["per_class"][c][key] for c in evaluation.dataset.thing_classes) for key in ("tp", "fp", "fn")
         ]
-        cells = "".join(f'<td class="number">{value}</td>' for value in values)
-        rows.append(f'<tr><th scope="row">{name} ({sides} pixels)</th>{cells}</tr>')
-    return _table_section("Things by size", "A false positive counts by its own area.", headings, rows)
+        cells = "".join(_cell(result[f"{key}_things"], 1) for key in ("pq", "sq", "rq"))
+        cells += "".join(_cell(value, None) for value in counts)
+        rows.append(f'<tr><th scope="row">{name}, {sides}</th>{cells}</tr>')
+    hint = "Objects by their true area in pixels; a false positive counts by its own."
+    return _table_section("sizes", "Things by size", hint, headings, rows)
 
 
 def _confusion_table(evaluation):
@@ -189,20 +206,19 @@ def _confusion_table(evaluation):
             share = confusion[index, column] / total
             kind = "right" if column == index else "wrong"
             text = f"{100 * share:.0f}" if share >= 0.005 else ""
-            cells.append(
-                f'<td class="{kind}" style="--share:{share:.3f}" title="{names[index]} → {label}: {100 * share:.1f} %">'
-                f"{text}</td>"
-            )
+            hover = f"{names[index]} → {label}: {100 * share:.1f} %"
+            cells.append(f'<td class="{kind}" style="--share:{math.sqrt(share):.3f}" title="{hover}">{text}</td>')
         rows.append(f'<tr><th scope="row">{names[index]}</th>{"".join(cells)}</tr>')
     hint = "Where the pixels of each true class went, in percent of its pixels."
     if len(shown) < len(occurs):
         hint += f" The {len(shown)} classes with most wrong pixels, of {len(occurs)}."
-    return _table_section("Confusion of classes", hint, headings, rows, 'class="matrix"')
+    return _table_section("confusion", "Confusion of classes", hint, headings, rows, 'class="matrix"')
 
 
-def _table_section(title, hint, headings, rows, attributes=""):
+def _table_section(anchor, title, hint, headings, rows, attributes=""):
     return (
-        f'<section><h2>{title}</h2><p>{hint}</p><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f'<section id="{anchor}"><h2>{title}</h2><p>{hint}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">'
         f"<table {attributes}><thead><tr>{headings}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 
@@ -211,80 +227,42 @@ def _sortable(label, kind="text"):
     return f'<th scope="col" class="{kind}"><button type="button">{label}</button></th>'
 
 
-# === Gallery ===
+def _cell(value, decimals):
+    """A number of a table: a count, or a percentage with a bar as long as its share."""
+    missing = value is None or math.isnan(value)
+    data = f'data-value="{"" if missing else value}"'
+    if decimals is None:
+        return f'<td class="number" {data}>{value}</td>'
+    return f'<td class="number bar" style="--share:{_share(value)}" {data}>{_percent(value, decimals)}</td>'
 
 
-def _gallery(title, numbers, evaluation, scores, names):
-    figures = "".join(_figure(number, evaluation, scores[number], names) for number in numbers)
-    legend = " ".join(
-        f'<span class="key"><span class="swatch" style="background:rgb{color}"></span>{name.replace("_", " ")}</span>'
-        for name, color in error_pictures.ERROR_COLORS.items()
+def _percent(value, decimals=1):
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{decimals}f}"
+
+
+def _share(value):
+    return "0" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _count(number, word):
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _galleries(worst, best, evaluation, scores, names):
+    """The worst and best images; `names` gets the names of all segments shown."""
+    figures, has_photos = {}, False
+    for number in (*worst, *best):
+        sample = evaluation.load(number)
+        has_photos |= sample[0] is not None
+        score = f"PQ {_percent(scores[number])}"
+        figures[number] = report_gallery.figure(f"image{number}", evaluation.names[number], score, sample, names)
+    galleries = "".join(
+        f'<h3 id="{anchor}">{title}</h3><div class="gallery">{"".join(figures[number] for number in numbers)}</div>'
+        for anchor, title, numbers in (("worst", "Worst", worst), ("best", "Best", best))
+        if numbers
     )
-    hint = f"<p>Point at a picture to see names. Errors: {legend}</p>"
-    return f'<section><h2>{title}</h2>{hint}<div class="gallery">{figures}</div></section>'
-
-
-def _figure(number, evaluation, score, names):
-    image, truth, parse, crowd = evaluation.load(number)
-    has_photo = image is not None
-    if not has_photo:
-        image = np.full((*truth.semantic.shape, 3), 96, np.uint8)
-    layers = {
-        "Parse": visualize.draw_parsing(image, parse, names=False),
-        "Truth": visualize.draw_parsing(image, truth, names=False),
-        "Errors": error_pictures.error_map(image, error_pictures.errors(truth, parse, crowd)),
-    }
-    if has_photo:
-        layers["Image"] = image
-    key = f"image{number}"
-    names[key] = dict(truth=_segment_names(truth), parse=_segment_names(parse))
-    buttons, pictures = [], []
-    title = html.escape(evaluation.names[number])
-    for position, (layer, picture) in enumerate(layers.items()):
-        checked = "checked" if position == 0 else ""
-        buttons.append(f'<label><input type="radio" name="{key}" value="{layer}" {checked}>{layer}</label>')
-        hidden = "" if position == 0 else "hidden"
-        pictures.append(f'<img data-layer="{layer}" alt="{layer} of {title}" src="{_jpeg(picture)}" {hidden}>')
-    listed = sorted({segment.name for segment in parse.segments})
-    index_map = _index_png(truth, parse)
-    return (
-        f'<figure><div class="picture" data-names="{key}" data-map="{index_map}">{"".join(pictures)}</div>'
-        f'<figcaption><strong>{title}</strong> PQ {_percent(score)}<fieldset><legend class="quiet">Layer of {title}'
-        f"</legend>{''.join(buttons)}</fieldset><details><summary>{len(parse.segments)} segments</summary>"
-        f"{html.escape(', '.join(listed))}</details></figcaption></figure>"
+    hint = (
+        "By their own PQ. Point at a picture, or tap it, to see what is there; open its list of segments to find one."
     )
-
-
-def _segment_names(parsing):
-    return [
-        segment.name if segment.score is None or math.isnan(segment.score) else f"{segment.name} {segment.score:.2f}"
-        for segment in parsing.segments[:_HOVER_SEGMENTS]
-    ]
-
-
-def _picture_size(shape):
-    factor = min(1.0, _PICTURE_SIDE / max(shape[:2]))
-    return max(1, round(shape[1] * factor)), max(1, round(shape[0] * factor))
-
-
-def _jpeg(picture):
-    small = cv2.resize(picture, _picture_size(picture.shape), interpolation=cv2.INTER_AREA)
-    return _data_url(".jpg", small[..., ::-1], "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-def _index_png(truth, parse):
-    """The pictures' segments as a PNG: red is the place in the truth's list of names, from 1 on, green the parse's."""
-    channels = []
-    for parsing in (truth, parse):
-        index = {
-            segment.id: (number, 0, 0) for number, segment in enumerate(parsing.segments[:_HOVER_SEGMENTS], start=1)
-        }
-        channels.append(visualize.paint(parsing.panoptic, index)[..., 0])
-    rgb = np.dstack([*channels, np.zeros_like(channels[0])])
-    small = cv2.resize(rgb, _picture_size(rgb.shape), interpolation=cv2.INTER_NEAREST)
-    return _data_url(".png", small[..., ::-1], "image/png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
-
-
-def _data_url(extension, pixels, media_type, options):
-    encoded = cv2.imencode(extension, np.ascontiguousarray(pixels), options)[1]
-    return f"data:{media_type};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
+    tools = report_gallery.tools(evaluation.dataset, has_photos)
+    return f"<section><h2>Images</h2><p>{hint}</p>{tools}{galleries}</section>"

@@ -3,14 +3,16 @@
 import cv2
 import numpy as np
 
-from deeperlab_tf.drawing import caption, draw_label, resize_picture, shades, text_size, vivid_colors
+from deeperlab_tf.drawing import caption, draw_label, legend, resize_picture, shades, text_size, vivid_colors
 from deeperlab_tf.keypoints import NUM_CORNERS
 from deeperlab_tf.metrics.overlaps import dense
 from deeperlab_tf.parsing import Parsing
 
 UNLABELLED_COLOR = (0, 0, 0)
 _MAX_LABELS = 60
-_SMALLEST_FONT = 9
+_SMALLEST_FONT = 11
+_GAP = 6  # pixels between the pictures of a sheet
+_BACKGROUND = 24  # grey value of sheets
 
 
 def segment_colors(parsing):
@@ -109,15 +111,25 @@ def boundaries(labels, width=1):
     return edges > 0
 
 
-def heatmap(probabilities, image):
-    """Keypoint probabilities [h, w, P], or [h, w] of one kind, as glows over the darkened image, a colour a kind."""
-    height, width = image.shape[:2]
-    probabilities = cv2.resize(np.asarray(probabilities, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    probabilities = np.clip(probabilities.reshape(height, width, -1), 0, 1)
+def heatmap(probabilities, image, scale=1):
+    """Keypoint probabilities [h, w, P], or [h, w] of one kind, as glows over the darkened image, a colour a kind.
+
+    `scale`: the picture is this many times as large as the image.
+    """
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    probabilities = cv2.resize(np.asarray(probabilities, np.float32), size, interpolation=cv2.INTER_LINEAR)
+    probabilities = np.clip(probabilities.reshape(*image.shape[:2], -1), 0, 1)
     colors = np.array(vivid_colors(probabilities.shape[-1]), np.float32)
     strongest = probabilities.max(axis=-1, keepdims=True)
     mixed = probabilities @ colors / np.maximum(probabilities.sum(axis=-1, keepdims=True), 1e-6)
     return (image * 0.4 * (1 - strongest) + mixed * strongest).astype(np.uint8)
+
+
+def heatmap_legend(graph, width):
+    """A strip that tells which keypoint has which colour in `heatmap`."""
+    names = [name.replace("_", " ") for name in graph.names]
+    return legend(dict(zip(names, vivid_colors(len(names)))), width)
 
 
 def detection(image, parsing, scale=1):
@@ -165,29 +177,47 @@ def offsets(field, longest=None):
     return (cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).round().astype(np.uint8)
 
 
+def color_wheel(side):
+    """The colours of `offsets` for every direction, in a disc on dark grey: uint8 [side, side, 3]."""
+    rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
+    radius = side / 2 - 4
+    picture = offsets(np.stack([rows, columns], axis=-1), radius)
+    picture[np.hypot(rows, columns) > radius] = _BACKGROUND
+    return picture
+
+
 def side_by_side(pictures):
     """Pictures in one row, brought to the height of the first."""
     return np.hstack([_fit_height(picture, pictures[0].shape[0]) for picture in pictures])
 
 
-def offset_sheet(maps, graph, cell_height=180):
+def offset_sheet(maps, graph, image, cell_height=180):
     """All offset fields of one image on colour wheels, with a caption each: a row a head.
+
+    The image and the wheel itself, an arrow's colour by its direction, end the first row.
 
     Args:
       maps: dict of `Predictor.maps`: `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
       graph: `keypoints.KeypointGraph`, for the captions.
+      image: uint8 [H, W, 3], which the maps are of.
       cell_height: height of a field.
     """
-    arrows = [f"{graph.names[source]} → {graph.names[target]}" for source, target in graph.edges]
+    names = [name.replace("_", " ") for name in graph.names]
+    arrows = [f"{names[source]} → {names[target]}" for source, target in graph.edges]
     rows = []
-    for head, names in (("short", graph.names), ("middle", arrows), ("long", graph.names)):
+    for head, captions in (("short", names), ("middle", arrows), ("long", names)):
         fields = maps[f"{head}_offsets"]
         longest = np.linalg.norm(fields, axis=-1).max()
-        cells = [_fit_height(offsets(fields[:, :, index], longest), cell_height) for index in range(len(names))]
-        captions = [caption(f"{head}: {name}".replace("_", " "), cell.shape[1]) for name, cell in zip(names, cells)]
-        rows.append(np.hstack([np.vstack(pair) for pair in zip(captions, cells)]))
-    width = max(row.shape[1] for row in rows)
-    return np.vstack([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=24) for r in rows])
+        cells = [(f"{head}: {text}", offsets(fields[:, :, index], longest)) for index, text in enumerate(captions)]
+        rows.append([(text, _fit_height(picture, cell_height)) for text, picture in cells])
+    rows[0] += [("image", _fit_height(image, cell_height)), ("color by direction", color_wheel(cell_height))]
+    lines = []
+    for row in rows:
+        cells = [np.vstack([caption(text, picture.shape[1]), picture]) for text, picture in row]
+        lines.append(np.hstack([_pad(cell, cell.shape[1] + _GAP, _BACKGROUND) for cell in cells]))
+    width = max(line.shape[1] for line in lines)
+    padding = [((0, _GAP), (0, width - line.shape[1]), (0, 0)) for line in lines]
+    return np.vstack([np.pad(line, pad, constant_values=_BACKGROUND) for line, pad in zip(lines, padding)])
 
 
 def contact_sheet(rows, titles, cell_height=300, footer=None):
@@ -201,15 +231,27 @@ def contact_sheet(rows, titles, cell_height=300, footer=None):
     """
     cells = [[_fit_height(picture, cell_height) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(titles))]
-    gap = 6
-    background = 24
-    sheet = [np.hstack([_pad(caption(title, width), width + gap, background) for title, width in zip(titles, widths)])]
-    for row in cells:
-        line = np.hstack([_pad(cell, width + gap, background) for cell, width in zip(row, widths)])
-        sheet += [line, np.full((gap, line.shape[1], 3), background, np.uint8)]
-    if footer is not None:
-        sheet.append(footer(sheet[0].shape[1]))
-    return np.vstack(sheet)
+    lines = [np.hstack([_pad(cell, width + _GAP, _BACKGROUND) for cell, width in zip(row, widths)]) for row in cells]
+    head = np.hstack([_pad(caption(text, width), width + _GAP, _BACKGROUND) for text, width in zip(titles, widths)])
+    sheet = _fold(head, lines)
+    return sheet if footer is None else np.vstack([sheet, footer(sheet.shape[1])])
+
+
+def _fold(head, lines):
+    """`lines` of one width below each other with `head` above; a long sheet is folded into two columns."""
+    folds = 2 if sum(len(line) for line in lines) > 2 * head.shape[1] else 1
+    per_column = -(-len(lines) // folds)
+    columns = []
+    for start in range(0, len(lines), per_column):
+        spaced = [
+            np.pad(line, ((0, _GAP), (0, 0), (0, 0)), constant_values=_BACKGROUND)
+            for line in lines[start:][:per_column]
+        ]
+        columns.append(np.vstack([head, *spaced]))
+    height = max(len(column) for column in columns)
+    gutter = 4 * _GAP * (len(columns) - 1)
+    padding = [((0, height - len(column)), (0, gutter), (0, 0)) for column in columns]
+    return np.hstack([np.pad(c, p, constant_values=_BACKGROUND) for c, p in zip(columns, padding)])
 
 
 def _fit_height(picture, height):
@@ -231,7 +273,7 @@ def _stroke(picture, mask, color, opacity):
 def _write_names(picture, parsing, colors, scale):
     """Writes name and score into the middle of each segment that has room, the largest first, none over another."""
     taken = np.zeros(picture.shape[:2], bool)
-    largest_font = int(np.clip(max(picture.shape[:2]) / 45, 11, 36))
+    largest_font = int(np.clip(max(picture.shape[:2]) / 64, 12, 30))
     for segment in parsing.segments[:_MAX_LABELS]:
         font = int(np.clip(np.sqrt(segment.area) * scale / 6, _SMALLEST_FONT, largest_font))
         text = segment.name if segment.score is None else f"{segment.name} {segment.score:.2f}"

@@ -11,6 +11,7 @@ import os
 import time
 
 import cv2
+import numpy as np
 from absl import flags
 from tqdm import tqdm
 
@@ -93,12 +94,15 @@ def _pictures(predictor, parsing):
 
     image = parsing.image
     maps = predictor.maps(image) if {"heatmap", "offsets"} & set(PICTURES.value) else None
+    graph, scale = keypoint_graph(predictor.config.model.keypoint_graph), visualize.overlay_scale(image)
     draw = {
         "semantic": lambda: visualize.semantic_map(parsing.semantic, parsing.dataset),
         "instances": lambda: visualize.instance_map(parsing.instance),
-        "detection": lambda: visualize.detection(image, parsing, visualize.overlay_scale(image)),
-        "heatmap": lambda: visualize.heatmap(maps["heatmap"], image),
-        "offsets": lambda: visualize.offset_sheet(maps, keypoint_graph(predictor.config.model.keypoint_graph)),
+        "detection": lambda: visualize.detection(image, parsing, scale),
+        "heatmap": lambda: np.vstack(
+            [visualize.heatmap(maps["heatmap"], image, scale), visualize.heatmap_legend(graph, image.shape[1] * scale)]
+        ),
+        "offsets": lambda: visualize.offset_sheet(maps, graph, image),
     }
     for kind in PICTURES.value:
         yield kind, draw[kind]()

@@ -10,7 +10,7 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 
-_PIECE = 1 << 17  # pixels looked at together
+_PIECE = 1 << 16  # pixels looked at together
 _LARGEST_LOOKUP = 1 << 20  # keys below this are made dense by a lookup table, larger ones by sorting
 
 
@@ -153,16 +153,20 @@ def runs(columns):
     """
     size = columns[0].size
     starts, values = [], [[] for _ in columns]
+    starts_here, differs = np.empty((2, min(size, _PIECE)), bool)
     for first in range(0, size, _PIECE):
         pieces = [column[first : first + _PIECE] for column in columns]
-        is_start = np.ones(len(pieces[0]), bool)
+        length = len(pieces[0])
+        is_start, other = starts_here[:length], differs[: length - 1]
+        is_start[0] = True
         np.not_equal(pieces[0][1:], pieces[0][:-1], out=is_start[1:])
         for piece in pieces[1:]:
-            is_start[1:] |= piece[1:] != piece[:-1]
+            np.not_equal(piece[1:], piece[:-1], out=other)
+            is_start[1:] |= other
         index = np.flatnonzero(is_start)
         starts.append(index + first)
         for parts, piece in zip(values, pieces):
-            parts.append(piece[index])
+            parts.append(piece.take(index))
     return np.diff(np.concatenate(starts), append=size), [np.concatenate(parts) for parts in values]
 
 
@@ -185,6 +189,10 @@ def _flatten(maps):
                 f"{name} is {values.shape[0]} x {values.shape[1]} pixels, {size_of} {size[0]} x {size[1]}; "
                 "bring them to the same size."
             )
+        if values.dtype == np.uint64:
+            if values.max(initial=0) > np.iinfo(np.int64).max:
+                raise UserError(f"{name} holds the id {values.max()}; ids must be below 2^63.")
+            values = values.astype(np.int64)
         flat.append(values.reshape(-1))
     if not flat[0].size:
         raise UserError(f"{size_of} has no pixels.")
@@ -203,33 +211,37 @@ def _segments(columns, valid):
 
 def combine(columns):
     """Dense ids of the distinct rows of non-negative integer `columns`, each [N]: int64 [N]."""
-    key, size = 0, 1
+    key, size = np.zeros(len(columns[0]), np.int64), 1  # keys are below size
     for column in columns:
-        column = column.astype(np.int64)
         limit = int(column.max(initial=0)) + 1
         if size * limit > _LARGEST_LOOKUP and size > 1:
-            distinct, key = dense(key)
+            distinct, key = dense(key, size)
             size = len(distinct)
         if size * limit > _LARGEST_LOOKUP:
-            distinct, column = dense(column)
+            distinct, column = dense(column.astype(np.int64), limit)
             limit = len(distinct)
-        key, size = key * limit + column, size * limit
-    return dense(key)[1]
+        key *= limit
+        key += column
+        size *= limit
+    return dense(key, size)[1]
 
 
-def dense(keys):
-    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among them."""
-    if not keys.size:
-        return keys, keys
-    limit = int(keys.max()) + 1
+def dense(keys, limit=None):
+    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among them.
+
+    `limit` is above all keys; default: one above the largest.
+    """
+    if limit is None:
+        limit = int(keys.max(initial=-1)) + 1
     if limit > _LARGEST_LOOKUP:
         distinct, index = np.unique(keys, return_inverse=True)
         return distinct, index.reshape(-1)
-    lookup = np.zeros(limit, np.int64)
-    lookup[keys] = 1
-    distinct = np.flatnonzero(lookup)
-    lookup[distinct] = np.arange(len(distinct))
-    return distinct, lookup[keys]
+    occurs = np.zeros(limit, bool)
+    occurs[keys] = True
+    distinct = np.flatnonzero(occurs)
+    place = np.empty(limit, np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place.take(keys)
 
 
 def _check_classes(classes, name, num_classes, ignore_label):

@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from deeperlab_tf.metrics.exact_sums import ExactSums
 from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
 
 
@@ -70,7 +71,7 @@ class PanopticQuality(TableMetric):
     def __init__(self, num_classes, thing_classes, ignore_label=255):
         super().__init__(num_classes, ignore_label)
         self.is_thing = np.isin(np.arange(num_classes), list(thing_classes))
-        self.iou_sum = np.zeros(num_classes, np.float64)
+        self._iou_sums = ExactSums(num_classes)
         self.true_positives = np.zeros(num_classes, np.int64)
         self.false_positives = np.zeros(num_classes, np.int64)
         self.false_negatives = np.zeros(num_classes, np.int64)
@@ -82,14 +83,14 @@ class PanopticQuality(TableMetric):
     def add_matches(self, table, matches):
         """Adds the segments of an `OverlapTable` that its `Matches` name."""
         classes = table.gt_class[matches.gt]
-        self.iou_sum += np.bincount(classes, weights=matches.iou, minlength=self.num_classes)
+        self._iou_sums.add(classes, matches.iou)
         self.true_positives += np.bincount(classes, minlength=self.num_classes)
         self.false_positives += np.bincount(table.pred_class[matches.false_positives], minlength=self.num_classes)
         self.false_negatives += np.bincount(table.gt_class[matches.missed], minlength=self.num_classes)
 
     def merge(self, other):
-        """Adds what another `PanopticQuality` has seen. Returns self."""
-        self.iou_sum += other.iou_sum
+        """Adds what another `PanopticQuality` has seen; no different from one pass. Returns self."""
+        self._iou_sums.merge(other._iou_sums)
         self.true_positives += other.true_positives
         self.false_positives += other.false_positives
         self.false_negatives += other.false_negatives
@@ -103,18 +104,19 @@ class PanopticQuality(TableMetric):
           none does; `num_classes, num_classes_things, num_classes_stuff`, how many occur; `per_class`, a list with
           `pq, sq, rq, iou_sum, tp, fp, fn` of each class.
         """
+        iou_sum = self._iou_sums.values()
         tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
         occurs = tp + fp + fn > 0
         with np.errstate(invalid="ignore"):
             rq = tp / (tp + 0.5 * fp + 0.5 * fn)
-            sq = np.where(tp > 0, self.iou_sum / tp, np.where(occurs, 0.0, np.nan))
-            pq = self.iou_sum / (tp + 0.5 * fp + 0.5 * fn)
+            sq = np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan))
+            pq = iou_sum / (tp + 0.5 * fp + 0.5 * fn)
         result = {}
         for suffix, group in (("", occurs), ("_things", occurs & self.is_thing), ("_stuff", occurs & ~self.is_thing)):
             for name, values in (("pq", pq), ("sq", sq), ("rq", rq)):
                 result[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
             result["num_classes" + suffix] = int(group.sum())
-        columns = dict(pq=pq, sq=sq, rq=rq, iou_sum=self.iou_sum, tp=tp, fp=fp, fn=fn)
+        columns = dict(pq=pq, sq=sq, rq=rq, iou_sum=iou_sum, tp=tp, fp=fp, fn=fn)
         result["per_class"] = [
             {name: values[index].item() for name, values in columns.items()} for index in range(self.num_classes)
         ]

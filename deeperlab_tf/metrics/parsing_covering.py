@@ -11,6 +11,7 @@ otherwise.
 
 import numpy as np
 
+from deeperlab_tf.metrics.exact_sums import ExactSums
 from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
 
 
@@ -44,21 +45,21 @@ class ParsingCovering(TableMetric):
     def __init__(self, num_classes, thing_classes, ignore_label=255):
         del thing_classes
         super().__init__(num_classes, ignore_label)
-        self.covered = np.zeros((2, num_classes), np.float64)  # row 0: in pixels; row 1: in shares of the image
-        self.area = np.zeros((2, num_classes), np.float64)
+        # Of each class in turn: covered pixels, pixels, and both again in shares of their image.
+        self._sums = ExactSums(4 * num_classes)
 
     def add(self, table):
         """Adds one image's `OverlapTable`."""
         best = best_covering(table)
         pixels = np.where(table.gt_crowd, 0, table.gt_area).astype(np.float64)
-        for row, area in enumerate((pixels, pixels / table.num_pixels)):
-            self.covered[row] += np.bincount(table.gt_class, weights=area * best, minlength=self.num_classes)
-            self.area[row] += np.bincount(table.gt_class, weights=area, minlength=self.num_classes)
+        shares = pixels / table.num_pixels
+        columns = (pixels * best, pixels, shares * best, shares)
+        index = [table.gt_class + row * self.num_classes for row in range(len(columns))]
+        self._sums.add(np.concatenate(index), np.concatenate(columns))
 
     def merge(self, other):
-        """Adds what another `ParsingCovering` has seen. Returns self."""
-        self.covered += other.covered
-        self.area += other.area
+        """Adds what another `ParsingCovering` has seen; no different from one pass. Returns self."""
+        self._sums.merge(other._sums)
         return self
 
     def result(self):
@@ -68,9 +69,10 @@ class ParsingCovering(TableMetric):
           dict: `pc` (Eq. 3-5), `pc_normalized` (areas relative to the image), means over classes with ground truth, in
           0-1, NaN where there is none; `per_class`, a list with `pc, pc_normalized` of each class.
         """
+        covered, area, covered_share, share = self._sums.values().reshape(4, -1)
         with np.errstate(invalid="ignore"):
-            covering = self.covered / self.area
-        occurs = self.area[0] > 0
+            covering = np.stack([covered / area, covered_share / share])
+        occurs = area > 0
         mean = covering[:, occurs].mean(axis=1) if occurs.any() else np.full(2, np.nan)
         return dict(
             pc=float(mean[0]),

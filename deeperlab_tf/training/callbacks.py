@@ -16,7 +16,6 @@ from deeperlab_tf.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.parsing import Parsing
 
-
 _PANEL_SIDE = 300  # pixels, about the height of a picture
 
 
@@ -130,10 +129,10 @@ class ImagePanels(StepCallback):
             "truth": visualize.draw_parsing(image, truth, scale=scale),
             "parse": visualize.draw_parsing(image, parsing, scale=scale),
             "instance detection": visualize.detection(image, parsing, scale),
-            "keypoint heatmap": visualize.heatmap(maps["heatmap"], image),
+            "keypoint heatmap": visualize.heatmap(maps["heatmap"], image, scale),
         }
         panel = visualize.contact_sheet([list(pictures.values())], list(pictures), _PANEL_SIDE)
-        return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph))
+        return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph), image)
 
 
 class SaveCheckpoints(StepCallback):

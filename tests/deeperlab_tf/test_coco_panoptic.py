@@ -118,6 +118,30 @@ def _leave_folder(content):
     content["annotations"][0]["file_name"] = "../../secret.png"
 
 
+def _id_beyond_the_png(content):
+    content["annotations"][0]["segments_info"][0]["id"] = 1 << 24
+
+
+def _id_of_void(content):
+    content["annotations"][0]["segments_info"][0]["id"] = 0
+
+
+def _id_as_text(content):
+    content["annotations"][0]["segments_info"][0]["id"] = "5"
+
+
+def _category_as_list(content):
+    content["annotations"][0]["segments_info"][0]["category_id"] = [1]
+
+
+def _no_list_of_segments(content):
+    content["annotations"][0]["segments_info"] = None
+
+
+def _annotation_is_no_object(content):
+    content["annotations"][0] = "a"
+
+
 def _lose_image(content):
     content["annotations"] = []
 
@@ -145,6 +169,12 @@ def _no_annotations(content):
         (_add_segment, "segment 77 is in the JSON but has no pixel in the PNG"),
         (_repeat_segment, "twice; segments may not overlap"),
         (_unknown_category, "category 99"),
+        (_id_beyond_the_png, "can hold ids below 16777216"),
+        (_id_of_void, "id 0, which means void"),
+        (_id_as_text, "not both whole numbers"),
+        (_category_as_list, "not both whole numbers"),
+        (_no_list_of_segments, "image a in .* needs a file name and a list of segments"),
+        (_annotation_is_no_object, "annotation that is no object"),
         (_leave_folder, "leaves the folder"),
         (_lose_image, "has no annotation for image a"),
         (_lose_png, "there is no file .*gone.png"),
@@ -159,6 +189,47 @@ def test_bad_predictions_are_named(parse, write, change, message):
     edit(arguments[0], change)
     with pytest.raises(UserError, match=message):
         compare(truth, PanopticFiles(*arguments, truth.dataset), "a")
+
+
+def _categories(*changes):
+    return lambda content: [content["categories"][index].update(change) for index, change in changes]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("categories"), "names no categories"),
+        (lambda content: content["categories"][0].pop("isthing"), "a category in .* lacks 'isthing'"),
+        (lambda content: content["categories"].append(7), "a category in .* lacks 'id'"),
+        (_categories((0, {"id": "x"})), "id that is no whole number"),
+        (_categories((0, {"id": 5}), (1, {"id": 5})), "has category 5 twice"),
+        (_categories((0, {"name": "sky"}), (1, {"name": "sky"})), "names class 'sky' twice"),
+    ],
+)
+def test_bad_categories_of_the_truth_are_named(parse, write, change, message):
+    arguments = write("truth", parse)
+    edit(arguments[0], change)
+    with pytest.raises(UserError, match=message):
+        PanopticFiles(*arguments)
+
+
+@pytest.mark.parametrize("color", [["red;}</style><script>", 0, 0], [1, 2], "blue", [0, 0, 999], None])
+def test_colors_that_are_none_are_replaced(parse, write, color):
+    arguments = write("truth", parse)
+    edit(arguments[0], _categories((0, {"color": color})))
+    assert all(0 <= value <= 255 for value in PanopticFiles(*arguments).dataset.colors[0])
+
+
+def test_image_ids_are_numbers_where_coco_has_numbers(parse, tmp_path, toy_dataset):
+    writer = PanopticWriter(str(tmp_path), str(tmp_path / "parses.json"), toy_dataset)
+    writer.add(parse, "000000142238", "000000142238")
+    writer.close()
+    assert json.loads((tmp_path / "parses.json").read_text())["annotations"][0]["image_id"] == 142238
+    files = PanopticFiles(str(tmp_path / "parses.json"), str(tmp_path))
+    for image_id in (142238, "142238", "000000142238"):
+        assert image_id in files
+        np.testing.assert_array_equal(files.read_labels(image_id)[0], parse.semantic)
+    assert "142238a" not in files
 
 
 def test_another_size_and_another_format_are_named(parse, write):

@@ -109,6 +109,53 @@ def test_no_annotations_at_all_are_refused(toy_dataset, tmp_path):
         evaluate_files(*truth, *truth)
 
 
+class VoidSource(Source):
+    """The images of `Source`, nothing of them labelled."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return dict(sample, semantic=np.full_like(sample["semantic"], 255), instance=0 * sample["instance"])
+
+
+def test_truth_of_void_alone_gives_numbers_that_are_none_and_says_so(toy_dataset, tmp_path):
+    result = evaluate_model(FakePredictor(toy_dataset), VoidSource(toy_dataset), str(tmp_path), batch_size=2).result()
+    assert all(np.isnan(result[name]) for name in ("pq", "pq_things", "pq_stuff", "pc", "miou", "ap"))
+    notes = " ".join(result["notes"])
+    for reason in (
+        "pc is not a number: the truth labels no pixel outside crowds",
+        "pq_things is not a number: of thing classes, none occurs",
+        "ap is not a number: the truth has no instance",
+        "not in the means: sky, ground, disc, box",
+    ):
+        assert reason in notes
+
+
+def test_pictures_of_a_model_show_what_was_scored(toy_dataset, tmp_path):
+    evaluation = evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2)
+    image, truth, parse, crowd = evaluation.load(1)
+    np.testing.assert_array_equal(parse.semantic, truth.semantic)
+    assert image.shape[:2] == crowd.shape == (24, 30)
+    assert [segment.score for segment in parse.segments if segment.is_thing] == [0.5]
+
+
+def test_bad_files_are_named_from_workers_too(toy_dataset, tmp_path):
+    truth = write_truth(tmp_path, toy_dataset, Source(toy_dataset))
+    (tmp_path / "truth" / "image_1.png").unlink()
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=r"there is no file .*image_1\.png"):
+            evaluate_files(*truth, *truth, workers=workers)
+
+
+def test_photos_outside_their_folder_are_refused(toy_dataset, tmp_path):
+    truth = write_truth(tmp_path, toy_dataset, Source(toy_dataset))
+    content = json.loads((tmp_path / "truth.json").read_text())
+    content["images"][0]["file_name"] = "../secret.png"
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    evaluation = evaluate_files(*truth, *truth, image_dir=str(tmp_path / "truth"))
+    with pytest.raises(UserError, match="leaves the folder"):
+        evaluation.load(0)
+
+
 def test_summary_shows_missing_numbers_as_not_available(toy_dataset, tmp_path):
     stuff_only = Source(toy_dataset, length=1)
     result = evaluate_model(FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1).result()

@@ -100,3 +100,12 @@ def test_overlay_has_the_size_of_the_image_and_needs_one(fused, image, toy_datas
     assert parsing.overlay(image).shape == image.shape
     with pytest.raises(UserError, match="does not hold its image"):
         parsing.overlay()
+
+
+def test_instance_numbers_beyond_the_panoptic_map_are_named(toy_dataset):
+    semantic = np.full((2, 2), 2)
+    for number in (2**31, 2**40, 2**31 // 3):
+        with pytest.raises(UserError, match=f"instance {number} is too large"):
+            Parsing.from_maps(semantic, np.full((2, 2), number), toy_dataset)
+    fits = Parsing.from_maps(semantic, np.full((2, 2), 10**8), toy_dataset)
+    assert (fits.panoptic == 2 * (10**8 + 1) + 10**8).all() and fits.segments[0].instance == 10**8

@@ -55,8 +55,9 @@ def page(evaluation, tmp_path):
 def test_page_is_self_contained_and_names_are_escaped(page):
     text = page.read_text()
     assert "<img src=x" not in text
-    assert EVIL in json.loads(re.search(r'id="names">(.*?)</script>', text, re.S).group(1))["image5"]["truth"]
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    names = json.loads(re.search(r'id="names">(.*?)</script>', text, re.S).group(1))
+    assert [EVIL, ""] in names["image5"]["truth"] and ["disc", "0.80"] in names["image5"]["parse"]
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
     assert "http" not in text
 
 
@@ -79,7 +80,13 @@ def test_sizes_share_out_all_things(evaluation):
 
 def test_numbers_in_the_page_are_those_of_the_result(evaluation, page):
     result = evaluation.result()
-    assert f"<dt>PQ</dt><dd>{100 * result['pq']:.1f}</dd>" in page.read_text()
+    text = re.sub("<[^>]*>", " ", page.read_text())
+    for label, key in (("PQ", "pq"), ("PC", "pc"), ("mIoU", "miou"), ("AP of instances", "ap")):
+        assert re.search(rf"{label} +{100 * result[key]:.1f} ", text)
+    things = " +".join(f"{100 * result[key]:.1f}" for key in ("pq_things", "sq_things", "rq_things"))
+    assert re.search(rf"Things +{things} +{result['num_classes_things']} ", text)
+    disc = result["per_class"][2]
+    assert re.search(rf"disc +thing +{100 * disc['pq']:.1f} .* {disc['tp']} +{disc['fp']} +{disc['fn']} ", text)
 
 
 def test_images_of_void_alone_come_last_and_no_photo_is_no_problem(evaluation, tmp_path):
@@ -112,6 +119,13 @@ addEventListener("load", async () => {
   seen.first = visible();
   figure.querySelector("input[value=Truth]").click();
   seen.second = visible();
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "3", bubbles: true }));
+  seen.third = visible();
+  seen.chosen = [...document.querySelectorAll("input:checked")].map((input) => input.value);
+  document.querySelector(".all input[value=Truth]").click();
+  seen.fourth = [...document.querySelectorAll("figure img:not([hidden])")].map((image) => image.dataset.layer);
+  figure.querySelector("input[value=Truth]").focus();
+  seen.radio = document.activeElement.value;
   const picture = figure.querySelector(".picture");
   const box = picture.getBoundingClientRect();
   const move = () => picture.dispatchEvent(new PointerEvent("pointermove", {
@@ -122,6 +136,21 @@ addEventListener("load", async () => {
     move();
   }
   seen.tip = tip.textContent;
+  const shade = async () => {
+    const found = () => picture.querySelector("canvas");
+    for (let wait = 0; wait < 50 && !found(); wait++) await new Promise((done) => setTimeout(done, 20));
+    const canvas = found();
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    const alpha = pixels.filter((_, at) => at % 4 === 3);
+    return alpha.filter((value) => value === 0).length / alpha.length;
+  };
+  seen.lit = await shade();
+  document.dispatchEvent(new PointerEvent("pointermove", { bubbles: true }));
+  seen.dark = picture.querySelector("canvas") === null;
+  figure.querySelector("details").open = true;
+  figure.querySelectorAll("li")[1].focus();
+  seen.listed = figure.querySelectorAll("li")[1].textContent;
+  seen.litByList = await shade();
   seen.overflow = document.documentElement.scrollWidth > innerWidth;
   seen.title = document.title;
   seen.milliseconds = performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart;
@@ -147,5 +176,9 @@ def test_page_works_in_a_browser(page, width):
     assert len(numbers) == 3 and numbers == sorted(numbers)
     assert seen["descending"] == [*seen["ascending"][:3][::-1], ""]
     assert seen["first"] == ["Parse"] and seen["second"] == ["Truth"]
-    assert seen["tip"] == "parse: disc 0.80 · truth: disc"
+    assert seen["third"] == ["Errors"] and set(seen["chosen"]) == {"Errors"} and len(seen["chosen"]) == 7
+    assert seen["fourth"] == ["Truth"] * 6 and seen["radio"] == "Truth"
+    assert seen["tip"] == "parse: disc 0.80\ntruth: disc"
+    assert seen["lit"] == pytest.approx(40 * 40 / (60 * 90), abs=0.01) and seen["dark"]  # the large disc of the truth
+    assert seen["listed"] == "disc 0.8029.6 %" and seen["litByList"] == pytest.approx(0.296, abs=0.01)
     assert not seen["overflow"] and seen["title"] == "Evaluation on toy"

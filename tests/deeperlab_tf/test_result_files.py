@@ -1,14 +1,26 @@
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from deeperlab_tf.coco_panoptic import PanopticFiles
+from deeperlab_tf.coco_panoptic import PanopticFiles, write_ids
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation import evaluate_files
+from deeperlab_tf.files import write_json
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.parsing import Parsing
-from deeperlab_tf.result_files import RESULT_FORMATS, CityscapesResults, VocResults, voc_palette
+from deeperlab_tf.result_files import (
+    RESULT_FORMATS,
+    CityscapesResults,
+    CocoResults,
+    VistasResults,
+    VocResults,
+    voc_palette,
+)
+from input_pipeline.datasets import cityscapes, coco, vistas
 
 
 @pytest.fixture
@@ -101,3 +113,79 @@ def test_ids_and_instances_that_do_not_fit_are_named(dataset, tmp_path):
         CityscapesResults(str(tmp_path), wide).add(parse, "scene")
     with pytest.raises(UserError, match="leaves the folder"):
         VocResults(str(tmp_path / "in"), dataset).add(Parsing.from_maps(many * 0, many * 0, dataset), "../../out")
+
+
+# === Genuine annotations, written as if they were parses, against the files the benchmarks' own tools read ===
+
+
+def test_coco_annotations_written_as_parses_score_one_against_the_official_files(data_dir, tmp_path):
+    official = data_dir / "coco_panoptic" / "sample_data"
+    paths = (str(official / "panoptic_examples.json"), str(official / "panoptic_examples"))
+    truth, writer = PanopticFiles(*paths), CocoResults(str(tmp_path), coco.DATASET)
+    for image_id in truth.image_ids:
+        semantic, instance, _ = truth.read_labels(image_id)
+        writer.add(Parsing.from_maps(semantic, instance, coco.DATASET), f"{image_id:012d}")  # as photos are called
+    writer.close()
+    result = evaluate_files(*paths, str(tmp_path / "parses.json"), str(tmp_path)).result()
+    assert result["pq"] == result["pq_things"] == result["pq_stuff"] == result["pc"] == result["miou"] == 1.0
+
+
+def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, tmp_path):
+    root = data_dir / "cityscapes_mini"
+    sample = cityscapes.Cityscapes(str(root), "val")[0]
+    name, dataset = sample["image_id"], cityscapes.DATASET
+    assert name == "frankfurt_000000_000294"
+    scores = np.linspace(0.9, 0.5, sample["instance"].max())
+    writer = CityscapesResults(str(tmp_path), dataset)
+    writer.add(Parsing.from_maps(sample["semantic"], sample["instance"], dataset, scores=scores), name)
+    writer.close()
+    folder = root / "gtFine" / "val" / "frankfurt"
+    label_ids, instance_ids = (
+        np.asarray(Image.open(folder / f"{name}_gtFine_{kind}Ids.png")).astype(int) for kind in ("label", "instance")
+    )
+    evaluated = np.isin(label_ids, [category.original_id for category in dataset.categories])
+    ours = np.asarray(Image.open(tmp_path / "semantic" / f"{name}.png"))
+    np.testing.assert_array_equal(ours, np.where(evaluated, label_ids, 0))
+
+    things = [dataset.categories[index].original_id for index in dataset.thing_classes]
+    expected = {i for i in np.unique(instance_ids) if i >= 1000 and i // 1000 in things}
+    lines = (tmp_path / "instance" / f"{name}.txt").read_text().splitlines()
+    for line in lines:
+        mask_name, label, score = line.split()
+        ids = np.unique(instance_ids[np.asarray(Image.open(tmp_path / "instance" / mask_name)) > 0])
+        assert len(ids) == 1 and ids[0] // 1000 == int(label) and 0 < float(score) < 1
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(tmp_path / "instance" / mask_name)), np.where(instance_ids == ids[0], 255, 0)
+        )
+        expected.remove(ids[0])
+    assert lines and not expected
+
+
+def test_vistas_files_agree_with_a_truth_made_from_the_official_masks(data_dir, tmp_path):
+    mini, truth = data_dir / "vistas_mini", tmp_path / "truth"
+    name = "__CRyFzoDOXn6unQ6a3DnQ"
+    raw = np.asarray(Image.open(mini / "v1.2" / f"{name}.png")).astype(int)
+    labels = json.loads((mini / "config_v1.2.json").read_text())["labels"]
+    is_thing = np.array([label["instances"] for label in labels])
+    keys, places = np.unique(np.where(is_thing[raw // 256], raw, raw // 256 * 256), return_inverse=True)
+    ids = np.array([0 if key // 256 == 65 else place + 1 for place, key in enumerate(keys)])
+    write_ids(str(truth / f"{name}.png"), ids[places.reshape(raw.shape)])
+    segments = [dict(id=int(i), category_id=int(key) // 256 + 1, iscrowd=0) for i, key in zip(ids, keys) if i]
+    categories = [
+        dict(id=index + 1, name=label["readable"], isthing=int(label["instances"]))
+        for index, label in enumerate(labels)
+        if label["evaluate"]
+    ]
+    annotation = dict(image_id=name, file_name=f"{name}.png", segments_info=segments)
+    write_json(str(truth / "panoptic.json"), dict(annotations=[annotation], categories=categories))
+
+    for source, target in ((mini / "images" / f"{name}.jpg", "images"), (mini / "v1.2" / f"{name}.png", "instances")):
+        (tmp_path / "validation" / target).mkdir(parents=True)
+        shutil.copy(source, tmp_path / "validation" / target)
+    sample = vistas.Vistas(str(tmp_path), "val")[0]
+    writer = VistasResults(str(tmp_path / "out"), vistas.DATASET)
+    writer.add(Parsing.from_maps(sample["semantic"], sample["instance"], vistas.DATASET), sample["image_id"])
+    writer.close()
+    ours = (str(tmp_path / "out" / "parses.json"), str(tmp_path / "out"))
+    result = evaluate_files(str(truth / "panoptic.json"), str(truth), *ours).result()
+    assert result["pq"] == result["pq_stuff"] == result["pc"] == 1.0 and result["num_classes"] == len(segments)

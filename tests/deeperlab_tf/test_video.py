@@ -58,7 +58,7 @@ def test_frames_survive_writing_and_reading(tmp_path):
     assert [abs(int(frame.mean()) - value) < 12 for frame, value in zip(read, (40, 120, 200))] == [True] * 3
 
 
-def test_a_video_that_breaks_off_gives_the_frames_it_has(tmp_path):
+def test_a_video_that_breaks_off_gives_the_frames_it_has(toy_dataset, tmp_path):
     whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
     writer = cv2.VideoWriter(str(whole), cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (64, 48))
     rng = np.random.default_rng(0)
@@ -68,6 +68,15 @@ def test_a_video_that_breaks_off_gives_the_frames_it_has(tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     reader = VideoReader(str(cut))
     assert 0 < len(list(reader)) < 20 == VideoReader(str(whole)).expected
+
+    def predictor(images):
+        labels = np.zeros(images[0].shape[:2], np.int32)
+        return [Parsing.from_maps(labels, labels, toy_dataset) for _ in images]
+
+    parsed, expected = parse_video(predictor, str(cut), str(tmp_path / "out"), batch_size=4)
+    assert 0 < parsed < expected == 20
+    assert len(list(VideoReader(str(tmp_path / "out" / "cut_overlay.mp4")))) == parsed
+    assert len(json.loads((tmp_path / "out" / "cut.json").read_text())["frames"]) == parsed
 
 
 def test_a_file_that_is_no_video_is_named(tmp_path):

@@ -111,7 +111,27 @@ def test_contact_sheet_lines_up_pictures_of_any_size(image):
     assert visualize.side_by_side([image, image[:30]]).shape == (60, 80 + 160, 3)
 
 
-def test_offset_sheet_shows_every_field_of_every_head():
+def test_a_long_contact_sheet_is_folded_into_two_columns(image):
+    sheets = [visualize.contact_sheet([[image]] * count, ["image"], cell_height=60) for count in (2, 3, 9)]
+    assert [sheet.shape[0] for sheet in sheets] == [28 + 2 * 66, 28 + 2 * 66, 28 + 5 * 66]
+    assert sheets[0].shape[1] == 86 and sheets[2].shape[1] == 2 * 86 + 2 * 24
+    np.testing.assert_array_equal(sheets[2][28:88, :86], sheets[2][28:88, 110:196])  # the first and the sixth
+
+
+def test_offset_sheet_shows_every_field_of_every_head(image):
     maps = {f"{head}_offsets": np.ones((9, 13, count, 2)) for head, count in (("short", 5), ("middle", 8), ("long", 5))}
-    sheet = visualize.offset_sheet(maps, STAR, cell_height=50)
-    assert sheet.shape == (3 * (50 + 28), 8 * round(13 * 50 / 9), 3)
+    sheet = visualize.offset_sheet(maps, STAR, image, cell_height=50)
+    assert sheet.shape == (3 * (50 + 28 + 6), 8 * (round(13 * 50 / 9) + 6), 3)
+
+
+def test_the_color_wheel_is_that_of_the_offsets():
+    wheel = visualize.color_wheel(101).astype(int)
+    right = visualize.offsets(np.array([[[0.0, 1.0]]]))[0, 0].astype(int)
+    assert abs(wheel[50, 95] - right).max() < 12
+    assert tuple(wheel[50, 50]) == (255, 255, 255) and tuple(wheel[0, 0]) == (24, 24, 24)
+
+
+def test_heatmap_and_its_legend_have_one_width(image):
+    picture = visualize.heatmap(np.zeros((15, 20, 5)), image, scale=3)
+    assert picture.shape == (180, 240, 3)
+    assert visualize.heatmap_legend(STAR, 240).shape == (28, 240, 3)

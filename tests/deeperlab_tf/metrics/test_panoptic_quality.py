@@ -93,14 +93,15 @@ def test_truth_against_itself_is_exactly_one(random_parse):
     assert result["pq"] == result["sq"] == result["rq"] == result["pq_things"] == result["pq_stuff"] == 1.0
 
 
-def test_merge_equals_one_pass_over_all_images(random_parse):
+@settings(deadline=None, max_examples=20)
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=2, max_size=6), cut=st.integers(0, 6), data=st.data())
+def test_merging_in_any_order_equals_one_pass_bit_by_bit(random_parse, seeds, cut, data):
     whole, first, second = (PanopticQuality(NUM_CLASSES, THINGS) for _ in range(3))
-    for seed in range(6):
+    for seed in seeds:
         whole.update(*random_parse(seed))
-        (first if seed < 3 else second).update(*random_parse(seed))
-    merged = first.merge(second).result()
-    assert merged["pq"] == pytest.approx(whole.result()["pq"], abs=1e-15)
-    assert [c["tp"] for c in merged["per_class"]] == [c["tp"] for c in whole.result()["per_class"]]
+    for position, seed in enumerate(data.draw(st.permutations(seeds))):
+        (first if position < cut else second).update(*random_parse(seed))
+    np.testing.assert_equal(first.merge(second).result(), whole.result())
 
 
 def _maps(gt, pred):
@@ -120,7 +121,9 @@ def test_prediction_on_void_does_not_lower_the_iou():
     assert metric.result()["per_class"][0]["iou_sum"] == 1.0
 
 
-@pytest.mark.parametrize(("pred", "false_positives"), [([0, 1, 1, 0], 1), ([0, 0, 1, 1], 0)])
+@pytest.mark.parametrize(
+    ("pred", "false_positives"), [([0, 1, 1, 0], 1), ([0, 0, 1, 1], 0)]
+)  # half is not more than half
 def test_prediction_mostly_on_void_is_no_false_positive(pred, false_positives):
     metric = PanopticQuality(2, (1,))
     metric.update(*_maps([0, 0, VOID, VOID], pred))
@@ -135,6 +138,20 @@ def test_only_crowd_of_the_own_class_excuses_a_prediction(crowd_class, false_pos
     per_class = metric.result()["per_class"]
     assert per_class[1]["fp"] == false_positives
     assert per_class[crowd_class]["fn"] == 0
+
+
+def test_void_and_crowd_of_the_own_class_excuse_together():
+    metric = PanopticQuality(2, (1,))
+    maps = _maps([0, 0, 1, VOID, VOID], [1, 0, 1, 1, 1])
+    metric.update(*maps, gt_crowd=np.array([[False, False, True, False, False]]))  # a quarter crowd, half void
+    assert [(c["tp"], c["fp"], c["fn"]) for c in metric.result()["per_class"]] == [(0, 1, 1), (0, 0, 0)]
+
+
+def test_crowd_stays_in_the_union_of_a_match():
+    metric = PanopticQuality(1, (0,))
+    crowd = np.array([[False, False, False, True]])
+    metric.update(np.zeros((1, 4), int), crowd * 9, np.zeros((1, 4), int), np.zeros((1, 4), int), crowd)
+    assert metric.result()["per_class"][0]["iou_sum"] == 0.75
 
 
 def test_unlabelled_prediction_misses_but_is_no_false_positive():
@@ -165,6 +182,7 @@ def test_no_image_gives_nan_not_an_error():
         (lambda maps: maps.update(pred_instance=np.full((2, 2), -1)), "pred_instance holds the negative id -1"),
         (lambda maps: maps.update(gt_instance=np.zeros((2, 2))), "gt_instance must be an integer map"),
         (lambda maps: maps.update(gt_crowd=np.ones((4, 2), bool)), "gt_crowd is 4 x 2"),
+        (lambda maps: maps.update(pred_instance=np.full((2, 2), 2**63, np.uint64)), "ids must be below 2.63"),
         (lambda maps: maps.update({name: np.zeros((0, 5), int) for name in maps}), "no pixels"),
     ],
 )
@@ -176,8 +194,9 @@ def test_bad_maps_are_named(change, message):
         PanopticQuality(2, (1,)).update(**maps)
 
 
-def test_wide_id_types_and_many_segments_do_not_overflow():
-    instance = np.arange(3000, dtype=np.int64).reshape(50, 60) * 2**40
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_wide_id_types_and_many_segments_do_not_overflow(dtype):
+    instance = np.arange(3000, dtype=dtype).reshape(50, 60) * dtype(2**51)
     semantic = np.zeros((50, 60), np.uint8)
     metric = PanopticQuality(1, (0,))
     metric.update(semantic, instance, semantic, instance[::-1])

@@ -87,10 +87,17 @@ def test_void_and_crowd_pixels_leave_the_prediction_too():
     assert metric.result()["pc"] == 1.0
 
 
-def test_merge_equals_one_pass_and_no_image_gives_nan(random_parse):
+def test_no_image_gives_nan():
+    result = ParsingCovering(NUM_CLASSES, THINGS).result()
+    assert np.isnan(result["pc"]) and np.isnan(result["pc_normalized"])
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=2, max_size=6), data=st.data())
+def test_merging_in_any_order_equals_one_pass_bit_by_bit(random_parse, seeds, data):
     whole, first, second = (ParsingCovering(NUM_CLASSES, THINGS) for _ in range(3))
-    assert np.isnan(whole.result()["pc"])
-    for seed in range(4):
-        whole.update(*random_parse(seed))
-        (first if seed % 2 else second).update(*random_parse(seed))
-    assert first.merge(second).result()["pc"] == pytest.approx(whole.result()["pc"], abs=1e-14)
+    for seed in seeds:
+        whole.update(*random_parse(seed, (8 + 4 * (seed % 5), 12)))
+    for seed in data.draw(st.permutations(seeds)):
+        (first if data.draw(st.booleans()) else second).update(*random_parse(seed, (8 + 4 * (seed % 5), 12)))
+    np.testing.assert_equal(first.merge(second).result(), whole.result())
