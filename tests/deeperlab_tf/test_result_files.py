@@ -164,7 +164,8 @@ def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, t
 def test_vistas_files_agree_with_a_truth_made_from_the_official_masks(data_dir, tmp_path):
     mini, truth = data_dir / "vistas_mini", tmp_path / "truth"
     name = "__CRyFzoDOXn6unQ6a3DnQ"
-    raw = np.asarray(Image.open(mini / "v1.2" / f"{name}.png")).astype(int)
+    genuine = np.asarray(Image.open(mini / "v1.2" / f"{name}.png")).astype(np.int32)  # labels without instances
+    raw = 256 * genuine + np.arange(genuine.shape[1]) // 40  # which are made up
     labels = json.loads((mini / "config_v1.2.json").read_text())["labels"]
     is_thing = np.array([label["instances"] for label in labels])
     keys, places = np.unique(np.where(is_thing[raw // 256], raw, raw // 256 * 256), return_inverse=True)
@@ -179,13 +180,15 @@ def test_vistas_files_agree_with_a_truth_made_from_the_official_masks(data_dir, 
     annotation = dict(image_id=name, file_name=f"{name}.png", segments_info=segments)
     write_json(str(truth / "panoptic.json"), dict(annotations=[annotation], categories=categories))
 
-    for source, target in ((mini / "images" / f"{name}.jpg", "images"), (mini / "v1.2" / f"{name}.png", "instances")):
+    for target in ("images", "instances"):
         (tmp_path / "validation" / target).mkdir(parents=True)
-        shutil.copy(source, tmp_path / "validation" / target)
+    shutil.copy(mini / "images" / f"{name}.jpg", tmp_path / "validation" / "images")
+    Image.fromarray(raw.astype(np.uint16)).save(tmp_path / "validation" / "instances" / f"{name}.png")
     sample = vistas.Vistas(str(tmp_path), "val")[0]
     writer = VistasResults(str(tmp_path / "out"), vistas.DATASET)
     writer.add(Parsing.from_maps(sample["semantic"], sample["instance"], vistas.DATASET), sample["image_id"])
     writer.close()
     ours = (str(tmp_path / "out" / "parses.json"), str(tmp_path / "out"))
     result = evaluate_files(str(truth / "panoptic.json"), str(truth), *ours).result()
-    assert result["pq"] == result["pq_stuff"] == result["pc"] == 1.0 and result["num_classes"] == len(segments)
+    assert result["pq"] == result["pq_things"] == result["pq_stuff"] == result["pc"] == 1.0
+    assert result["num_classes"] == len({segment["category_id"] for segment in segments}) == 3
