@@ -25,17 +25,21 @@ def default_config():
     config.data = _data(keypoint_radius, keypoint_graph)
     config.train = _train()
     config.eval = _eval()
+    config.pretrain = _pretrain()
     return config.lock()
 
 
 def _model(keypoint_radius, keypoint_graph):
     return ConfigDict(
         dict(
-            backbone="mobilenet_v2",  # [D, Sec. 3.1]
+            backbone="mobilenet_v2",  # mobilenet_v2 | xception_71 | xception_65 [D, Sec. 3.1]
             kernel_size=5,  # of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab. 3]
             width=1.0,  # channel multiplier of the backbone
-            output_stride=16,  # [D, Sec. 3.1]
-            batch_norm_momentum=0.997,  # [L]; short trainings want less
+            output_stride=16,  # 8, 16 or 32 [D, Sec. 3.1]
+            batch_norm_momentum=0.997,  # Xception: 0.9997 [L]; short trainings want less
+            initial_checkpoint="",  # start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones
+            initial_part="backbone",  # what is taken from it: backbone | network (of one of our own trainings)
+            embed_kernels=False,  # put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
             aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
             aspp_channels=256,  # [L]
             aspp_rates=(6, 12, 18),  # [L]
@@ -98,6 +102,7 @@ def _data(keypoint_radius, keypoint_graph):
             dataset="shapes",  # coco | cityscapes | vistas | voc | folder | shapes
             root="",  # folder of the raw dataset
             classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
+            train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
             records="",  # folder of TFRecords made by scripts/build_records.py; "": read the raw files
             skip_corrupt=False,  # True: leave out what follows a corrupt record in its shard instead of stopping
             shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded
@@ -163,6 +168,19 @@ def _eval():
             ),  # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first
             pad_to_size=True,  # False: pad each image to the next 16k + 1 only, which is less work
             batch_size=1,
+        )
+    )
+
+
+def _pretrain():
+    return ConfigDict(
+        dict(  # ImageNet-1K classification, scripts/pretrain.py: the paper starts from it [D, Sec. 4], all else [R]
+            num_classes=1000,
+            label_smoothing=0.1,
+            dropout=0.2,
+            min_area=0.08,  # random-resized crop: smallest share of the image
+            max_aspect_ratio=4 / 3,  # and its longest sides' ratio, lying or standing
+            center_crop=0.875,  # for evaluation: the middle square, this share of the shorter side
         )
     )
 

@@ -169,22 +169,40 @@ def _interpolate(before, after, factor, axis):
     return tf.reshape(between, sides)
 
 
-def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), name):
-    """Convolution, batch norm and activation (see `normalise`)."""
+def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), padding="same", name):
+    """Convolution, batch norm and activation; `padding` as in `pad_by_hand`, `activation` as in `normalise`."""
+    x, padding = pad_by_hand(x, kernel_size, strides, padding, name)
     x = keras.layers.Conv2D(
-        filters, kernel_size, strides, "same", use_bias=False, kernel_initializer="he_normal", name=name
+        filters, kernel_size, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
     return normalise(x, activation, norm, name)
 
 
-def depthwise_conv(x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), name):
-    """Depthwise convolution, batch norm and activation (see `normalise`)."""
+def depthwise_conv(x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), padding="same", name):
+    """Depthwise convolution, batch norm and activation; `padding` and `activation` as in `conv`."""
+    x, padding = pad_by_hand(x, rate * (kernel_size - 1) + 1, strides, padding, name)
     stddev = math.sqrt(2) / kernel_size  # He's rule; Keras' own would count all channels as fan-in
     x = keras.layers.DepthwiseConv2D(
-        kernel_size, strides, "same", dilation_rate=rate, use_bias=False, name=name,
+        kernel_size, strides, padding, dilation_rate=rate, use_bias=False, name=name,
         depthwise_initializer=keras.initializers.RandomNormal(stddev=stddev),
     )(x)  # fmt: skip
     return normalise(x, activation, norm, name)
+
+
+def pad_by_hand(x, kernel_size, strides, padding, name):
+    """Padding of a convolution: "same" as TensorFlow does it, or "symmetric", as ResNet and Xception do.
+
+    The two differ where a stride meets an even side: TensorFlow then pads more at the end, "symmetric" never does, so
+    that a cell looks at the same pixels whatever the size of the image.
+
+    Returns:
+      (x, the Keras convolution's own padding).
+    """
+    if padding == "same" or strides == 1:
+        return x, "same"
+    before = (kernel_size - 1) // 2
+    after = kernel_size - 1 - before
+    return keras.layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}_pad")(x), "valid"
 
 
 def separable_conv(x, filters, kernel_size, rate=1, *, norm=BatchNorm(), name):

@@ -9,7 +9,7 @@ from input_pipeline.datasets import open_source
 from input_pipeline.records import decode_example
 from input_pipeline.targets import make_targets
 
-_ENDLESS = np.iinfo(np.int64).max
+ENDLESS = np.iinfo(np.int64).max
 _SHARDS_AT_A_TIME = 8
 _PRIME = 1_000_003  # keeps the epochs of one seed apart from those of the next
 
@@ -31,7 +31,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
 
     Args:
       config: the full config.
-      split: train, val, ….
+      split: train, val, …; `train` reads `config.data.train_split`.
       start_step: batches of `train` to skip.
       input_context: tf.distribute.InputContext; each of several input pipelines then makes its part of every batch of
         `train`, in batches for one replica.
@@ -41,15 +41,16 @@ def make_dataset(config, split, start_step=0, input_context=None):
       `train` add to targets `image_id` string [B], `original_size` and `content_size` int32 [B, 2] (before and after
       fitting, without padding), so that parses can be written at the original resolution.
     """
-    source = open_source(config, split)
+    name = config.data.train_split if split == "train" else split
+    source = open_source(config, name)
     if len(source) < 1:
-        raise UserError(f"split {split!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
+        raise UserError(f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
     if config.data.cache:
         source = CachedSource(source)
     if split != "train":
         dataset = _evaluation(source, config)
     else:
-        numbers = _Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
+        numbers = Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
         read = _read_records if config.data.records and not config.data.cache else _read_source
         dataset = train_batches(read(source, config, numbers, start_step), config, numbers.replica_batch_size)
         if config.data.data_service:
@@ -57,7 +58,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-class _Numbers:
+class Numbers:
     """Which running numbers of the whole run's samples one input pipeline of several makes."""
 
     def __init__(self, batch_size, context):
@@ -108,19 +109,36 @@ def _read_source(source, config, numbers, start_step):
 
     def load(local):
         number = numbers.number(local)
-        return number, _load(source, _shuffled(number, len(source), config.data))
+        return number, _load(source, shuffled(number, len(source), config.data))
 
     first = start_step * numbers.local_batch_size
-    return tf.data.Dataset.range(first, _ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    return tf.data.Dataset.range(first, ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _read_records(source, config, numbers, start_step):
-    """(number, sample) of records in TF ops: shards in random order, several at a time, mixed in a buffer."""
+    """(number, sample) of records in TF ops."""
+
+    def decode(number, record):
+        return number, decode_example(record, source.dataset, source.unique_numbers)
+
+    return read_shards(source, config, numbers, start_step).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def read_shards(source, config, numbers, start_step):
+    """Endless (running number, record): shards in random order, several at a time, mixed in a buffer.
+
+    Args:
+      source: has `shards` (paths) and `counts` (dict from path to number of records).
+      config: the full config.
+      numbers: `Numbers`.
+      start_step: batches to skip.
+    """
     data = config.data
     shards = source.shards[numbers.pipeline :: numbers.pipelines]
     if not shards:
         raise UserError(f"{data.records} has fewer shards than there are hosts ({numbers.pipelines}); build more.")
-    total = sum(source.counts[shard] for shard in shards)
+    counts = source.counts
+    total = sum(counts[shard] for shard in shards)
     if not total:
         raise UserError(f"the shards {shards[0]} … in {data.records} are empty; build the records again.")
 
@@ -142,12 +160,9 @@ def _read_records(source, config, numbers, start_step):
         records = tf.data.TFRecordDataset(path)
         return records.ignore_errors(log_warning=True) if data.skip_corrupt else records
 
-    def decode(local, record):
-        return numbers.number(local), decode_example(record, source.dataset, source.unique_numbers)
-
     first = start_step * numbers.local_batch_size
-    records = tf.data.Dataset.range(first // total, _ENDLESS).flat_map(epoch).skip(first % total)
-    return records.enumerate(first).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    records = tf.data.Dataset.range(first // total, ENDLESS).flat_map(epoch).skip(first % total)
+    return records.enumerate(first).map(lambda local, record: (numbers.number(local), record))
 
 
 def _serve(dataset, config):
@@ -181,7 +196,7 @@ def _evaluation(source, config):
     return indices.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(config.eval.batch_size)
 
 
-def _shuffled(number, length, data):
+def shuffled(number, length, data):
     """Which sample is the `number`-th of the run: each epoch passes through all of them in an order of its own."""
     epoch, position = number // length, number % length
     if not data.shuffle:

@@ -7,9 +7,10 @@ from absl import logging
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.callbacks import ImagePanels, Progress, SaveCheckpoints, Scalars
-from deeperlab_tf.training.checkpoints import checkpoint_manager, prepare_workdir, restore
+from deeperlab_tf.training.checkpoints import CHECKPOINT_DIR, checkpoint_manager, prepare_workdir, restore
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -33,9 +34,6 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
     Raises:
       UserError: for bad config values or a folder of another run.
     """
-    # === Run folder ===
-    prepare_workdir(workdir, config, dataset, accept_changes)
-
     # === Model ===
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -44,9 +42,14 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
     keras.utils.set_random_seed(config.train.seed)
     keras.mixed_precision.set_global_policy(config.train.mixed_precision)
     network = build_model(config.model, dataset)
+    if tf.train.latest_checkpoint(os.path.join(workdir, CHECKPOINT_DIR)) is None:
+        load_initial_checkpoint(network, config.model)
     trainer = Trainer(network, config)
     trainer.compile(optimizer=build_optimizer(config))
     trainer.optimizer.build(network.trainable_variables)
+
+    # === Run folder ===
+    prepare_workdir(workdir, config, dataset, accept_changes)
 
     # === Resume ===
     manager = checkpoint_manager(workdir, network, trainer.optimizer, config.train.keep_checkpoints)
