@@ -15,7 +15,8 @@ from deeperlab_tf.schema import IGNORE_LABEL
 
 STRIDE = 4  # of the heads' grid; cell (i, j) sits on pixel (4i, 4j)
 
-_NOWHERE = -1  # a destination above the image: there is none
+_RANK_BITS = 29  # of a float64 that holds a float32, the bits that are zero
+_OUTSIDE = -(2**30)  # row or column of a cell outside the grid: the sum of two is negative and still an int32
 
 # Horizontal stretches of one instance: row, first column, length and the instance's index of each, int32 [M].
 _Runs = collections.namedtuple("_Runs", ["row", "column", "length", "index"])
@@ -49,13 +50,11 @@ def make_targets(semantic, instance, crowd, config):
     instance *= tf.cast(counts, tf.int32)
     ids, areas, keypoints, runs = _instances(instance, graph)
 
-    counts_on_grid = counts[::STRIDE, ::STRIDE]
-    owner = _disk_owner(keypoints, counts_on_grid, config.data.keypoint_radius)
     return {
         "semantic": semantic,
         "semantic_weight": _semantic_weight(valid, areas, runs, config.train),
-        **_keypoint_targets(owner, keypoints, counts_on_grid, graph),
-        **_long_targets(ids, keypoints, instance[::STRIDE, ::STRIDE]),
+        **_keypoint_targets(keypoints, _on_grid(counts), graph, config.data.keypoint_radius),
+        **_long_targets(ids, keypoints, _on_grid(instance)),
     }
 
 
@@ -90,17 +89,19 @@ def _instances(instance, graph):
 def _horizontal_runs(instance):
     """The runs of all instances, and ids int32 [N] in order of appearance, to which `_Runs.index` refers."""
     height, width = _size(instance)
-    starts = tf.pad(tf.not_equal(instance[:, 1:], instance[:, :-1]), [[0, 0], [1, 0]], constant_values=True)
-    starts = tf.cast(tf.where(tf.reshape(starts, [-1]))[:, 0], tf.int32)
+    pixels = tf.reshape(instance, [-1])
+    row_starts = tf.pad(tf.zeros([height, width - 1], tf.bool), [[0, 0], [1, 0]], constant_values=True)
+    starts = tf.concat([[True], tf.not_equal(pixels[1:], pixels[:-1])], axis=0) | tf.reshape(row_starts, [-1])
+    starts = tf.cast(tf.where(starts)[:, 0], tf.int32)
     length = tf.concat([starts[1:], [height * width]], axis=0) - starts  # a row's first pixel starts a run: none wraps
-    value = tf.gather(tf.reshape(instance, [-1]), starts)
+    value = tf.gather(pixels, starts)
     is_thing = value > 0
     starts, length, value = (tf.boolean_mask(x, is_thing) for x in (starts, length, value))
     ids, index = tf.unique(value)
     return _Runs(starts // width, starts % width, length, index), ids
 
 
-def _disk_owner(keypoints, counts, radius):
+def _nearest_keypoints(keypoints, counts, radius):
     """Which instance's keypoint the offsets of each cell point to.
 
     Args:
@@ -109,99 +110,116 @@ def _disk_owner(keypoints, counts, radius):
       radius: of the disks, pixels.
 
     Returns:
-      int32 [h, w, P]: index of the instance whose keypoint of that kind is the nearest and at most `radius` away,
-      N where there is none.
+      found bool [h * w * P]: whether a keypoint of that kind is at most `radius` away; and int64 [h * w * P], whose
+      lowest `_RANK_BITS` are then the index of the nearest one's instance: of equally near ones, the first.
     """
-    count, num_kinds = tf.shape(keypoints)[0], keypoints.shape[1]
+    num_kinds = keypoints.shape[1]
     height, width = _size(counts)
     window = tf.range(int(2 * radius) // STRIDE + 1)  # the cells that fit into a diameter
     first = tf.cast(tf.math.ceil((keypoints - radius) / STRIDE), tf.int32)
     cells = first[..., None] + window  # [N, P, 2, window]
     squares = tf.square(tf.cast(STRIDE * cells, tf.float32) - keypoints[..., None])
-    squares = tf.where((cells >= 0) & (cells < [[height], [width]]), squares, np.inf)
     distance = squares[:, :, 0, :, None] + squares[:, :, 1, None, :]  # squared; [N, P, window, window]
-    rows = cells[:, :, 0] * (width * num_kinds) + tf.range(num_kinds)[:, None]
-    position = rows[..., None] + (cells[:, :, 1] * num_kinds)[:, :, None, :]
-    position = tf.where(distance <= radius * radius, position, -1)  # a negative segment is left out
 
-    # Bits of non-negative floats are ordered like the floats: one minimum finds the nearest and, of equals, the first.
-    rank = tf.range(count)[:, None, None, None]
-    nearest = tf.math.unsorted_segment_min(
-        _pack(tf.bitcast(distance, tf.int32), rank), position, height * width * num_kinds
-    )
-    owner = tf.minimum(
-        tf.bitwise.bitwise_and(nearest, 2**32 - 1), tf.cast(count, tf.int64)
-    )  # no candidate: all bits set
-    return tf.reshape(tf.cast(owner, tf.int32), [height, width, num_kinds])
+    position = cells * [[width * num_kinds], [num_kinds]]
+    position = tf.where((cells >= 0) & (cells < [[height], [width]]), position, _OUTSIDE)
+    row = position[:, :, 0] + tf.range(num_kinds)[:, None]
+    position = row[..., None] + position[:, :, 1, None, :]  # a negative segment is left out
+
+    # Bits of non-negative floats are ordered like the floats, and a float32 leaves the last 29 bits of a float64 zero:
+    # one minimum finds the nearest and, of equally near ones, the first.
+    rank = tf.range(tf.shape(keypoints)[0], dtype=tf.int64)[:, None, None, None]
+    key = tf.bitcast(tf.cast(distance, tf.float64), tf.int64) + rank
+    nearest = tf.math.unsorted_segment_min(key, position, height * width * num_kinds)
+    farthest = np.float64(np.float32(radius * radius)).view(np.int64) + 2**_RANK_BITS
+    return nearest < farthest, nearest
 
 
-def _keypoint_targets(owner, keypoints, counts, graph):
-    """Heatmap, short- and middle-range offsets with their masks.
+def _keypoint_targets(keypoints, counts, graph, radius):
+    """Heatmap, short- and middle-range offsets with their masks: only the cells in disks are visited one by one.
 
     Args:
-      owner: int32 [h, w, P] of `_disk_owner`.
-      keypoints: float32 [N, P, 2].
+      keypoints: float32 [N, P, 2], instances by ascending (area, id).
       counts: bool [h, w], False on crowd and ignored cells.
+      graph: `KeypointGraph`.
+      radius: of the disks, pixels.
     """
-    count = tf.shape(keypoints)[0]
-    sources, destinations = (list(ends) for ends in zip(*graph.edges))
-    short_owner = tf.where(counts[..., None], owner, count)
-    middle_owner = tf.gather(short_owner, sources, axis=-1)
+    height, width = _size(counts)
+    num_kinds, num_edges = graph.num_keypoints, graph.num_edges
+    found, nearest = _nearest_keypoints(keypoints, counts, radius)
+    heatmap = tf.reshape(tf.cast(found, tf.float32), [height, width, num_kinds])
+    keypoint_mask = tf.cast(counts, tf.float32)
+    short_mask = heatmap * keypoint_mask[..., None]
+
+    place = tf.where(tf.reshape(short_mask, [-1]) > 0)[:, 0]  # of each active pair of cell and kind
+    index = tf.cast(tf.bitwise.bitwise_and(tf.gather(nearest, place), 2**_RANK_BITS - 1), tf.int32)
+    place = tf.cast(place, tf.int32)
+    cell, kind = place // num_kinds, place % num_kinds
+    here = tf.gather(tf.reshape(_grid(height, width), [-1]), cell)
     positions = _as_complex(keypoints)
-    short_offsets, short_mask = _offsets(_look_up(positions, short_owner))
-    middle_offsets, middle_mask = _offsets(_look_up(tf.gather(positions, destinations, axis=1), middle_owner))
+    short_offsets = tf.gather(tf.reshape(positions, [-1]), index * num_kinds + kind) - here
+
+    middle_offsets, middle_places = [], []
+    for source in range(num_kinds):
+        edges = [number for number, edge in enumerate(graph.edges) if edge[0] == source]
+        members = tf.where(tf.equal(kind, source))[:, 0]
+        destinations = tf.gather(positions, [graph.edges[number][1] for number in edges], axis=1)
+        offsets = tf.gather(destinations, tf.gather(index, members)) - tf.gather(here, members)[:, None]
+        middle_offsets.append(tf.reshape(offsets, [-1]))
+        middle_places.append(tf.reshape(tf.gather(cell, members)[:, None] * num_edges + edges, [-1]))
+    selection = [[float(edge[0] == kind) for edge in graph.edges] for kind in range(num_kinds)]
+    middle_mask = tf.matmul(tf.reshape(short_mask, [-1, num_kinds]), selection)
     return {
-        "keypoint_heatmap": tf.cast(owner < count, tf.float32),
-        "keypoint_mask": tf.cast(counts, tf.float32),
-        "short_offsets": short_offsets,
+        "keypoint_heatmap": heatmap,
+        "keypoint_mask": keypoint_mask,
+        "short_offsets": _spread(short_offsets, place, [height, width, num_kinds]),
         "short_mask": short_mask,
-        "middle_offsets": middle_offsets,
-        "middle_mask": middle_mask,
+        "middle_offsets": _spread(
+            tf.concat(middle_offsets, 0), tf.concat(middle_places, 0), [height, width, num_edges]
+        ),
+        "middle_mask": tf.reshape(middle_mask, [height, width, num_edges]),
     }
 
 
 def _long_targets(ids, keypoints, instance):
     """Long-range offsets: to every keypoint of the cell's own instance; `instance` is int32 [h, w]."""
+    height, width = _size(instance)
     is_thing = instance > 0
+    mask = tf.cast(is_thing, tf.float32)
     by_id = tf.argsort(ids)
-    place = tf.reshape(tf.searchsorted(tf.gather(ids, by_id), tf.reshape(instance, [-1])), _size(instance))
-    by_id = tf.pad(by_id, [[0, 1]])  # where there is no instance at all, cells of id 0 still look something up
-    index = tf.where(is_thing, tf.gather(by_id, place), tf.size(ids))
-    offsets, _ = _offsets(tf.gather(_with_nowhere(_as_complex(keypoints)), index))
-    return {"long_offsets": offsets, "long_mask": tf.cast(is_thing, tf.float32)}
+    place = tf.reshape(tf.searchsorted(tf.gather(ids, by_id), tf.reshape(instance, [-1])), [height, width])
+    table = tf.pad(tf.gather(_as_complex(keypoints), by_id), [[0, 1], [0, 0]])  # its last row stands for no instance
+    destination = tf.gather(table, tf.where(is_thing, place, tf.size(ids)))
+    offsets = destination - _grid(height, width) * tf.cast(mask, tf.complex64)[..., None]
+    return {"long_offsets": _as_channels(offsets), "long_mask": mask}
 
 
-def _look_up(table, owner):
-    """complex64 [h, w, K]: `table[owner[..., k], k]`, `_NOWHERE` where the owner is N; `table` is [N, K]."""
-    num_kinds = table.shape[1]
-    return tf.gather(tf.reshape(_with_nowhere(table), [-1]), owner * num_kinds + tf.range(num_kinds))
+def _spread(offsets, places, shape):
+    """Offsets complex64 [M] at flat `places` int32 [M] of [h, w, K], 0 elsewhere, as float32 [h, w, K * 2]."""
+    return _as_channels(tf.reshape(_put(offsets, places, shape[0] * shape[1] * shape[2], 0), shape))
 
 
-def _with_nowhere(table):
-    """Adds the row N that stands for no instance."""
-    return tf.pad(table, [[0, 1], [0, 0]], constant_values=tf.constant(_NOWHERE, tf.complex64))
-
-
-def _offsets(destination):
-    """From where the heads should point to, to their offsets.
-
-    Args:
-      destination: complex64 [h, w, K], `_NOWHERE` where there is nothing to point to.
-
-    Returns:
-      offsets float32 [h, w, K * 2], 0 where inactive, and mask float32 [h, w, K], 1 where active.
-    """
-    height, width = _size(destination)
-    active = tf.math.real(destination) >= 0
-    # All three of one shape: broadcasting makes the selection three times as slow.
-    offsets = tf.where(active, destination - _grid(height, width), tf.zeros_like(destination))
-    offsets = tf.reshape(tf.bitcast(offsets, tf.float32), [height, width, 2 * destination.shape[2]])
-    return offsets, tf.cast(active, tf.float32)
+def _put(values, places, size, default):
+    """[size] of `default` with `values`, one or as many, at `places`: the quickest of TensorFlow's ways to scatter."""
+    values = tf.convert_to_tensor(values)
+    return tf.raw_ops.SparseToDense(
+        sparse_indices=places,
+        output_shape=[size],
+        sparse_values=values,
+        default_value=tf.cast(default, values.dtype),
+        validate_indices=False,  # they need not be in order
+    )
 
 
 def _as_complex(points):
     """(y, x) float32 [..., 2] as y + ix: TensorFlow then handles a point as one element, which is twice as fast."""
     return tf.complex(points[..., 0], points[..., 1])
+
+
+def _as_channels(points):
+    """The reverse: complex64 [h, w, K] as channels (y, x), float32 [h, w, K * 2]."""
+    height, width = _size(points)
+    return tf.reshape(tf.bitcast(points, tf.float32), [height, width, 2 * points.shape[2]])
 
 
 def _grid(height, width):
@@ -210,15 +228,21 @@ def _grid(height, width):
     return tf.complex(*tf.meshgrid(rows, columns, indexing="ij"))[..., None]
 
 
+def _on_grid(labels):
+    """Every fourth pixel [h, w] of a map [H, W]. A gather: strided slices of TensorFlow are slower."""
+    height, width = _size(labels)
+    pixels = tf.range(0, height, STRIDE)[:, None] * width + tf.range(0, width, STRIDE)
+    return tf.gather(tf.reshape(labels, [-1]), pixels)
+
+
 def _semantic_weight(valid, areas, runs, train):
     """Eq. 1's weight of each pixel, float32 [H, W]: only the pixels of small instances are visited one by one."""
     height, width = _size(valid)
     small = tf.gather(areas, runs.index) < train.small_instance_area
     first = tf.boolean_mask(runs.row * width + runs.column, small)
     pixels = tf.ragged.range(first, first + tf.boolean_mask(runs.length, small)).flat_values
-    extra = tf.fill(tf.shape(pixels), tf.cast(train.small_instance_weight - 1, tf.float32))
-    extra = tf.math.unsorted_segment_sum(extra, pixels, height * width)
-    return tf.cast(valid, tf.float32) + tf.reshape(extra, [height, width])
+    weights = _put(float(train.small_instance_weight), pixels, height * width, 1)
+    return tf.cast(valid, tf.float32) * tf.reshape(weights, [height, width])
 
 
 def _pack(high, low):
