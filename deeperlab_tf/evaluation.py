@@ -250,7 +250,8 @@ def _sheet_row(sample, parsing):
     truth = Parsing.from_maps(sample["semantic"], sample["instance"], parsing.dataset)
     scale = visualize.overlay_scale(image, 300)
     pictures = [visualize.draw_parsing(image, each, scale=scale) for each in (truth, parsing)]
-    return [image, *pictures, error_pictures.error_map(image, error_pictures.errors(truth, parsing, crowd))]
+    errors = error_pictures.error_map(image, error_pictures.errors(truth, parsing, crowd), scale)
+    return [image, *pictures, errors]
 
 
 def _open_pair(gt_json, gt_dir, pred_json, pred_dir):

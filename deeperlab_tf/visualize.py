@@ -210,7 +210,7 @@ def offset_sheet(maps, graph, image, cell_height=180):
         longest = np.linalg.norm(fields, axis=-1).max()
         cells = [(f"{head}: {text}", offsets(fields[:, :, index], longest)) for index, text in enumerate(captions)]
         rows.append([(text, _fit_height(picture, cell_height)) for text, picture in cells])
-    rows[0] += [("image", _fit_height(image, cell_height)), ("color by direction", color_wheel(cell_height))]
+    rows[0] += [("image", _fit_height(image, cell_height)), ("direction", color_wheel(cell_height))]
     lines = []
     for row in rows:
         cells = [np.vstack([caption(text, picture.shape[1]), picture]) for text, picture in row]

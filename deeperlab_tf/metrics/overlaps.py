@@ -11,6 +11,7 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 
 _PIECE = 1 << 16  # pixels looked at together
+_SMALL_LOOKUP = 1 << 17  # tables up to this length stay in the processor's cache
 _LARGEST_LOOKUP = 1 << 20  # keys below this are made dense by a lookup table, larger ones by sorting
 
 
@@ -139,11 +140,13 @@ def count_combinations(**maps):
     for name, column in zip(maps, values):
         if column.min() < 0:
             raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
-    combination = combine(values)
-    counts = sum_by(combination, lengths, combination.max() + 1)
-    representative = np.empty(len(counts), np.int64)  # any run of each combination tells its values
-    representative[combination] = np.arange(len(combination))
-    return {name: column[representative].astype(np.int64) for name, column in zip(maps, values)}, counts
+    key, size = _keys(values)
+    counts = sum_by(key, lengths, size)
+    found = np.flatnonzero(counts)
+    representative = np.empty(size, np.int64)  # any run of each combination tells its values
+    representative[key] = np.arange(len(key))
+    chosen = representative[found]
+    return {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}, counts[found]
 
 
 def runs(columns):
@@ -211,19 +214,28 @@ def _segments(columns, valid):
 
 def combine(columns):
     """Dense ids of the distinct rows of non-negative integer `columns`, each [N]: int64 [N]."""
-    key, size = np.zeros(len(columns[0]), np.int64), 1  # keys are below size
+    return dense(*_keys(columns))[1]
+
+
+def _keys(columns):
+    """A number for each distinct row of `columns`, int64 [N], and a limit above all, small enough for tables."""
+    key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         limit = int(column.max(initial=0)) + 1
-        if size * limit > _LARGEST_LOOKUP and size > 1:
-            distinct, key = dense(key, size)
-            size = len(distinct)
+        if size * limit > _SMALL_LOOKUP and size > 1:
+            key, size = _compact(key, size)
         if size * limit > _LARGEST_LOOKUP:
-            distinct, column = dense(column.astype(np.int64), limit)
-            limit = len(distinct)
+            column, limit = _compact(column.astype(np.int64), limit)
         key *= limit
         key += column
         size *= limit
-    return dense(key, size)[1]
+    return (key, size) if size <= _SMALL_LOOKUP else _compact(key, size)
+
+
+def _compact(keys, limit):
+    """`dense` keys, and the number of distinct ones."""
+    distinct, index = dense(keys, limit)
+    return index, len(distinct)
 
 
 def dense(keys, limit=None):
