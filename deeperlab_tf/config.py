@@ -104,7 +104,7 @@ def _data(keypoint_radius, keypoint_graph):
             classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
             train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
             records="",  # folder of TFRecords made by scripts/build_records.py; "": read the raw files
-            skip_corrupt=False,  # True: leave out what follows a corrupt record in its shard instead of stopping
+            skip_corrupt=False,  # True: leave out corrupt records, naming and counting them, instead of stopping
             shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded
             data_service="",  # address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here
             longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]

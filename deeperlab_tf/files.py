@@ -1,12 +1,15 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
 
 from deeperlab_tf.errors import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file allowed
 
 
 @contextlib.contextmanager
@@ -27,6 +30,10 @@ def atomic_path(path):
         temporary = os.path.join(scratch, os.path.basename(path))  # keeps the extension: writers look at it
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}; make room and run again.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

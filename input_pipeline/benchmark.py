@@ -23,21 +23,23 @@ PIPELINE_BATCHES = 15
 
 
 def run():
-    """Rows of the benchmark, of decoded images of 1024 x 2048 with the scale augmentation of the paper.
+    """Rows of the benchmark, of images of 1024 x 2048 with the scale augmentation of the paper.
 
     Returns:
-      list of dicts with `crop`, `instances`, `stage`, `milliseconds` an image and `images_per_second`. Stage `decode`
-      reads image and masks from PNG files; `augment` resizes, scales, crops and flips; `targets` makes the targets:
-      processor time, as of one core. Stage `pipeline` is augment, targets and batching in tf.data: elapsed time, and
-      `processor_milliseconds` an image over all cores, which other programs do not lengthen as much.
+      list of dicts with `crop`, `instances`, `stage`, `milliseconds` an image and `images_per_second`. Of one core
+      (processor time): `decode` reads image and masks from PNG files; `resize` resamples what falls into the crop;
+      `augment` is that, flipped and padded; `targets` makes the targets; `batch` gathers finished samples into batches.
+      Over all cores (elapsed time): `pipeline` is augment, targets and batching in tf.data, from decoded images; its
+      `processor_milliseconds` an image are what other programs lengthen less.
     """
     scenes = {count: _scene(count) for count in INSTANCES}
-    rows = [dict(crop=None, instances=None, stage="decode", **_speed(_decode_seconds(scenes[INSTANCES[-1]])))]
+    rows = [dict(crop=None, instances=n, stage="decode", **_speed(_decode_seconds(s))) for n, s in scenes.items()]
+    stages = dict(resize=_resize_seconds, augment=_augment_seconds, targets=_targets_seconds, batch=_batch_seconds)
     for crop in CROPS:
         config = default_config()
         config.data.crop_size = (crop, crop)
         config.train.batch_size = PIPELINE_BATCH
-        for stage, seconds in (("augment", _augment_seconds), ("targets", _targets_seconds)):
+        for stage, seconds in stages.items():
             for count, times in seconds(scenes, config).items():
                 rows.append(dict(crop=crop, instances=count, stage=stage, **_speed(times)))
         for count, sample in scenes.items():
@@ -83,16 +85,38 @@ def _tensors(sample):
     return {name: tf.constant(value) for name, value in sample.items() if name != "image_id"}
 
 
+def _resize_seconds(scenes, config):
+    def resize(sample, number):
+        seeds = tf.unstack(tf.random.split(tf.stack([0, number]), 4))[:2]  # those of `augment`
+        return preprocess.scale_and_crop(sample, config.data, *seeds)
+
+    return _rounds({count: _tensors(sample) for count, sample in scenes.items()}, tf.function(resize))
+
+
 def _augment_seconds(scenes, config):
     step = tf.function(lambda sample, number: preprocess.augment(sample, config.data, tf.stack([0, number])))
     return _rounds({count: _tensors(sample) for count, sample in scenes.items()}, step)
 
 
 def _targets_seconds(scenes, config):
-    crops = {}
-    for count, sample in scenes.items():
-        crops[count] = preprocess.augment(_tensors(sample), config.data, tf.constant([0, 0]))
-    return _rounds(crops, tf.function(lambda s, _: make_targets(s["semantic"], s["instance"], s["crowd"], config)))
+    step = tf.function(lambda s, _: make_targets(s["semantic"], s["instance"], s["crowd"], config))
+    return _rounds(_crops(scenes, config), step)
+
+
+def _batch_seconds(scenes, config):
+    """Of one image: a round is a batch."""
+    samples = {}
+    for count, crop in _crops(scenes, config).items():
+        finished = crop["image"], make_targets(crop["semantic"], crop["instance"], crop["crowd"], config)
+        dataset = tf.data.Dataset.from_tensors(finished).repeat().batch(PIPELINE_BATCH)
+        samples[count] = iter(dataset)
+    times = _rounds(samples, lambda batches, _: next(batches))
+    return {count: [seconds / PIPELINE_BATCH for seconds in rounds] for count, rounds in times.items()}
+
+
+def _crops(scenes, config):
+    seed = tf.constant([0, 0])
+    return {count: preprocess.augment(_tensors(sample), config.data, seed) for count, sample in scenes.items()}
 
 
 def _rounds(samples, step):

@@ -3,38 +3,40 @@
 import collections
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL
+from input_pipeline.record_files import CorruptRecord
 
 
-def check_source(source, max_instances, limit=0):
+def check_source(source, max_instances, limit=0, skip_corrupt=False):
     """Reads every sample of a source.
 
     Args:
-      source: see `input_pipeline.datasets`. If it has `problems(index)`, that adds warnings.
+      source: see `input_pipeline.datasets`. `problems(index)` and `unlabeled()`, if it has them, add warnings.
       max_instances: more instances than this in an image cannot be predicted (config.fusion.max_instances).
       limit: look at this many samples only, evenly spread; 0: at all.
+      skip_corrupt: corrupt records are warnings instead of errors.
 
     Returns:
       dict with
         images, sizes (of each "height x width", the most frequent first), instances_per_image (mean, most, and in how
-        many images there are more than max_instances);
+        many images there are more than max_instances), corrupt (records that are);
         classes: a dict for each class, with name, thing, images, segments and pixels;
         errors: what makes training impossible, list of str; warnings: what is odd, list of str.
     """
     count = len(source)
     chosen = range(count) if not limit or limit >= count else np.linspace(0, count - 1, limit).astype(int).tolist()
     totals = np.zeros((source.dataset.num_classes, 3), np.int64)  # images, segments, pixels
-    sizes, names, instances, errors, warnings = collections.Counter(), collections.Counter(), [], [], []
+    sizes, names, instances, errors, corrupt = collections.Counter(), collections.Counter(), [], [], []
+    warnings = source.unlabeled() if hasattr(source, "unlabeled") else []
     for index in tqdm(chosen, desc="checking", unit="img"):
         try:
             sample = source[index]
             warnings += source.problems(index) if hasattr(source, "problems") else []
         except UserError as error:
-            errors.append(str(error))
+            (corrupt if isinstance(error, CorruptRecord) else errors).append(str(error))
             continue
         names[sample["image_id"]] += 1
         sizes["{} x {}".format(*sample["semantic"].shape)] += 1
@@ -44,6 +46,7 @@ def check_source(source, max_instances, limit=0):
         if not counts.any():
             warnings.append(f"image {sample['image_id']!r} has no label at all")
     errors += [f"image {name!r} is there {number} times" for name, number in names.items() if number > 1]
+    (warnings if skip_corrupt else errors).extend(corrupt)
     keys = ("images", "segments", "pixels")
     classes = [
         {"name": category.name, "thing": category.is_thing, **dict(zip(keys, row))}
@@ -61,6 +64,7 @@ def check_source(source, max_instances, limit=0):
         images=len(instances),
         sizes=dict(sizes.most_common()),
         instances_per_image=per_image,
+        corrupt=len(corrupt),
         classes=classes,
         errors=errors,
         warnings=warnings,
@@ -77,16 +81,3 @@ def _count(sample, dataset):
     pairs = np.unique(semantic[is_object].astype(np.int64) << 32 | instance[is_object])
     segments += np.bincount(pairs >> 32, minlength=dataset.num_classes)
     return np.stack([pixels > 0, segments, pixels], axis=1).astype(np.int64)
-
-
-def corrupt_shards(shards):
-    """Reads shards with their checksums; a sentence for each that holds a corrupt record."""
-    found = []
-    for path in tqdm(shards, desc="checksums", unit="shard"):
-        number = 0
-        try:
-            for _ in tf.data.TFRecordDataset(path):
-                number += 1
-        except tf.errors.DataLossError:
-            found.append(f"record {number} of {path} is corrupt; what follows it in that shard is not read")
-    return found

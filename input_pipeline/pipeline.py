@@ -1,16 +1,22 @@
 """make_dataset: batches of images and targets, the same ones every time (paper Sec. 4)."""
 
+import functools
+import socket
+
 import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
 from input_pipeline import preprocess
 from input_pipeline.datasets import open_source
+from input_pipeline.record_files import read_shard_skipping, record_offsets
 from input_pipeline.records import decode_example
 from input_pipeline.targets import make_targets
 
 ENDLESS = np.iinfo(np.int64).max
 _SHARDS_AT_A_TIME = 8
+_BATCHES_AHEAD = 2  # ready while the model works; a number, for tf.data's own choice grows until the memory is full
+_CONNECT_SECONDS = 10
 _PRIME = 1_000_003  # keeps the epochs of one seed apart from those of the next
 
 _SPECS = {
@@ -34,7 +40,8 @@ def make_dataset(config, split, start_step=0, input_context=None):
       split: train, val, …; `train` reads `config.data.train_split`.
       start_step: batches of `train` to skip.
       input_context: tf.distribute.InputContext; each of several input pipelines then makes its part of every batch of
-        `train`, in batches for one replica.
+        `train`, in batches for one replica, from shards of its own where there are records. Of the images of any other
+        split it takes every n-th.
 
     Returns:
       tf.data.Dataset of (image uint8 [B, H, W, 3], targets as `make_targets` gives them, batched). Splits other than
@@ -47,15 +54,16 @@ def make_dataset(config, split, start_step=0, input_context=None):
         raise UserError(f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
     if config.data.cache:
         source = CachedSource(source)
+    context = input_context or tf.distribute.InputContext()
     if split != "train":
-        dataset = _evaluation(source, config)
+        dataset = _evaluation(source, config, context)
     else:
-        numbers = Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
+        numbers = Numbers(config.train.batch_size, context)
         read = _read_records if config.data.records and not config.data.cache else _read_source
         dataset = train_batches(read(source, config, numbers, start_step), config, numbers.replica_batch_size)
         if config.data.data_service:
             dataset = _serve(dataset, config)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(_BATCHES_AHEAD)
 
 
 class Numbers:
@@ -119,7 +127,7 @@ def _read_records(source, config, numbers, start_step):
     """(number, sample) of records in TF ops."""
 
     def decode(number, record):
-        return number, decode_example(record, source.dataset, source.unique_numbers)
+        return number, decode_example(record, source.dataset, source.encoding)
 
     return read_shards(source, config, numbers, start_step).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -144,39 +152,57 @@ def read_shards(source, config, numbers, start_step):
 
     def epoch(number):
         seed = tf.stack([tf.cast(data.seed, tf.int64), number])
-        order = tf.random.experimental.stateless_shuffle(shards, seed) if data.shuffle else tf.constant(shards)
-        files = tf.data.Dataset.from_tensor_slices(order)
-        records = files.interleave(_open_shard, cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
-        if not data.shuffle:
-            return records
+        order = tf.range(len(shards))
+        order = tf.random.experimental.stateless_shuffle(order, seed) if data.shuffle else order
+        records = tf.data.Dataset.from_tensor_slices(order)
+        records = records.interleave(_shard_reader(shards, data), cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
+        if data.shuffle:
+            # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where TensorFlow's own is 0.
+            records = records.batch(data.shuffle_buffer).enumerate().map(functools.partial(mix, seed)).unbatch()
+        return records.enumerate(number * total)
 
-        def mix(block, members):
-            return tf.random.experimental.stateless_shuffle(members, seed + tf.stack([_PRIME * (block + 1), 0]))
-
-        # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where TensorFlow's own seed is 0.
-        return records.batch(data.shuffle_buffer).enumerate().map(mix).unbatch()
-
-    def _open_shard(path):
-        records = tf.data.TFRecordDataset(path)
-        return records.ignore_errors(log_warning=True) if data.skip_corrupt else records
+    def mix(seed, block, members):
+        return tf.random.experimental.stateless_shuffle(members, seed + tf.stack([_PRIME * (block + 1), 0]))
 
     first = start_step * numbers.local_batch_size
     records = tf.data.Dataset.range(first // total, ENDLESS).flat_map(epoch).skip(first % total)
-    return records.enumerate(first).map(lambda local, record: (numbers.number(local), record))
+    return records.map(lambda local, record: (numbers.number(local), record))
+
+
+def _shard_reader(shards, data):
+    """Function from a shard's index to the Dataset of its records; corrupt ones are left out if `data` says so."""
+    if not data.skip_corrupt:
+        return lambda index: tf.data.TFRecordDataset(tf.gather(shards, index))
+    offsets = tf.ragged.constant(
+        [[offset for offset, _ in record_offsets(shard, skip_corrupt=True)] for shard in shards], tf.int64, 1
+    )
+    remote = bool(data.data_service)
+    return lambda index: read_shard_skipping(tf.gather(shards, index), offsets[index], remote)
 
 
 def _serve(dataset, config):
     """Lets the workers of a tf.data service prepare the batches; they need nothing but TensorFlow and the records.
 
-    Each worker passes through all of the data on its own: batches come from everywhere, in no repeatable order.
+    Each epoch is one worker's, so every image is seen once an epoch; batches come from all workers, in no repeatable
+    order.
     """
+    address = config.data.data_service
     if not config.data.records or config.data.cache:
         raise UserError("config.data.data_service needs config.data.records, and no cache; build records first.")
+    host, separator, port = address.split("://")[-1].rpartition(":")
+    if not separator or not port.isdigit():
+        raise UserError(f"config.data.data_service is {address!r}; give the dispatcher as grpc://host:port.")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:  # tf.data itself would try for an hour
+        raise UserError(
+            f"no tf.data service answers at {address} ({error}); start its dispatcher: scripts/data_service.py."
+        ) from error
     service = tf.data.experimental.service
-    return dataset.apply(service.distribute(service.ShardingPolicy.OFF, config.data.data_service))
+    return dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, f"grpc://{host}:{port}"))
 
 
-def _evaluation(source, config):
+def _evaluation(source, config, context):
     if config.eval.batch_size > 1 and not config.eval.pad_to_size:
         raise UserError(
             f"config.eval.batch_size is {config.eval.batch_size} but images of several sizes make no batch; "
@@ -192,7 +218,7 @@ def _evaluation(source, config):
         targets["content_size"] = fitted["content_size"]
         return fitted["image"], targets
 
-    indices = tf.data.Dataset.range(len(source))
+    indices = tf.data.Dataset.range(context.input_pipeline_id, len(source), context.num_input_pipelines)
     return indices.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(config.eval.batch_size)
 
 

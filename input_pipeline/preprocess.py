@@ -29,6 +29,23 @@ def augment(sample, data, seed):
       seed: int32 or int64 [2].
     """
     scale_seed, place_seed, flip_seed, photo_seed = tf.unstack(tf.random.split(seed, 4))
+    image, labels, before, after = scale_and_crop(sample, data, scale_seed, place_seed)
+    image = tf.cast(_photometric(image, data, photo_seed), tf.uint8)
+    if data.flip:
+        flip = tf.random.stateless_uniform([], flip_seed) < 0.5
+        image, labels = tf.cond(flip, lambda: _mirror(image, labels), lambda: (image, labels))
+    image, labels = _pad(image, labels, before, after)
+    crop = list(data.crop_size)
+    return {"image": tf.ensure_shape(image, [*crop, 3]), **_unpack_labels(tf.ensure_shape(labels, crop))}
+
+
+def scale_and_crop(sample, data, scale_seed, place_seed):
+    """The first part of `augment`: what a random crop holds of the image at a random scale, resampled.
+
+    Returns:
+      image float32 [h, w, 3] of whole numbers, packed labels int64 [h, w], and the padding (y, x) before and after
+      them, int32 [2] each, that makes a crop of them.
+    """
     size = tf.shape(sample["image"])[:2]
     scaled = tf.stack(image_size.scaled_size(size[0], size[1], data.longer_side))
     factor = tf.cast(_random_scale(data, scale_seed), tf.float64)
@@ -41,14 +58,7 @@ def augment(sample, data, seed):
     origin = tf.where(scaled > crop, place, 0)
     before = tf.where(scaled > crop, 0, place)
     window = tf.minimum(scaled, crop)
-
-    image, labels = _resample(sample, scaled, origin, window)
-    image = tf.cast(_photometric(image, data, photo_seed), tf.uint8)
-    if data.flip:
-        flip = tf.random.stateless_uniform([], flip_seed) < 0.5
-        image, labels = tf.cond(flip, lambda: _mirror(image, labels), lambda: (image, labels))
-    image, labels = _pad(image, labels, before, crop - window - before)
-    return {"image": tf.ensure_shape(image, [*crop, 3]), **_unpack_labels(tf.ensure_shape(labels, crop))}
+    return *_resample(sample, scaled, origin, window), before, crop - window - before
 
 
 def fit(sample, config):

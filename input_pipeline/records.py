@@ -4,17 +4,19 @@
     dataset.json                           the classes (deeperlab_tf.schema.Dataset)
     {split}.json                           manifest: images and SHA-256 of each shard
 
-A label map is stored as raw int32 class * label_divisor + instance. A thing pixel with instance 0 is crowd.
+A label map is stored as raw int32 class * label_divisor + instance. A thing pixel with instance 0 is crowd. Records
+without a `dataset.json` are DeepLab2's: there the instances of each class are counted anew, and COCO has its own classes
+(see `LabelEncoding`).
 """
 
 import concurrent.futures
+import dataclasses
 import glob
 import hashlib
 import importlib
 import io
 import multiprocessing
 import os
-import struct
 
 import cv2
 import numpy as np
@@ -27,12 +29,14 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import atomic_path, write_json
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import open_source
+from input_pipeline.image_files import MAX_PIXELS
+from input_pipeline.record_files import find_shards, read_record, record_offsets
 
 IMAGE, FORMAT, NAME = "image/encoded", "image/format", "image/filename"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"
 LABEL, LABEL_FORMAT = "image/segmentation/class/encoded", "image/segmentation/class/format"
 
-_RECORD_HEAD, _RECORD_TAIL = 12, 4  # bytes around a record's data: length and its checksum, checksum of the data
+_BIT_DEPTH = 24  # byte of a PNG file
 
 
 # === Writing ===
@@ -167,42 +171,100 @@ def _sha256(path):
 # === Reading ===
 
 
-def decode_example(serialized, dataset, unique_numbers=True):
+@dataclasses.dataclass(frozen=True)
+class LabelEncoding:
+    """What the numbers of a label map mean: class * divisor + instance.
+
+    Attributes:
+      divisor: more than the instances of an image.
+      void: the class that stands for no label.
+      first_class: what class 0 of the dataset is called.
+      unique_numbers: whether no two instances of an image share a number. If not, the class tells them apart.
+    """
+
+    divisor: int
+    void: int
+    first_class: int = 0
+    unique_numbers: bool = True
+
+
+def own_encoding(dataset):
+    """The `LabelEncoding` of `encode_example`."""
+    return LabelEncoding(dataset.label_divisor, dataset.ignore_label)
+
+
+def deeplab2_encoding(dataset):
+    """The `LabelEncoding` of DeepLab2's converters (deeplab2/data/dataset.py, build_coco_data.py)."""
+    if dataset.name == "coco":
+        return LabelEncoding(256, void=0, first_class=1, unique_numbers=False)
+    return dataclasses.replace(own_encoding(dataset), unique_numbers=False)
+
+
+def decode_example(serialized, dataset, encoding=None):
     """Reads an example in TF ops.
 
     Args:
       serialized: string [].
       dataset: `Dataset`.
-      unique_numbers: False for records such as DeepLab2's, which count the instances of each class anew: then
-        class * label_divisor + number is the instance id.
+      encoding: `LabelEncoding`; None: that of `encode_example`.
 
     Returns:
       dict of `image` uint8 [H, W, 3], `semantic`, `instance` int32 [H, W], `crowd` bool [H, W], `image_id` string [].
+      Without labels, as in DeepLab2's test splits, all is ignored.
     """
-    keys = {key: tf.io.FixedLenFeature([], tf.string) for key in (IMAGE, NAME, LABEL)}
+    encoding = encoding or own_encoding(dataset)
+    keys = {key: tf.io.FixedLenFeature([], tf.string) for key in (IMAGE, NAME)}
+    keys[LABEL] = tf.io.FixedLenFeature([], tf.string, "")
     keys[LABEL_FORMAT] = tf.io.FixedLenFeature([], tf.string, "raw")
     keys.update({key: tf.io.FixedLenFeature([], tf.int64) for key in (HEIGHT, WIDTH)})
     example = tf.io.parse_single_example(serialized, keys)
-    image = tf.io.decode_image(example[IMAGE], channels=3, expand_animations=False)
     size = tf.stack([example[HEIGHT], example[WIDTH]])
-    label = tf.cond(
-        tf.equal(example[LABEL_FORMAT], "png"),
-        lambda: tf.cast(tf.io.decode_png(example[LABEL], channels=1, dtype=tf.uint16)[..., 0], tf.int32),
-        lambda: tf.reshape(tf.io.decode_raw(example[LABEL], tf.int32), size),
+    with _require(tf.reduce_prod(size) <= MAX_PIXELS, f"is larger than {MAX_PIXELS} pixels", example[NAME]):
+        image = tf.io.decode_image(example[IMAGE], channels=3, expand_animations=False)
+        label = _decode_label(example, size, encoding)
+    number_of_class = label // encoding.divisor
+    semantic = tf.where(
+        tf.equal(number_of_class, encoding.void), dataset.ignore_label, number_of_class - encoding.first_class
     )
-    semantic, number = label // dataset.label_divisor, label % dataset.label_divisor
-    known = (semantic < dataset.num_classes) | tf.equal(semantic, dataset.ignore_label)
-    message = f"UserError: a record of {dataset.name} holds a class id outside its {dataset.num_classes} classes, image"
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message, example[NAME]])]):
+    known = (semantic >= 0) & (semantic < dataset.num_classes) | tf.equal(semantic, dataset.ignore_label)
+    fits = tf.reduce_all(tf.equal(tf.shape(image, tf.int64)[:2], size) & tf.equal(tf.shape(label, tf.int64), size))
+    outside = f"holds a class id outside its {dataset.num_classes} classes"
+    with _require(tf.reduce_all(known), outside, example[NAME]), _require(fits, "has another size", example[NAME]):
         semantic = tf.identity(semantic)
     is_thing = tf.gather(_thing_table(dataset), tf.minimum(semantic, dataset.num_classes))
+    number = label % encoding.divisor
     return {
         "image": tf.ensure_shape(image, [None, None, 3]),
         "semantic": tf.ensure_shape(semantic, [None, None]),
-        "instance": tf.where(is_thing & (number > 0), number if unique_numbers else label, 0),
+        "instance": tf.where(is_thing & (number > 0), number if encoding.unique_numbers else label, 0),
         "crowd": is_thing & tf.equal(number, 0),
         "image_id": example[NAME],
     }
+
+
+def _decode_label(example, size, encoding):
+    """int32 [H, W]: class * divisor + instance."""
+    label = example[LABEL]
+
+    def from_png():
+        depth = tf.io.decode_raw(tf.strings.substr(label, _BIT_DEPTH, 1), tf.uint8)
+        with _require(tf.reduce_all(tf.equal(depth, 16)), "has labels of 8 bits, without instances", example[NAME]):
+            return tf.cast(tf.io.decode_png(label, channels=1, dtype=tf.uint16)[..., 0], tf.int32)
+
+    def from_raw():
+        return tf.reshape(tf.io.decode_raw(label, tf.int32), size)
+
+    def nothing():
+        return tf.fill(size, encoding.void * encoding.divisor)
+
+    cases = [(tf.equal(label, ""), nothing), (tf.equal(example[LABEL_FORMAT], "png"), from_png)]
+    return tf.case(cases, default=from_raw)
+
+
+def _require(condition, message, name):
+    """Context whose ops run only if `condition` holds; an error tells `message` of the image `name`."""
+    sentence = tf.strings.join(["UserError: the record of image '", name, f"' {message}"])
+    return tf.control_dependencies([tf.debugging.Assert(condition, [sentence])])
 
 
 def _thing_table(dataset):
@@ -214,7 +276,7 @@ def open_split(config, split):
     modules = {name: f"input_pipeline.datasets.{name}" for name in ("cityscapes", "coco", "vistas", "voc")}
     name = config.data.dataset
     dataset = importlib.import_module(modules[name]).DATASET if name in modules else None
-    return RecordSource(config.data.records, split, dataset)
+    return RecordSource(config.data.records, split, dataset, config.data.skip_corrupt)
 
 
 class RecordSource:
@@ -224,70 +286,42 @@ class RecordSource:
       folder: of the shards.
       split: train, val, ….
       dataset: classes, for records without a `dataset.json`, such as DeepLab2's.
+      skip_corrupt: leave out what follows a damaged head, instead of raising UserError.
+
+    Attributes:
+      shards: paths.
+      counts: dict from shard to its number of records.
+      encoding: `LabelEncoding`.
     """
 
-    def __init__(self, folder, split, dataset=None):
+    def __init__(self, folder, split, dataset=None, skip_corrupt=False):
         self.shards = find_shards(folder, split)
         path = os.path.join(folder, "dataset.json")
-        if os.path.exists(path):
+        described = os.path.exists(path)
+        if described:
             with open(path, encoding="utf-8") as file:
                 dataset = Dataset.from_json(file.read(), path)
         if dataset is None:
             raise UserError(f"there is no dataset.json in {folder}; write one, or build the records again.")
         self.dataset = dataset
-        self.unique_numbers = has_manifest(folder, split)
-        offsets = {shard: record_offsets(shard) for shard in self.shards}
+        encoding = own_encoding(dataset) if described else deeplab2_encoding(dataset)
+        has_manifest = os.path.exists(os.path.join(folder, f"{split}.json"))
+        self.encoding = dataclasses.replace(encoding, unique_numbers=has_manifest)
+        offsets = {shard: record_offsets(shard, skip_corrupt) for shard in self.shards}
         self.counts = {shard: len(places) for shard, places in offsets.items()}
-        self._places = [(shard, *place) for shard, places in offsets.items() for place in places]
+        self._places = [(shard, n, offset) for shard in self.shards for n, (offset, _) in enumerate(offsets[shard])]
 
     def __len__(self):
         return len(self._places)
 
     def __getitem__(self, index):
-        shard, offset, length = self._places[index]
-        with open(shard, "rb") as file:
-            file.seek(offset)
-            data = file.read(length)
+        """The sample; UserError names a record that is corrupt or does not hold a labelled image."""
+        shard, number, offset = self._places[index]
+        data = read_record(shard, number, offset)
         try:
-            sample = decode_example(data, self.dataset, self.unique_numbers)
-        except tf.errors.OpError as error:
-            message = error.message.splitlines()[0]
-            raise UserError(
-                f"record at byte {offset} of {shard} cannot be read ({message}); build it again."
-            ) from error
+            sample = decode_example(data, self.dataset, self.encoding)
+        except (tf.errors.OpError, ValueError) as error:
+            message = str(getattr(error, "message", error)).splitlines()[0]
+            raise UserError(f"record {number} of {shard} cannot be read ({message}); build it again.") from error
         sample = {name: value.numpy() for name, value in sample.items()}
         return {**sample, "image_id": sample["image_id"].decode()}
-
-
-def find_shards(folder, split):
-    """Paths of a split's shards, in order; UserError if there is none or one is missing."""
-    paths = sorted(glob.glob(os.path.join(glob.escape(folder), f"{split}-*-of-*.tfrecord")))
-    if not paths:
-        raise UserError(f"there is no {split}-*-of-*.tfrecord in {folder}; run scripts/build_records.py first.")
-    count = int(paths[-1].rsplit("-of-")[-1].split(".")[0])
-    if len(paths) != count:
-        raise UserError(
-            f"{folder} has {len(paths)} of the {count} shards of {split!r}; run scripts/build_records.py again."
-        )
-    return paths
-
-
-def record_offsets(path):
-    """[(offset, length)] of the data of each record of a file, found from the records' heads alone."""
-    places, offset, size = [], 0, os.path.getsize(path)
-    with open(path, "rb") as file:
-        while offset < size:
-            file.seek(offset)
-            head = file.read(_RECORD_HEAD)
-            length = struct.unpack("<Q", head[:8])[0] if len(head) == _RECORD_HEAD else size
-            end = offset + _RECORD_HEAD + length + _RECORD_TAIL
-            if end > size:
-                raise UserError(f"{path} is cut off or corrupt at byte {offset}, record {len(places)}; build it again.")
-            places.append((offset + _RECORD_HEAD, length))
-            offset = end
-    return places
-
-
-def has_manifest(folder, split):
-    """Whether `write_records` made these records, not DeepLab2 or somebody else."""
-    return os.path.exists(os.path.join(folder, f"{split}.json"))

@@ -20,8 +20,9 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import write_json
 from input_pipeline import make_targets, open_source, preprocess
-from input_pipeline.checks import check_source, corrupt_shards
+from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES
+from input_pipeline.record_files import skipped_records
 
 flags.DEFINE_enum("dataset", "folder", NAMES, "Which dataset, that is: how its files are laid out.")
 flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
@@ -42,11 +43,11 @@ def main():
         raise UserError(f"{FLAGS.output} exists already; remove it or choose another --output.")
     config = default_config()
     config.data.dataset, config.data.root, config.data.classes = FLAGS.dataset, FLAGS.root, FLAGS.classes
-    config.data.records = FLAGS.records
+    config.data.records, config.data.skip_corrupt = FLAGS.records, FLAGS.skip_corrupt
     source = open_source(config, FLAGS.split)
-    report = check_source(source, config.fusion.max_instances, FLAGS.limit)
-    if FLAGS.records:
-        report["warnings" if FLAGS.skip_corrupt else "errors"] += corrupt_shards(source.shards)
+    report = check_source(source, config.fusion.max_instances, FLAGS.limit, FLAGS.skip_corrupt)
+    if skipped_records():
+        report["warnings"].append(skipped_records())
     write_json(os.path.join(FLAGS.output, "report.json"), report)
     sheet = draw_sheet(source, config, FLAGS.pictures)
     if sheet is not None:
@@ -68,6 +69,8 @@ def print_report(report):
         f"instances an image: {per_image['mean']:.1f} on average, at most {per_image['most']}, "
         f"too many to predict in {per_image['exceeding']} images"
     )
+    if report["corrupt"]:
+        print(f"corrupt records: {report['corrupt']}")
     for kind in ("warnings", "errors"):
         print(f"{len(report[kind])} {kind}" + "".join(f"\n  {line}" for line in report[kind][:SHOWN]))
     print(f"{'cannot' if report['errors'] else 'can'} be trained on; more in {FLAGS.output}")

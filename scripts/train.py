@@ -6,30 +6,48 @@ python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --co
 
 import functools
 
-from absl import flags
+from absl import flags, logging
 
 from deeperlab_tf import cli
+from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.training.loop import train
 from input_pipeline import make_dataset, open_source
+from input_pipeline.record_files import skipped_records
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
 ACCEPT_CHANGES = flags.DEFINE_bool("accept_changes", False, "Resume although the config differs from the run's own.")
 DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit on one machine; slower.")
 
+DATA_SERVICE = flags.DEFINE_string(
+    "data_service", "", "Dispatcher of a tf.data service, grpc://host:port, whose workers prepare the batches."
+)
+SKIP_CORRUPT = flags.DEFINE_bool("skip_corrupt", False, "Leave out corrupt records, naming and counting them.")
+
 
 def main():
     config = cli.read_config(CONFIG)
+    reading = _how_to_read(config)
     held_out = open_source(config, "val")
     train(
         config,
         WORKDIR.value,
         held_out.dataset,
-        functools.partial(make_dataset, config, "train"),
+        functools.partial(make_dataset, reading, "train"),
         panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
         accept_changes=ACCEPT_CHANGES.value,
         deterministic=DETERMINISTIC.value,
     )
+    if skipped_records():
+        logging.warning(skipped_records())
+
+
+def _how_to_read(config):
+    """A copy for the input pipeline: these flags are no property of the run, so they do not belong to its config."""
+    reading = config_from_json(config_to_json(config))
+    reading.data.data_service = DATA_SERVICE.value or config.data.data_service
+    reading.data.skip_corrupt = SKIP_CORRUPT.value or config.data.skip_corrupt
+    return reading
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Category, Dataset
-from input_pipeline.datasets.labels import check_size, first_existing, map_ids, number_instances
+from input_pipeline.datasets.labels import check_size, first_existing, map_ids, masks_without_photo, number_instances
 from input_pipeline.image_files import read_image, read_mask
 
 DATASET = Dataset(
@@ -76,6 +76,10 @@ class Cityscapes:
         """(path of the photo, path of the instanceIds)."""
         name = self._ids[index]
         return os.path.join(self._images, name + _PHOTO), os.path.join(self._masks, name + _MASK)
+
+    def unlabeled(self):
+        """Sentences about masks without a photo."""
+        return masks_without_photo(self._masks, _MASK, self._ids)
 
     def __getitem__(self, index):
         image_path, mask_path = self.paths(index)

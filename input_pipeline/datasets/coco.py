@@ -79,6 +79,12 @@ class CocoPanoptic:
         image_id = os.path.splitext(self._file_names[self.annotations[index]["image_id"]])[0]
         return {"image": image, "semantic": semantic, "instance": instance, "crowd": crowd, "image_id": image_id}
 
+    def unlabeled(self):
+        """Sentences about images of the JSON that have no annotation; they are not samples."""
+        labeled = {annotation["image_id"] for annotation in self.annotations}
+        missing = (name for number, name in self._file_names.items() if number not in labeled)
+        return [f"image {name!r} of {self._json} has no annotation" for name in sorted(missing)]
+
     def problems(self, index):
         """Sentences about segments that PNG and JSON do not tell alike; an unknown id in the PNG is an error."""
         mask_path = self.paths(index)[1]

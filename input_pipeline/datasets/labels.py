@@ -1,5 +1,6 @@
 """What the readers of label files share."""
 
+import glob
 import os
 
 import numpy as np
@@ -52,6 +53,13 @@ def check_size(mask, mask_path, image, image_path):
             f"mask {mask_path} is {mask_height} x {mask_width} but its image {image_path} is {height} x {width} "
             "(height x width); they must be equal."
         )
+
+
+def masks_without_photo(folder, ending, names):
+    """Sentences about the masks `folder`/**/NAME`ending` of which no photo is called NAME."""
+    paths = glob.glob(os.path.join(glob.escape(folder), "**", f"*{ending}"), recursive=True)
+    extra = {os.path.relpath(path, folder)[: -len(ending)] for path in paths} - set(names)
+    return [f"mask {os.path.join(folder, name + ending)} has no photo" for name in sorted(extra)]
 
 
 def first_existing(root, names, what):

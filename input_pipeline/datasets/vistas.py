@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from input_pipeline.datasets.labels import check_size, first_existing, map_ids, number_instances
+from input_pipeline.datasets.labels import check_size, first_existing, map_ids, masks_without_photo, number_instances
 from input_pipeline.datasets.vistas_classes import DATASET
 from input_pipeline.image_files import read_image, read_mask
 
@@ -50,6 +50,10 @@ class Vistas:
         """(path of the photo, path of the instance mask)."""
         name = self._ids[index]
         return os.path.join(self._images, f"{name}.jpg"), os.path.join(self._masks, f"{name}.png")
+
+    def unlabeled(self):
+        """Sentences about masks without a photo."""
+        return masks_without_photo(self._masks, ".png", self._ids)
 
     def __getitem__(self, index):
         image_path, mask_path = self.paths(index)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from input_pipeline import open_source, records
-from input_pipeline.checks import check_source, corrupt_shards
+from input_pipeline.checks import check_source
+from input_pipeline.datasets.cityscapes import Cityscapes
 from input_pipeline.datasets.coco import CocoPanoptic
 
 
@@ -50,16 +51,40 @@ def test_segments_that_json_and_png_tell_differently_are_listed(data_dir, tmp_pa
     assert "pixels, not" in found[0] and "segment 1 of the JSON is not in" in found[1]
 
 
-def test_corrupt_records_are_named(folder, tmp_path_factory):
-    output = str(tmp_path_factory.mktemp("records"))
-    records.write_records(folder.config, "train", output, num_shards=1, processes=1)
-    (shard,) = records.find_shards(output, "train")
-    assert corrupt_shards([shard]) == []
+def test_images_without_labels_are_listed(data_dir, tmp_path):
+    layouts = data_dir / "layouts"
+    shutil.copytree(layouts / "cityscapes_dataset" / "dataset", tmp_path / "city")
+    os.chmod(tmp_path / "city/gtFine/val/defaultcity", 0o755)
+    shutil.copy(next((tmp_path / "city/gtFine/val/defaultcity").iterdir()), tmp_path / "x.png")
+    shutil.copy(tmp_path / "x.png", tmp_path / "city/gtFine/val/defaultcity/lost_000001_000001_gtFine_instanceIds.png")
+    (found,) = [w for w in check_source(Cityscapes(tmp_path / "city", "val"), 256)["warnings"] if "no photo" in w]
+    assert "lost_000001_000001" in found
+
+    sample = data_dir / "coco_panoptic" / "sample_data"
+    shutil.copytree(sample / "panoptic_examples", tmp_path / "coco/annotations/panoptic_val")
+    shutil.copytree(sample / "input_images", tmp_path / "coco/val")
+    content = json.loads((sample / "panoptic_examples.json").read_text())
+    lost = content["annotations"].pop()["image_id"]
+    name = next(image["file_name"] for image in content["images"] if image["id"] == lost)
+    (tmp_path / "coco/annotations").chmod(0o755)
+    (tmp_path / "coco/annotations/panoptic_val.json").write_text(json.dumps(content))
+    warnings = check_source(CocoPanoptic(tmp_path / "coco", "val"), 256)["warnings"]
+    assert [w for w in warnings if "no annotation" in w and repr(name) in w]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_corrupt_records_are_named_and_counted(folder, tmp_path_factory, skip):
+    config = folder.config
+    config.data.records = str(tmp_path_factory.mktemp("records"))
+    records.write_records(folder.config, "train", config.data.records, num_shards=1, processes=1)
+    (shard,) = records.find_shards(config.data.records, "train")
+    assert check_source(open_source(config, "train"), 256)["errors"] == []
     with open(shard, "r+b") as file:
         file.seek(records.record_offsets(shard)[2][0] + 50)
         file.write(b"\xff\xff\xff")
-    (found,) = corrupt_shards([shard])
-    assert f"record 2 of {shard} is corrupt" in found
+    report = check_source(open_source(config, "train"), 256, skip_corrupt=skip)
+    assert report["images"] == 3 and report["corrupt"] == 1
+    assert f"record 2 of {shard} is corrupt" in report["warnings" if skip else "errors"][0]
 
 
 @pytest.mark.slow
