@@ -12,7 +12,7 @@ from absl import logging
 from deeperlab_tf.checkpoint_file import CheckpointFile, fill
 
 _MOVING_AVERAGE = "ExponentialMovingAverage"
-_BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")  # the same in Keras and slim
+_KERNELS = {"kernel": "weights", "depthwise_kernel": "depthwise_weights"}  # Keras' name: slim's
 
 
 def load_slim_checkpoint(backbone, path, embed_kernels=False):
@@ -27,10 +27,10 @@ def load_slim_checkpoint(backbone, path, embed_kernels=False):
       UserError: the checkpoint is broken, or lacks variables of the backbone, which are then left as they were.
     """
     file = CheckpointFile(path)
-    names = {variable.ref(): slim_name(backbone.name, variable.name) for variable in backbone.variables}
-    keys = {name: _key(file, name) for name in names.values()}
-    fill([(v, names[v.ref()], keys[names[v.ref()]]) for v in backbone.variables], file, embed_kernels)
-    averaged = sum(key.endswith(_MOVING_AVERAGE) for key in keys.values())
+    names = [slim_name(backbone.name, variable.name) for variable in backbone.variables]
+    keys = [_key(file, name) for name in names]
+    fill(list(zip(backbone.variables, names, keys)), file, embed_kernels)
+    averaged = sum(key.endswith(_MOVING_AVERAGE) for key in keys)
     logging.info(
         "%s: %d variables from %s, %d of them moving averages; %d other tensors left out",
         backbone.name, len(keys), file.path, averaged, len(file.shapes) - len(keys),
@@ -49,9 +49,8 @@ def slim_name(architecture, name):
     layer = layer[: -len("_bn")] if batch_norm else layer
     scope = _mobilenet_scope(layer) if architecture == "mobilenet_v2" else f"{architecture}/{_xception_scope(layer)}"
     if batch_norm:
-        assert kind in _BATCH_NORM, name
         return f"{scope}/BatchNorm/{kind}"
-    return f"{scope}/{ {'kernel': 'weights', 'depthwise_kernel': 'depthwise_weights'}[kind]}"
+    return f"{scope}/{_KERNELS[kind]}"
 
 
 def _mobilenet_scope(layer):

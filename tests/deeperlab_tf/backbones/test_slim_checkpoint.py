@@ -203,7 +203,7 @@ def test_mobilenet_gives_slims_features_at_output_stride_8(mobilenet):
 def test_embedded_kernels_give_the_same_features(mobilenet, kernel_size, caplog):
     path, _, inputs, expected = mobilenet
     backbone = build_backbone("mobilenet_v2", kernel_size=kernel_size)
-    with pytest.raises(UserError, match="kernels of 3 where the model has .*embed_kernels"):
+    with pytest.raises(UserError, match=r"kernels of 3 where the model has .*embed_kernels"):
         load_slim_checkpoint(backbone, path)
     with caplog.at_level("WARNING", logger="absl"):
         load_slim_checkpoint(backbone, path, embed_kernels=True)
@@ -245,7 +245,9 @@ def test_missing_variables_are_listed(mobilenet, tmp_path):
 def test_another_architecture_is_refused(mobilenet, tmp_path):
     weights = {name.replace("MobilenetV2", "xception_65"): value for name, value in mobilenet[1].items()}
     path = save(tmp_path / "model.ckpt", weights)
-    words = "255 of 255 variables are missing, MobilenetV2/Conv/weights.* and 235 more; it holds variables of xception_65"
+    words = (
+        "255 of 255 variables are missing, MobilenetV2/Conv/weights.* and 235 more; it holds variables of xception_65"
+    )
     refused(build_backbone("mobilenet_v2"), path, words)
 
 

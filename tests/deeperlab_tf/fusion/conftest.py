@@ -60,6 +60,12 @@ def scene():
     return Scene
 
 
+@pytest.fixture(scope="session")
+def scene_class():
+    """The class `Scene`, for fixtures that live longer than a test."""
+    return Scene
+
+
 @pytest.fixture
 def things():
     """Thing classes of a `Scene`, which has four classes."""

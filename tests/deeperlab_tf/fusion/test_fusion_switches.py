@@ -1,0 +1,84 @@
+"""Every value of config.fusion changes the parse of a scene that asks for it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeperlab_tf.config import default_config
+from deeperlab_tf.fusion import fuse
+
+RECTANGLE = ("keypoint_graph",)  # needs other heads: see below
+FUSION = {
+    "keypoint_radius": 12.0,
+    "keypoint_read": "point",
+    "voter_reach": 1.0,
+    "refine_reach": 2.0,
+    "refine_middle_steps": 0,
+    "refine_long": False,
+    "refine_long_threshold": 0.999,
+    "min_vote": 0.9,
+    "long_vote_weight": 0.0,
+    "long_vote_every": 1,
+    "peak_window": 1,
+    "peak_threshold": 5.0,
+    "max_keypoints": 8,
+    "return_reach": 0.01,
+    "rescore": "none",
+    "oks_kappa": 0.5,
+    "detection_radius": 40.0,
+    "nms_iou": 0.01,
+    "claim_reach": 0.01,
+    "max_instances": 1,
+    "label_divisor": 500,
+}
+
+
+@pytest.fixture(scope="module")
+def heads_and_size(scene_class):
+    """Noisy heads of four things, two of which overlap, on a street of stuff."""
+    made = scene_class((97, 129))
+    for box, label in (((8, 8, 40, 40), 2), ((30, 30, 70, 66), 3), ((60, 84, 90, 120), 2), ((10, 90, 22, 102), 3)):
+        made.add(box, label)
+    rng = np.random.default_rng(0)
+    heads = {name: head + rng.normal(0, 1.5, head.shape).astype(np.float32) for name, head in made.heads().items()}
+    heads["middle_offsets"][:, :12, :12, :8] += 9  # of the first thing, centre -> corner: none leads back exactly,
+    heads["keypoint_logits"][:, :12, :12, 4] -= 4  # and the corners come before the centre
+    heads["long_offsets"][:, 16:, 22:] += 12  # of the third, so that its pixels miss it by some way
+    return heads, made.semantic.shape
+
+
+def parse(heads_and_size, things, **changes):
+    config = default_config().fusion
+    config.update({"keypoint_radius": 8.0, "detection_radius": 5.0, **changes})
+    return fuse(*heads_and_size, things, config)
+
+
+def test_no_switch_is_forgotten():
+    assert set(default_config().fusion.keys()) == {*FUSION, *RECTANGLE}
+
+
+@pytest.fixture(scope="module")
+def plain_parse(heads_and_size):
+    return parse(heads_and_size, (2, 3))
+
+
+@pytest.mark.parametrize("name", FUSION)
+def test_every_value_changes_the_parse(heads_and_size, plain_parse, things, name):
+    changed = parse(heads_and_size, things, **{name: FUSION[name]})
+    same = [
+        plain_parse[key].shape == changed[key].shape and bool(tf.reduce_all(plain_parse[key] == changed[key]))
+        for key in plain_parse
+    ]
+    assert not all(same)
+
+
+def test_the_rectangle_graph_walks_around_the_corners(scene):
+    """Targets, heads and fusion without a centre of mass: the same objects come out."""
+    made = scene((97, 129))
+    made.config.fusion.keypoint_graph = "rectangle"
+    made.add((8, 8, 40, 40)).add((50, 60, 90, 120), 3)
+    heads = made.heads()
+    assert heads["keypoint_logits"].shape[-1] == 4 and heads["middle_offsets"].shape[-1] == 16
+    result = made.fuse(heads)
+    assert result["num_instances"] == 2 and result["instance_keypoints"].shape[1:] == (4, 2)
+    assert min(made.ious(result)) > 0.9
