@@ -8,10 +8,11 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import atomic_path, path_inside, read_json
-from deeperlab_tf.metrics.overlaps import count_combinations, dense, table_from_counts
+from deeperlab_tf.metrics.overlaps import count_combinations, dense, runs, table_from_counts
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 
 VOID = 0
+_ID_LIMIT = 1 << 24
 
 
 def read_ids(path):
@@ -85,7 +86,8 @@ class PanopticFiles:
             if key in self._annotations:
                 raise UserError(f"{json_path} annotates image {annotation['image_id']} twice; keep one.")
             self._annotations[key] = annotation
-        images = [image for image in content.get("images") or () if isinstance(image, dict) and "id" in image]
+        images = content.get("images") if isinstance(content.get("images"), list) else []
+        images = [image for image in images if isinstance(image, dict) and "id" in image]
         self._photos = {image_key(image["id"]): image.get("file_name") for image in images}
 
         things = {self.dataset.categories[index].original_id for index in self.dataset.thing_classes}
@@ -139,9 +141,6 @@ class PanopticFiles:
             raise UserError(f"{where} has segment {repeated[0]} twice; segments may not overlap.")
         if (ids == VOID).any():
             raise UserError(f"{where} has a segment with id 0, which means void; give it another id.")
-        beyond = ids[(ids < 0) | (ids >= 1 << 24)]
-        if beyond.size:
-            raise UserError(f"{where} has segment {beyond[0]}; the PNG can hold ids below {1 << 24}.")
         unknown = [s["category_id"] for s in segments if s["category_id"] not in self._class_of]
         if unknown:
             raise UserError(f"{where} has a segment of category {unknown[0]}, which is not among the categories.")
@@ -179,14 +178,15 @@ class PanopticFiles:
 
     def to_labels(self, image_id, ids, segments):
         """What `read` gave, as the label maps of `read_labels`, and float64 [N], the scores of instance 1 ... N."""
-        present, inverse = dense(ids.reshape(-1).astype(np.int64))
+        lengths, (values,) = runs([ids.reshape(-1)])
+        present, inverse = dense(values.astype(np.int64))
         index = self.lookup(image_id, present, segments)
         classes, crowd = segments["classes"][index], segments["crowd"][index].astype(bool)
         is_instance = np.isin(classes, self.dataset.thing_classes) & ~crowd
         numbers = np.where(is_instance, np.cumsum(is_instance), 0)
         scores = segments["scores"][index[is_instance]]
-        inverse = inverse.reshape(ids.shape)
-        return classes.astype(np.int32)[inverse], numbers.astype(np.int32)[inverse], crowd[inverse], scores
+        tables = (classes.astype(np.int32), numbers.astype(np.int32), crowd)
+        return *(np.repeat(table[inverse], lengths).reshape(ids.shape) for table in tables), scores
 
 
 def read_pair(truth, prediction, image_id):
@@ -273,6 +273,8 @@ def _check_annotation(annotation, json_path):
         numbers = [segment.get(key) for key in ("id", "category_id")] if isinstance(segment, dict) else [None]
         if not all(isinstance(number, int) for number in numbers):
             raise UserError(f"{where} has a segment whose id and category_id are not both whole numbers.")
+        if not 0 <= numbers[0] < _ID_LIMIT:
+            raise UserError(f"{where} has segment {numbers[0]}; the PNG can hold ids below {_ID_LIMIT}.")
 
 
 def _dataset_from_categories(categories, json_path):

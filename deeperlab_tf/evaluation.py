@@ -17,6 +17,7 @@ from deeperlab_tf.drawing import read_image, write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
+from deeperlab_tf.metrics.instance_ap import regions
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.result_files import RESULT_FORMATS, CocoResults
@@ -278,10 +279,20 @@ def _compare_one(truth, prediction, image_id):
     if not prediction.has_scores():
         return table, None
     ap = InstanceAP(truth.dataset.num_classes, truth.dataset.thing_classes, truth.dataset.ignore_label)
-    semantic, instance, crowd, _ = truth.to_labels(image_id, *gt)
-    pred_semantic, pred_instance, _, scores = prediction.to_labels(image_id, *pred)
-    ap.update(semantic, instance, pred_semantic, pred_instance, crowd, scores=scores)
+    truths = [(label, is_crowd, rle) for label, is_crowd, _, rle in _things(truth.dataset, *gt)]
+    predictions = [(label, score, rle) for label, is_crowd, score, rle in _things(truth.dataset, *pred) if not is_crowd]
+    ap.add(gt[0].shape, truths, predictions)
     return table, ap
+
+
+def _things(dataset, ids, segments):
+    """List of (class, is crowd, score, RLE) of the segments of things of what `PanopticFiles.read` gave."""
+    is_thing = np.isin(segments["classes"][:-1], dataset.thing_classes)
+    place = {(segment,): index for index, segment in enumerate(segments["ids"].tolist()) if is_thing[index]}
+    return [
+        (int(segments["classes"][place[key]]), bool(segments["crowd"][place[key]]), segments["scores"][place[key]], rle)
+        for key, rle in regions(place.__contains__, ids)
+    ]
 
 
 _worker_pair = None  # of a worker process: its own PanopticFiles of truth and prediction

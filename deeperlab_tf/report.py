@@ -146,7 +146,7 @@ def _group_table(result):
     for name, suffix in (("All classes", ""), ("Things", "_things"), ("Stuff", "_stuff")):
         cells = "".join(_cell(result[key + suffix], 1) for key in ("pq", "sq", "rq"))
         rows.append(f'<tr><th scope="row">{name}</th>{cells}{_cell(result["num_classes" + suffix], None)}</tr>')
-    headings = "".join(f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "classes"))
+    headings = "".join(f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "Classes"))
     return (
         '<div class="scroll narrow" tabindex="0" role="region" aria-label="Things and stuff"><table>'
         f'<thead><tr><th scope="col"></th>{headings}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -164,7 +164,8 @@ def _class_table(result, dataset):
         name, kind = html.escape(values["name"]), "thing" if values["is_thing"] else "stuff"
         cells = [f'<th scope="row" data-value="{name}">{swatch}{name}</th><td data-value="{kind}">{kind}</td>']
         cells += [_cell(values.get(key, math.nan), decimals) for _, key, decimals in _COLUMNS]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        absent = ' class="absent"' if math.isnan(values["pq"]) else ""
+        rows.append(f"<tr{absent}>{''.join(cells)}</tr>")
     hint = "Click a heading to sort by it."
     return _table_section("classes", "Classes", hint, headings, rows, 'class="sortable"')
 

@@ -30,7 +30,7 @@ main { max-width: 1240px; margin: 0 auto; padding: 1.6rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .2rem; scroll-margin-top: 1rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .5rem; scroll-margin-top: 5rem; }
-p { margin: .2rem 0 .8rem; color: var(--quiet); max-width: 75ch; }
+p { margin: .4rem 0 .8rem; color: var(--quiet); max-width: 75ch; }
 a { color: var(--accent); }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .5rem 0 1.2rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .8rem; margin: 0 0 1rem; }
@@ -57,6 +57,7 @@ thead th { position: sticky; top: 0; background: var(--sheet); z-index: 2; borde
 tbody th { position: sticky; left: 0; background: var(--sheet); z-index: 1; font-weight: 500; max-width: 45vw;
   overflow: hidden; text-overflow: ellipsis; }
 thead th:first-child { left: 0; z-index: 3; }
+tr.absent > * { color: var(--quiet); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 td.bar { background: .7rem calc(100% - 3px) / calc(var(--share) * (100% - 1.4rem)) 3px no-repeat
   linear-gradient(var(--mark), var(--mark)); padding-bottom: .5rem; }

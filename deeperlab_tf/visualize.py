@@ -54,11 +54,6 @@ def instance_map(labels):
     return paint(labels, {index + 1: color for index, color in enumerate(vivid_colors(count))})
 
 
-def panoptic_map(parsing, colors=None):
-    """A `Parsing` in flat colours: classes, with a shade for each instance."""
-    return paint(parsing.panoptic, colors or segment_colors(parsing))
-
-
 def overlay(image, semantic, instance, dataset):
     """Label maps [H, W] over their image, ground truth for example; see `draw_parsing`."""
     return draw_parsing(image, Parsing.from_maps(semantic, instance, dataset))
@@ -186,11 +181,6 @@ def color_wheel(side):
     return picture
 
 
-def side_by_side(pictures):
-    """Pictures in one row, brought to the height of the first."""
-    return np.hstack([_fit_height(picture, pictures[0].shape[0]) for picture in pictures])
-
-
 def offset_sheet(maps, graph, image, cell_height=180):
     """All offset fields of one image on colour wheels, with a caption each: a row a head.
 
@@ -218,6 +208,36 @@ def offset_sheet(maps, graph, image, cell_height=180):
     width = max(line.shape[1] for line in lines)
     padding = [((0, _GAP), (0, width - line.shape[1]), (0, 0)) for line in lines]
     return np.vstack([np.pad(line, pad, constant_values=_BACKGROUND) for line, pad in zip(lines, padding)])
+
+
+def prediction_sheet(image, parsing, heatmaps, truth=None, cell_height=300):
+    """What the network makes of an image, with titles: the columns of the paper's Fig. 10, and the heatmaps.
+
+    Args:
+      image: uint8 [H, W, 3].
+      parsing: `Parsing` of it, with `keypoints`.
+      heatmaps: keypoint probabilities [h, w, P].
+      truth: `Parsing` of the ground truth, where there is one.
+      cell_height: height of a picture.
+    """
+    scale = overlay_scale(image, cell_height)
+    pictures = {
+        "image": image,
+        "keypoint heatmap": heatmap(heatmaps, image),
+        "instance detection": detection(image, parsing, scale),
+        "instances": _enlarge(instance_map(parsing.instance), scale),
+        "semantics": _enlarge(semantic_map(parsing.semantic, parsing.dataset), scale),
+        "parse": draw_parsing(image, parsing, scale=scale),
+    }
+    if truth is not None:
+        pictures["truth"] = draw_parsing(image, truth, scale=scale)
+    titles = list(pictures)
+    per_line = -(-len(titles) // 2) if image.shape[1] > image.shape[0] else len(titles)  # wide ones in two lines
+    lines = [titles[start:][:per_line] for start in range(0, len(titles), per_line)]
+    sheets = [contact_sheet([[pictures[title] for title in line]], line, cell_height) for line in lines]
+    room = [sheets[0].shape[1] - sheet.shape[1] for sheet in sheets]
+    padded = [np.pad(s, ((0, 0), (0, r), (0, 0)), constant_values=_BACKGROUND) for s, r in zip(sheets, room)]
+    return np.vstack(padded)
 
 
 def contact_sheet(rows, titles, cell_height=300, footer=None):
@@ -252,6 +272,10 @@ def _fold(head, lines):
     gutter = 4 * _GAP * (len(columns) - 1)
     padding = [((0, height - len(column)), (0, gutter), (0, 0)) for column in columns]
     return np.hstack([np.pad(c, p, constant_values=_BACKGROUND) for c, p in zip(columns, padding)])
+
+
+def _enlarge(picture, scale):
+    return np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
 
 
 def _fit_height(picture, height):

@@ -28,8 +28,8 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images of one size that run 
 PICTURES = flags.DEFINE_multi_enum(
     "pictures",
     [],
-    ["semantic", "instances", "detection", "heatmap", "offsets"],
-    "Picture of an image to write beside the overlay; may be repeated.",
+    ["semantic", "instances", "detection", "heatmap", "offsets", "sheet"],
+    "Picture of an image to write beside the overlay; may be repeated. A sheet has the columns of the paper's Fig. 10.",
 )
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -93,7 +93,7 @@ def _pictures(predictor, parsing):
     from deeperlab_tf.keypoints import keypoint_graph
 
     image = parsing.image
-    maps = predictor.maps(image) if {"heatmap", "offsets"} & set(PICTURES.value) else None
+    maps = predictor.maps(image) if {"heatmap", "offsets", "sheet"} & set(PICTURES.value) else None
     graph, scale = keypoint_graph(predictor.config.model.keypoint_graph), visualize.overlay_scale(image)
     draw = {
         "semantic": lambda: visualize.semantic_map(parsing.semantic, parsing.dataset),
@@ -103,6 +103,7 @@ def _pictures(predictor, parsing):
             [visualize.heatmap(maps["heatmap"], image, scale), visualize.heatmap_legend(graph, image.shape[1] * scale)]
         ),
         "offsets": lambda: visualize.offset_sheet(maps, graph, image),
+        "sheet": lambda: visualize.prediction_sheet(image, parsing, maps["heatmap"]),
     }
     for kind in PICTURES.value:
         yield kind, draw[kind]()

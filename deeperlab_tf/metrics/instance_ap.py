@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.metrics.overlaps import combine, runs
 
-_IOU_50, _ALL_AREAS, _MAX_DETECTIONS = 0, 0, -1  # indices into the evaluator's axes
+_IOU_50, _ALL_AREAS, _MAX_DETECTIONS = 0, 0, 0  # indices into the evaluator's axes
 
 
 class InstanceAP:
@@ -39,20 +39,34 @@ class InstanceAP:
         """
         scores = np.asarray(scores, np.float64)
         crowd = np.zeros(np.shape(gt_semantic), bool) if gt_crowd is None else gt_crowd
+
+        def is_thing(key):
+            return key[0] in self.thing_classes
+
         truths = [
             (label, bool(is_crowd), rle)
-            for (label, _, is_crowd), rle in _regions(self.thing_classes, gt_semantic, gt_instance, crowd)
+            for (label, _, is_crowd), rle in regions(is_thing, gt_semantic, gt_instance, crowd)
         ]
         predictions = []
-        for (label, number), rle in _regions(self.thing_classes, pred_semantic, pred_instance):
+        for (label, number), rle in regions(is_thing, pred_semantic, pred_instance):
             if number > len(scores):
                 raise UserError(f"predicted instance {number} has no score; there are {len(scores)}.")
             if number:
                 predictions.append((label, float(scores[number - 1]), rle))
-        self.images.append((np.shape(gt_semantic), truths, predictions))
+        self.add(np.shape(gt_semantic), truths, predictions)
+
+    def add(self, size, truths, predictions):
+        """Adds one image by its regions.
+
+        Args:
+          size: (H, W).
+          truths: list of (class, is_crowd, RLE); see `regions`.
+          predictions: list of (class, score, RLE).
+        """
+        self.images.append((size, truths, predictions))
 
     def merge(self, other):
-        """Adds what another `InstanceAP` has seen. Returns self."""
+        """Adds what another `InstanceAP` has seen, as if after the own images. Returns self."""
         self.images += other.images
         return self
 
@@ -98,26 +112,40 @@ class InstanceAP:
         )
         truths.createIndex()
         evaluator = COCOeval(truths, truths.loadRes(results) if results else COCO(), "segm")
-        evaluator.params.imgIds = [image["id"] for image in images]
+        params = evaluator.params
+        params.imgIds = [image["id"] for image in images]
+        params.catIds = sorted({annotation["category_id"] for annotation in truth})  # others have no precision
+        params.areaRng, params.areaRngLbl, params.maxDets = (
+            params.areaRng[:1],
+            params.areaRngLbl[:1],
+            params.maxDets[-1:],
+        )
         evaluator.evaluate()
         evaluator.accumulate()
         return evaluator
 
 
-def _regions(thing_classes, semantic, *others):
-    """Regions of things with the same values in all maps: list of (values, RLE)."""
-    columns = [np.asarray(values).T.reshape(-1) for values in (semantic, *others)]  # RLE runs down the columns
+def regions(wanted, *maps):
+    """Regions of pixels with the same values in all maps.
+
+    Args:
+      wanted: function of a tuple of values: whether to give its region.
+      *maps: integer or bool [H, W].
+
+    Returns:
+      list of (values, pycocotools' RLE), a tuple of int for each map.
+    """
+    columns = [np.asarray(values).T.reshape(-1) for values in maps]  # RLE runs down the columns
     lengths, values = runs(columns)
     region = combine(values)
     ends = np.cumsum(lengths)
     starts = ends - lengths
     order = np.argsort(region, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(region[order])) + 1)
     found = []
-    for group in groups:
+    for group in np.split(order, np.flatnonzero(np.diff(region[order])) + 1):
         key = tuple(int(column[group[0]]) for column in values)
-        if key[0] in thing_classes:
-            found.append((key, _rle(starts[group], ends[group], np.shape(semantic))))
+        if wanted(key):
+            found.append((key, _rle(starts[group], ends[group], np.shape(maps[0]))))
     return found
 
 

@@ -16,8 +16,6 @@ from deeperlab_tf.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.parsing import Parsing
 
-_PANEL_SIDE = 300  # pixels, about the height of a picture
-
 
 class StepCallback(keras.callbacks.Callback):
     """Base: counts steps over resumes and knows when the training is over."""
@@ -86,7 +84,7 @@ class Scalars(StepCallback):
 class ImagePanels(StepCallback):
     """TensorBoard images of a few fixed samples: how the network sees them as it learns.
 
-    `val/N`: photo, ground truth, parse, instance detections (Fig. 10) and keypoint heatmap side by side;
+    `val/N`: image, keypoint heatmap, instance detections (Fig. 10), instances, semantics, parse and truth side by side;
     `val_offsets/N`: the offset fields on colour wheels.
     """
 
@@ -123,15 +121,7 @@ class ImagePanels(StepCallback):
         parsing = Parsing.from_fused({name: values[0].numpy() for name, values in outputs.items()}, self._dataset)
         maps = instance_maps(heads, *image.shape[:2], self.config)
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], self._dataset)
-        scale = visualize.overlay_scale(image, _PANEL_SIDE)
-        pictures = {
-            "image": image,
-            "truth": visualize.draw_parsing(image, truth, scale=scale),
-            "parse": visualize.draw_parsing(image, parsing, scale=scale),
-            "instance detection": visualize.detection(image, parsing, scale),
-            "keypoint heatmap": visualize.heatmap(maps["heatmap"], image, scale),
-        }
-        panel = visualize.contact_sheet([list(pictures.values())], list(pictures), _PANEL_SIDE)
+        panel = visualize.prediction_sheet(image, parsing, maps["heatmap"], truth)
         return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph), image)
 
 

@@ -122,6 +122,10 @@ def _id_beyond_the_png(content):
     content["annotations"][0]["segments_info"][0]["id"] = 1 << 24
 
 
+def _id_beyond_all_integers(content):
+    content["annotations"][0]["segments_info"][0]["id"] = 1 << 80
+
+
 def _id_of_void(content):
     content["annotations"][0]["segments_info"][0]["id"] = 0
 
@@ -170,6 +174,7 @@ def _no_annotations(content):
         (_repeat_segment, "twice; segments may not overlap"),
         (_unknown_category, "category 99"),
         (_id_beyond_the_png, "can hold ids below 16777216"),
+        (_id_beyond_all_integers, "can hold ids below 16777216"),
         (_id_of_void, "id 0, which means void"),
         (_id_as_text, "not both whole numbers"),
         (_category_as_list, "not both whole numbers"),
@@ -230,6 +235,14 @@ def test_image_ids_are_numbers_where_coco_has_numbers(parse, tmp_path, toy_datas
         assert image_id in files
         np.testing.assert_array_equal(files.read_labels(image_id)[0], parse.semantic)
     assert "142238a" not in files
+
+
+@pytest.mark.parametrize("images", [None, 5, {"a": 1}, [7, {"file_name": "a.jpg"}]])
+def test_a_list_of_images_that_is_none_does_not_matter(parse, write, images):
+    arguments = write("parses", parse)
+    edit(arguments[0], lambda content: content.update(images=images))
+    files = PanopticFiles(*arguments)
+    assert files.image_ids == ["a"] and files.photo_name("a") is None
 
 
 def test_another_size_and_another_format_are_named(parse, write):

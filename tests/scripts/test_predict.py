@@ -69,7 +69,7 @@ def test_folder_of_images_gives_parses_of_their_sizes(predict, workdir, images, 
     for name, image in zip(("a.png", "b.png", "sub/a.png"), images):
         write_image(str(tmp_path / "photos" / name), image)
     cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), images[0])
-    kinds = ("semantic", "instances", "detection", "heatmap", "offsets")
+    kinds = ("semantic", "instances", "detection", "heatmap", "offsets", "sheet")
     flags = [
         f"--input={tmp_path / 'photos'}",
         f"--output={tmp_path / 'out'}",

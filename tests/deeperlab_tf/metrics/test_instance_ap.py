@@ -4,7 +4,7 @@ from pycocotools import mask
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.metrics import InstanceAP
-from deeperlab_tf.metrics.instance_ap import _regions
+from deeperlab_tf.metrics.instance_ap import regions
 
 NUM_CLASSES, THINGS = 4, (2, 3)
 
@@ -20,13 +20,13 @@ def scene(*boxes, size=(40, 60)):
 @pytest.mark.fast
 def test_regions_are_the_masks_pycocotools_would_encode(random_parse):
     semantic, instance, _, _, crowd = random_parse(1, size=(48, 64))
-    regions = _regions((0, 2), semantic, instance, crowd)
-    assert regions
-    for (label, number, is_crowd), rle in regions:
+    found = regions(lambda key: key[0] in (0, 2), semantic, instance, crowd)
+    assert found
+    for (label, number, is_crowd), rle in found:
         expected = (semantic == label) & (instance == number) & (crowd == is_crowd)
         np.testing.assert_array_equal(mask.decode(rle).astype(bool), expected)
         assert rle == mask.encode(np.asfortranarray(expected, np.uint8))
-    assert len(regions) == len({key for key, _ in regions})
+    assert len(found) == len({key for key, _ in found})
 
 
 @pytest.mark.fast
