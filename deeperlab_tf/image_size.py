@@ -7,6 +7,7 @@ Sizes are (height, width); Python integers or scalar int32 tensors work alike.
 import tensorflow as tf
 
 PADDING_VALUE = 127  # the mean 127.5 of an image, which the network sees as (almost) zero
+MAX_PIXELS = 2**27  # larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7
 STRIDE = 16  # of the encoder's output: network inputs have sides 16k + 1
 
 

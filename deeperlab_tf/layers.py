@@ -44,10 +44,11 @@ class SpaceToDepth(keras.layers.Layer):
 
     def call(self, inputs):
         shape = tf.shape(inputs)
-        below, right = -shape[1] % self.block_size, -shape[2] % self.block_size
+        below, right = (self.block_size - 1 - (shape[axis] - 1) % self.block_size for axis in (1, 2))
         padded = tf.pad(inputs, [[0, 0], [0, below], [0, right], [0, 0]])
         output = tf.nn.space_to_depth(padded, self.block_size)
-        return tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
+        output.set_shape(self.compute_output_shape(inputs.shape))
+        return output
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = tuple(input_shape)
@@ -121,7 +122,8 @@ class BroadcastLike(keras.layers.Layer):
         vector, reference = inputs
         shape = tf.shape(reference)
         output = tf.broadcast_to(vector, tf.stack([shape[0], shape[1], shape[2], vector.shape[-1]]))
-        return tf.ensure_shape(output, [None, *reference.shape[1:3], vector.shape[-1]])
+        output.set_shape([None, *reference.shape[1:3], vector.shape[-1]])
+        return output
 
 
 @register

@@ -8,10 +8,11 @@ import tensorflow as tf
 from deeperlab_tf.config import config_from_json
 from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.inference import instance_maps, parse_images, prepare_images
+from deeperlab_tf.export.runtimes import load_network
+from deeperlab_tf.inference import instance_maps, parse_heads, parse_images, prepare_images
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.schema import Dataset
-from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run
+from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run, read_run
 
 
 class Predictor:
@@ -24,7 +25,8 @@ class Predictor:
       parsing.save("parses", "photo")
 
     Args:
-      path: a training's workdir, or the folder of an exported SavedModel (the version folder or the one above it).
+      path: a training's workdir, or the folder of an export: a SavedModel (the version folder or the one above it),
+        ONNX or TensorFlow Lite.
 
     Attributes:
       dataset: `schema.Dataset`, the classes.
@@ -36,16 +38,18 @@ class Predictor:
 
     def __init__(self, path):
         if not os.path.isdir(path):
-            raise UserError(f"there is no folder {path}; give the workdir of a training or an exported SavedModel.")
+            raise UserError(f"there is no folder {path}; give the workdir of a training or the folder of an export.")
         exported = _saved_model_folder(path)
         if exported is not None:
             self._parse, self._heads, self.config, self.dataset = _load_saved_model(exported)
+        elif (network := load_network(path)) is not None:
+            self._parse, self._heads, self.config, self.dataset = _around_network(network, path)
         elif os.path.isfile(os.path.join(path, CONFIG_FILE)):
             self._parse, self._heads, self.config, self.dataset = _load_workdir(path)
         else:
             raise UserError(
-                f"{path} holds neither a training ({CONFIG_FILE}) nor a SavedModel (saved_model.pb); "
-                "give the workdir of a training or an exported SavedModel."
+                f"{path} holds neither a training ({CONFIG_FILE}) nor an export (saved_model.pb, "
+                "model.onnx or model.tflite); give the workdir of a training or the folder of an export."
             )
 
     def __call__(self, image):
@@ -109,6 +113,22 @@ def _load_workdir(path):
         return network(prepare_images(images, config), training=False)
 
     return parse, heads, config, dataset
+
+
+def _around_network(network, path):
+    """The same for a network that runs outside TensorFlow, of `export.runtimes`."""
+    config, dataset = read_run(path)
+    images = tf.TensorSpec([None, None, None, 3], tf.uint8)
+    prepare = tf.function(lambda images: prepare_images(images, config), input_signature=[images])
+
+    @tf.function(reduce_retracing=True)
+    def fuse(heads, size):
+        return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)
+
+    def heads(images):
+        return {name: tf.constant(values) for name, values in network(prepare(images)).items()}
+
+    return lambda images: fuse(heads(images), tf.shape(images)[1:3]), heads, config, dataset
 
 
 def _load_saved_model(path):

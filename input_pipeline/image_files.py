@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.image_size import MAX_PIXELS
 
-MAX_PIXELS = 2**27  # larger ones are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7
 _WIDE_GRAY_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 

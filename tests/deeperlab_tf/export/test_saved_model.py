@@ -1,70 +1,124 @@
-"""An export gives what the network gives."""
+"""An export gives what the evaluation and the Predictor give, for every signature."""
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.config import config_to_json
+from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.saved_model import export_saved_model
-from deeperlab_tf.inference import parse_images, prepare_images
-from deeperlab_tf.model import build_model
+from deeperlab_tf.export.saved_model import ServedModel, export_saved_model
+from deeperlab_tf.inference import parse_images
 from deeperlab_tf.predictor import Predictor
+
+LABELS = ("semantic", "instance", "panoptic")
 
 
 @pytest.fixture(scope="module")
-def exported(small_sized_config, toy_dataset, tmp_path_factory):
-    """(network, its export): random weights that give parses of many segments."""
-    network = build_model(small_sized_config.model, toy_dataset)
-    for name in ("semantic_logits", "keypoint_logits", "long_offsets"):
-        kernel = network.get_layer(f"{name}_conv").kernel
-        kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))
-    path = tmp_path_factory.mktemp("exports") / "export" / "1"
-    export_saved_model(network, small_sized_config, toy_dataset, str(path))
-    return network, path
+def parse(run):
+    """The evaluation's own path, as a graph like the exported one: image -> parse, NumPy."""
+    network, config, dataset = run
+    graph = tf.function(lambda images: parse_images(network, images, config, dataset.thing_classes))
+    return lambda image: {name: values[0].numpy() for name, values in graph(tf.constant(image[np.newaxis])).items()}
+
+
+def png(image):
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("size", [(65, 65), (40, 57), (100, 30)])
-def test_serving_default_gives_the_evaluations_parse_for_any_size(exported, small_sized_config, toy_dataset, size):
-    network, path = exported
-    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
-    expected = parse_images(network, tf.constant(images), small_sized_config, toy_dataset.thing_classes)
-    result = tf.saved_model.load(str(path)).signatures["serving_default"](images=tf.constant(images))
+@pytest.mark.parametrize("size", [(65, 65), (40, 57), (100, 30), (1, 1)])
+def test_serving_default_gives_the_evaluations_parse_for_any_size(signatures, parse, pictures, size):
+    (image,) = pictures(size)
+    outputs = signatures["serving_default"](images=tf.constant(image[np.newaxis]))
+    result = {name: values[0] for name, values in outputs.items()}
+    expected = parse(image)
     assert set(result) == set(expected)
-    assert result["panoptic"].shape == (2, *size)
-    for key in ("semantic", "instance", "panoptic"):
-        assert np.mean(result[key].numpy() == expected[key].numpy()) >= 0.999
+    assert result["panoptic"].shape == size
+    for key in (*LABELS, "num_instances", "instance_class"):
+        np.testing.assert_array_equal(result[key], expected[key], err_msg=key)
+    for key in ("instance_score", "instance_box", "instance_keypoints"):
+        np.testing.assert_allclose(result[key], expected[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-def test_heads_signature_gives_the_raw_maps(exported, small_sized_config):
-    network, path = exported
-    images = tf.constant(np.random.default_rng(0).integers(0, 256, (1, 40, 57, 3)).astype(np.uint8))
-    result = tf.saved_model.load(str(path)).signatures["heads"](images=images)
-    expected = network(prepare_images(images, small_sized_config), training=False)
+@pytest.mark.fast
+def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(signatures, parse, pictures):
+    sizes = [(40, 57), (100, 30), (1, 1)]
+    images = pictures(*sizes)
+    result = signatures["image_bytes"](image_bytes=tf.constant([png(image) for image in images]))
+    np.testing.assert_array_equal(result["image_size"], sizes)
+    assert result["panoptic"].shape == (len(sizes), *np.max(sizes, axis=0))
+    for index, (image, (height, width)) in enumerate(zip(images, sizes)):
+        expected = parse(image)
+        for key in LABELS:
+            maps = result[key][index].numpy()
+            np.testing.assert_array_equal(maps[:height, :width], expected[key])
+            outside = dict(semantic=255, instance=0, panoptic=255_000)[key]
+            assert (maps[height:] == outside).all() and (maps[:, width:] == outside).all()
+        for key in ("num_instances", "instance_class"):
+            np.testing.assert_array_equal(result[key][index], expected[key])
+
+
+def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
+    network, config, dataset = run
+    config = config_from_json(config_to_json(config))
+    config.eval.pad_to_size = True
+    graph = tf.function(lambda images: parse_images(network, images, config, dataset.thing_classes))
+    images = pictures((40, 57), (100, 30))
+    module = ServedModel(network, config, dataset)
+    result = module.parse_bytes(tf.constant([png(image) for image in images]))
+    for index, image in enumerate(images):
+        expected = graph(tf.constant(image[np.newaxis]))
+        height, width = image.shape[:2]
+        same = result["panoptic"][index, :height, :width] == expected["panoptic"][0]
+        assert np.mean(same) >= 0.999
+
+
+def test_heads_signature_gives_the_raw_maps(signatures, workdir, pictures):
+    images = tf.constant(np.stack(pictures((40, 57))))
+    expected = Predictor(workdir)._heads(images)
+    result = signatures["heads"](images=images)
+    assert set(result) == set(expected)
     for name in expected:
-        np.testing.assert_allclose(result[name], expected[name], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_predictor_reads_the_export_and_its_classes(exported, toy_dataset):
-    predictor = Predictor(str(exported[1].parent))
-    assert predictor.dataset == toy_dataset
-    image = np.random.default_rng(0).integers(0, 256, (40, 57, 3)).astype(np.uint8)
-    assert predictor(image).semantic.shape == (40, 57)
+def test_predictor_reads_the_export_and_its_classes(exported, workdir, pictures):
+    predictor, original = Predictor(str(exported.parent)), Predictor(workdir)
+    assert predictor.dataset == original.dataset
+    (image,) = pictures((40, 57))
+    np.testing.assert_array_equal(predictor(image).panoptic, original(image).panoptic)
 
 
-def test_config_goes_along_as_an_asset(exported, small_sized_config):
-    assert (exported[1] / "assets" / "config.json").read_text() == config_to_json(small_sized_config)
+def test_config_and_classes_go_along_as_assets(exported, run):
+    _, config, dataset = run
+    assert (exported / "assets" / "config.json").read_text() == config_to_json(config)
+    assert (exported / "assets" / "dataset.json").read_text() == dataset.to_json()
 
 
-def test_an_existing_export_is_not_replaced(exported, small_sized_config, toy_dataset):
-    network, path = exported
+def test_an_existing_export_is_not_replaced(exported, run):
     with pytest.raises(UserError, match="exists already"):
-        export_saved_model(network, small_sized_config, toy_dataset, str(path))
+        export_saved_model(*run, str(exported))
 
 
 def test_only_core_operations_are_exported(exported):
-    loaded = tf.saved_model.load(str(exported[1]))
-    graph = loaded.signatures["serving_default"].graph.as_graph_def()
-    operations = {node.op for node in graph.node} | {n.op for f in graph.library.function for n in f.node_def}
-    assert not {op for op in operations if "PyFunc" in op or op.startswith("Addons>")}
+    loaded = tf.saved_model.load(str(exported))
+    for signature in loaded.signatures.values():
+        graph = signature.graph.as_graph_def()
+        operations = {node.op for node in graph.node} | {n.op for f in graph.library.function for n in f.node_def}
+        assert not {op for op in operations if "PyFunc" in op or op.startswith("Addons>")}
+
+
+@pytest.mark.slow
+def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(run, workdir, pictures, tmp_path):
+    export_saved_model(*run, str(tmp_path / "model"), optimise=True)
+    module = tf.saved_model.load(str(tmp_path / "model"))
+    library = module.signatures["serving_default"].graph.as_graph_def().library.function
+    operations = {node.op for function in library for node in function.node_def}
+    assert "Conv2D" in operations and not operations & {"FusedBatchNormV3", "ReadVariableOp"}
+    images, predictor = tf.constant(np.stack(pictures((40, 57)))), Predictor(workdir)
+    heads, expected = module.signatures["heads"](images=images), predictor._heads(images)
+    for name in expected:
+        np.testing.assert_allclose(heads[name], expected[name], rtol=1e-4, atol=1e-3)
+    parse = module.signatures["serving_default"](images=images)
+    assert np.mean(parse["panoptic"][0] == predictor(images[0].numpy()).panoptic) >= 0.999
