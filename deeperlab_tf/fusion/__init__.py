@@ -48,14 +48,13 @@ def fuse(heads, image_size, thing_classes, config):
         parses = {name: value[None] for name, value in parse(0).items()}
     else:
         parses = tf.map_fn(parse, tf.range(tf.shape(logits)[0]), fn_output_signature=_SIGNATURE, parallel_iterations=1)
-    panoptic = parses["panoptic"]
-    parses["semantic"] = panoptic // config.label_divisor
-    parses["instance"] = panoptic - parses["semantic"] * config.label_divisor
     return parses
 
 
 _SIGNATURE = {
     "panoptic": tf.int32,
+    "semantic": tf.int32,
+    "instance": tf.int32,
     "instance_class": tf.int32,
     "instance_score": tf.float32,
     "instance_box": tf.float32,
@@ -76,7 +75,7 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     semantic = semantics.semantics(logits, thing_classes, grid_size)
 
     # 3.4.1 Recursive offset refinement (the middle-range offsets' is part of following them).
-    cells = grid.indices(semantic.support)
+    cells = semantic.support
     long_targets = grid.flat_positions(cells, grid_size)[:, None] + tf.gather(long_offsets, cells)
     if config.refine_long:
         long_targets = refine.refine_long(long_targets, heatmap, short_offsets, grid_size, config)

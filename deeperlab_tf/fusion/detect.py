@@ -27,16 +27,17 @@ def local_maxima(scores, grid_size, config):
       config: config.fusion; reads peak_window, peak_threshold, max_keypoints.
 
     Returns:
-      points float32 [C, 2] pixels, kinds int32 [C], valid bool [C], highest score first.
+      points float32 [C, 2] pixels, kinds int32 [C], highest score first; C <= config.max_keypoints.
     """
     num_kinds = scores.shape[1]
     maps = tf.reshape(scores, [1, grid_size[0], grid_size[1], num_kinds])
-    highest = tf.reshape(tf.nn.max_pool2d(maps, config.peak_window, 1, "SAME"), [-1])
+    window = config.peak_window
+    highest = tf.nn.max_pool2d(tf.nn.max_pool2d(maps, [window, 1], 1, "SAME"), [1, window], 1, "SAME")
     flat = tf.reshape(scores, [-1])
-    is_peak = (flat >= highest) & (flat > config.peak_threshold)
-    count = tf.minimum(config.max_keypoints, tf.size(flat))
-    values, index = tf.math.top_k(tf.where(is_peak, flat, 0.0), count)
-    kinds, cells = index % num_kinds, index // num_kinds
+    peaks = grid.indices((flat >= tf.reshape(highest, [-1])) & (flat > config.peak_threshold))
+    best = tf.math.top_k(tf.gather(flat, peaks), tf.minimum(config.max_keypoints, tf.size(peaks)))[1]
+    peaks = tf.gather(peaks, best)
+    kinds, cells = peaks % num_kinds, peaks // num_kinds
     rows = cells // grid_size[1]
     columns = cells - rows * grid_size[1]
     step_y, step_x = (steps.ravel() for steps in np.mgrid[-1:2, -1:2].astype(np.int32))
@@ -49,7 +50,7 @@ def local_maxima(scores, grid_size, config):
         grid.positions(cell) + tf.math.divide_no_nan(tf.reduce_sum(weights * grid.positions(step), axis=1), total)
         for cell, step in ((rows, step_y), (columns, step_x))
     ]
-    return tf.stack(points, axis=1), kinds, values > 0
+    return tf.stack(points, axis=1), kinds
 
 
 def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
@@ -260,10 +261,10 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
       `Instances`: keypoints float32 [J, P, 2], boxes float32 [J, 4], scores float32 [J] (highest first),
       count int32: the first `count` of the J are instances.
     """
-    points, kinds, valid = local_maxima(scores, grid_size, config)
+    points, kinds = local_maxima(scores, grid_size, config)
     proposals, miss = propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     boxes = boxes_of(proposals)
-    valid &= tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
+    valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
     if config.return_reach:
         valid &= miss <= config.keypoint_radius + config.return_reach * scale(boxes)
     found = keypoint_scores(points, kinds, scale(boxes), scores, heatmap, grid_size, config)
@@ -300,8 +301,10 @@ def _pad_rows(x, count):
 
 def near_same_keypoint(points, kinds, keypoints, radius):
     """bool [C, C]; [i, j]: candidate i lies within `radius` pixels of proposal j's keypoint of the same kind."""
-    theirs = tf.gather(tf.transpose(keypoints, [1, 2, 0]), kinds)  # [C, 2, C]
-    return tf.reduce_sum(tf.square(points[:, :, None] - theirs), axis=1) <= radius * radius
+    squares = [
+        tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds)) for axis in (0, 1)
+    ]
+    return squares[0] + squares[1] <= radius * radius
 
 
 def box_iou(boxes):

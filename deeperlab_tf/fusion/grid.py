@@ -34,6 +34,11 @@ def indices(flags):
     return tf.cast(tf.where(flags)[:, 0], tf.int32)
 
 
+def flags(cells, num_cells):
+    """bool [num_cells], True at flat `cells` (int32 [n], repeats allowed)."""
+    return tf.tensor_scatter_nd_update(tf.zeros([num_cells], tf.bool), cells[:, None], tf.ones_like(cells, tf.bool))
+
+
 def sample(maps, kinds, points, grid_size):
     """Reads one channel group of a map at fractional positions, bilinearly.
 

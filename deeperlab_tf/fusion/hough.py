@@ -26,7 +26,8 @@ def score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, con
     scores = short_votes(heatmap, short_offsets, grid_size, config.min_vote) / disk_area
     if config.long_vote_weight:
         share = config.long_vote_every
-        votes = long_votes(long_targets[::share], long_weights[::share] * share, grid_size)
+        voters = tf.range(0, tf.shape(long_targets)[0], share)  # gathered: slicing with a stride is slow
+        votes = long_votes(tf.gather(long_targets, voters), tf.gather(long_weights, voters) * share, grid_size)
         long_scores = tf.minimum(votes / disk_area, 1.0)
         scores += config.long_vote_weight * long_scores
     return scores
@@ -41,24 +42,27 @@ def short_votes(heatmap, short_offsets, grid_size, min_vote):
     heatmap = tf.reshape(heatmap, [-1])
     voters = grid.indices(heatmap >= min_vote)
     cells = voters // num_kinds
-    votes = grid.flat_positions(cells, grid_size) + tf.gather(tf.reshape(short_offsets, [-1, 2]), voters)
-    kinds = voters - cells * num_kinds
-    return cast_votes(votes, kinds, tf.gather(heatmap, voters), grid_size, num_kinds)
+    rows = cells // grid_size[1]
+    offset_y, offset_x = tf.unstack(tf.gather(tf.reshape(short_offsets, [-1, 2]), voters), axis=1)
+    vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(cells - rows * grid_size[1]) + offset_x
+    return cast_votes(
+        vote_y, vote_x, voters - cells * num_kinds, tf.gather(heatmap, voters), grid_size, num_kinds
+    )
 
 
 def long_votes(long_targets, long_weights, grid_size):
     """Every thing cell votes for all P keypoints of its instance, with weight one: returns float32 [h · w, P]."""
     num_kinds = long_targets.shape[1]
-    votes = tf.reshape(long_targets, [-1, 2])
+    vote_y, vote_x = tf.unstack(tf.reshape(long_targets, [-1, 2]), axis=1)
     kinds = tf.tile(tf.range(num_kinds), [tf.shape(long_targets)[0]])
-    return cast_votes(votes, kinds, tf.repeat(long_weights, num_kinds), grid_size, num_kinds)
+    return cast_votes(vote_y, vote_x, kinds, tf.repeat(long_weights, num_kinds), grid_size, num_kinds)
 
 
-def cast_votes(votes, kinds, weights, grid_size, num_kinds):
+def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):
     """Sums votes on the grid, each split bilinearly over the four cells around it: Σ weight · B(vote - x).
 
     Args:
-      votes: float32 [N, 2], where they point, pixels. Votes off the grid (or NaN) are lost.
+      vote_y, vote_x: float32 [N], where they point, pixels. Votes off the grid (or NaN) are lost.
       kinds: int32 [N], keypoint kind voted for.
       weights: float32 [N].
       grid_size: int32 [2], h and w.
@@ -68,16 +72,17 @@ def cast_votes(votes, kinds, weights, grid_size, num_kinds):
       float32 [h · w, P].
     """
     height, width = grid_size[0], grid_size[1]
-    scaled = votes / grid.HEAD_STRIDE
-    corner = tf.floor(scaled)
-    shares = weights[:, None] * grid.bilinear_weights(scaled - corner)
-    # One row of four shares per vote goes to the cell's top-left corner, on a grid with one more row and column ahead:
-    # that makes one scatter out of four. Negative segments are dropped.
-    row, column = tf.unstack(tf.cast(corner, tf.int32) + 1, axis=1)
-    lands = tf.math.is_finite(votes[:, 0] + votes[:, 1]) & (row >= 0) & (row <= height) & (column >= 0)
-    lands &= column <= width
-    segment = tf.where(lands, (row * (width + 1) + column) * num_kinds + kinds, -1)
-    sums = tf.math.unsorted_segment_sum(shares, segment, (height + 1) * (width + 1) * num_kinds)
-    sums = tf.reshape(sums, [height + 1, width + 1, num_kinds, 4])
-    total = sums[1:, 1:, :, 0] + sums[1:, :-1, :, 1] + sums[:-1, 1:, :, 2] + sums[:-1, :-1, :, 3]
-    return tf.reshape(total, [height * width, num_kinds])
+    scaled_y, scaled_x = vote_y / grid.HEAD_STRIDE, vote_x / grid.HEAD_STRIDE
+    corner_y, corner_x = tf.floor(scaled_y), tf.floor(scaled_x)
+    share_y, share_x = scaled_y - corner_y, scaled_x - corner_x
+    # The grid has a rim of one cell, so that a vote that touches it has all four cells. Negative segments are dropped.
+    row, column = tf.cast(corner_y, tf.int32) + 1, tf.cast(corner_x, tf.int32) + 1
+    lands = (corner_y >= -1) & (corner_x >= -1) & (row <= height) & (column <= width) & tf.math.is_finite(weights)
+    segment = tf.where(lands, (row * (width + 2) + column) * num_kinds + kinds, tf.int32.min)
+    down, right = (width + 2) * num_kinds, num_kinds
+    far, near = weights * share_y, weights * (1 - share_y)
+    shares = tf.concat([near * (1 - share_x), near * share_x, far * (1 - share_x), far * share_x], axis=0)
+    segments = tf.concat([segment, segment + right, segment + down, segment + down + right], axis=0)
+    sums = tf.math.unsorted_segment_sum(shares, segments, (height + 2) * (width + 2) * num_kinds)
+    sums = tf.reshape(sums, [height + 2, (width + 2) * num_kinds])[1:-1, num_kinds:-num_kinds]
+    return tf.reshape(sums, [height * width, num_kinds])

@@ -65,38 +65,58 @@ def _cell_areas(mixed, grid_size, image_size):
     return tf.tensor_scatter_nd_update(areas, mixed[:, None], tf.zeros_like(mixed))
 
 
-def panoptic_map(parts, segments, label_divisor, grid_size, image_size):
-    """The parse, class · label_divisor + id for every pixel: stuff keeps its class and has id 0. int32 [H, W]."""
-    codes = segments.majority * label_divisor + segments.id
+def label_maps(parts, segments, label_divisor, grid_size, image_size):
+    """The parse at full resolution: stuff keeps its class and has id 0.
+
+    Returns:
+      panoptic, semantic, instance: int32 [H, W] each; panoptic = class · label_divisor + id.
+    """
+    codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
 
     def encode(labels, slots):
-        return tf.where(slots >= 0, tf.gather(codes, tf.maximum(slots, 0)), labels * label_divisor)
+        return tf.where(
+            slots >= 0, tf.gather(codes, tf.maximum(slots, 0)), tf.bitwise.left_shift(labels, _ID_BITS)
+        )
 
-    return upsample.fill(
+    # One map is filled, with class and id side by side in the bits of a number: cheap to part, unlike a division.
+    code = upsample.fill(
         encode(parts.cell_class, parts.cell_slot),
         parts.mixed,
         encode(parts.pixel_class, parts.pixel_slot),
         grid_size,
         image_size,
     )
+    semantic = tf.bitwise.right_shift(code, _ID_BITS)
+    instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
+    return semantic * label_divisor + instance, semantic, instance
 
 
-def tight_boxes(ids, num_slots):
-    """Boxes around the pixels of segments, for those that no keypoints describe.
+_ID_BITS = 16  # of ids beside a class
+
+
+def tight_boxes(parts, first, num_slots, grid_size, image_size):
+    """Boxes around the pixels of the slots from `first` on, which no keypoints describe.
 
     Args:
-      ids: int32 [H, W], segment ids from 1 on, 0 elsewhere.
-      num_slots: number of boxes.
+      parts: `Parts`.
+      first: int, the first slot of interest.
+      num_slots: S, all slots.
+      grid_size: int32 [2], h and w.
+      image_size: int32 [2], H and W.
 
     Returns:
-      float32 [num_slots, 4] (y1, x1, y2, x2), outermost pixels included; zeros for ids that do not occur.
+      float32 [S, 4] (y1, x1, y2, x2), outermost pixels included; zeros for other slots and those without a pixel.
     """
-    size = tf.shape(ids)
-    positions = tf.stack(tf.meshgrid(tf.range(size[0]), tf.range(size[1]), indexing="ij"), axis=-1)
-    positions, index = tf.reshape(positions, [-1, 2]), tf.reshape(ids - 1, [-1])
-    first = tf.math.unsorted_segment_min(positions, index, num_slots)
-    last = tf.math.unsorted_segment_max(positions, index, num_slots)
-    return tf.cast(tf.where(last[:, :1] >= 0, tf.concat([first, last], axis=1), 0), tf.float32)
+    whole = (parts.cell_slot >= first) & (_cell_areas(parts.mixed, grid_size, image_size) > 0)
+    cells = grid.indices(whole)
+    own = (parts.pixel_slot >= first) & upsample.visible_pixels(parts.mixed, grid_size, image_size)
+    pixels = tf.stack([tf.boolean_mask(x, own) for x in upsample.pixel_positions(parts.mixed, grid_size)], axis=1)
+    corner = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1) * grid.HEAD_STRIDE
+    opposite = tf.minimum(corner + grid.HEAD_STRIDE, image_size) - 1
+    slots = tf.concat([tf.gather(parts.cell_slot, cells), tf.boolean_mask(parts.pixel_slot, own)], axis=0)
+    low = tf.math.unsorted_segment_min(tf.concat([corner, pixels], axis=0), slots, num_slots)
+    high = tf.math.unsorted_segment_max(tf.concat([opposite, pixels], axis=0), slots, num_slots)
+    return tf.cast(tf.where(high[:, :1] >= 0, tf.concat([low, high], axis=1), 0), tf.float32)
 
 
 def merge(parts, instances, num_classes, num_slots, grid_size, image_size, label_divisor):
@@ -112,13 +132,14 @@ def merge(parts, instances, num_classes, num_slots, grid_size, image_size, label
       label_divisor: panoptic = class · label_divisor + id.
 
     Returns:
-      dict of panoptic int32 [H, W], instance_class int32 [S], instance_score float32 [S], instance_box
+      dict of panoptic, semantic, instance int32 [H, W], instance_class int32 [S], instance_score float32 [S], instance_box
       float32 [S, 4], instance_keypoints float32 [S, P, 2], num_instances int32.
     """
     found = segments(parts, num_slots, num_classes, grid_size, image_size)
-    panoptic = panoptic_map(parts, found, label_divisor, grid_size, image_size)
+    panoptic, semantic, instance = label_maps(parts, found, label_divisor, grid_size, image_size)
     listed = tf.range(num_slots) < found.count
-    is_instance = tf.gather(tf.range(num_slots) < instances.count, found.slots)
+    first = instances.scores.shape[0]  # slot of the first class segment
+    is_instance = found.slots < first
 
     def of_instances(values):
         padding = [[0, num_slots - values.shape[0]]] + [[0, 0]] * (values.shape.rank - 1)
@@ -127,11 +148,13 @@ def merge(parts, instances, num_classes, num_slots, grid_size, image_size, label
 
     boxes = tf.cond(
         tf.reduce_any(listed & ~is_instance),
-        lambda: tf.where(is_instance[:, None], 0.0, tight_boxes(panoptic % label_divisor, num_slots)),
+        lambda: tf.gather(tight_boxes(parts, first, num_slots, grid_size, image_size), found.slots),
         lambda: tf.zeros([num_slots, 4]),
     )
     return {
         "panoptic": panoptic,
+        "semantic": semantic,
+        "instance": instance,
         "instance_class": tf.where(listed, tf.gather(found.majority, found.slots), -1),
         "instance_score": of_instances(instances.scores),
         "instance_box": of_instances(instances.boxes) + boxes,

@@ -15,21 +15,23 @@ class Semantics:
       label: int32 [h · w], of grid cells.
       is_thing: bool [h · w].
       is_mixed: bool [h · w], cells whose corners disagree.
-      mixed_pixels: int32 [m, 16], labels of the pixels of mixed cells.
-      support: bool [h · w], where long-range offsets matter: thing cells, and the corners of orphans.
+      mixed: int32 [m], the flat cells of those.
+      mixed_pixels: int32 [m, 16], labels of their pixels.
+      support: int32 [N], flat cells where long-range offsets matter: thing cells, and the corners of orphans.
       is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners are stuff.
     """
 
     label: tf.Tensor
     is_thing: tf.Tensor
     is_mixed: tf.Tensor
+    mixed: tf.Tensor
     mixed_pixels: tf.Tensor
     support: tf.Tensor
     is_orphan: tf.Tensor
 
     def pixels_of(self, cells):
         """Labels of the pixels of flat cells: int32 [n] -> int32 [n, 16]."""
-        return upsample.pixels_of(cells, self.is_mixed, self.mixed_pixels, self.label)
+        return upsample.pixels_of(cells, self.mixed, self.mixed_pixels, self.label)
 
 
 def semantics(logits, thing_classes, grid_size):
@@ -45,30 +47,55 @@ def semantics(logits, thing_classes, grid_size):
     """
     num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
     thing_table = tf.constant([label in thing_classes for label in range(num_classes)])
-    label = tf.argmax(logits, axis=1, output_type=tf.int32)
+    label = tf.math.top_k(logits, k=1)[1][:, 0]  # argmax, twice as fast on CPUs
     is_thing = tf.gather(thing_table, label)
-    is_mixed = upsample.disagree(label, label, grid_size)
+    is_mixed = upsample.disagree(label, grid_size)
     mixed = grid.indices(is_mixed)
-    pixels = semantic_pixels(logits, mixed, grid_size)
+    pixels = semantic_pixels(logits, label, mixed, grid_size)
 
+    # Orphans are sought among mixed cells without a thing corner.
     corners = upsample.corners(mixed, grid_size)
-    surfaces = tf.reduce_any(tf.gather(thing_table, pixels), axis=1)
-    orphans = surfaces & ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
-    is_orphan = _flags(tf.boolean_mask(mixed, orphans), num_cells)
-    support = is_thing | _flags(tf.reshape(tf.boolean_mask(corners, orphans), [-1]), num_cells)
-    return Semantics(label, is_thing, is_mixed, pixels, support, is_orphan)
+    bare = grid.indices(~tf.reduce_any(tf.gather(is_thing, corners), axis=1))
+    surfaces = tf.reduce_any(tf.gather(thing_table, tf.gather(pixels, bare)), axis=1)
+    orphans = tf.boolean_mask(bare, surfaces)
+    is_orphan = grid.flags(tf.gather(mixed, orphans), num_cells)
+    support = is_thing | grid.flags(tf.reshape(tf.gather(corners, orphans), [-1]), num_cells)
+    return Semantics(label, is_thing, is_mixed, mixed, pixels, grid.indices(support), is_orphan)
 
 
-def semantic_pixels(logits, cells, grid_size):
-    """Best class of every pixel of flat cells, by interpolated logits: int32 [n] -> int32 [n, 16]."""
+def semantic_pixels(logits, label, cells, grid_size):
+    """Best class of every pixel of flat cells, by interpolated logits.
 
-    def label(chunk):
-        values = tf.gather(logits, upsample.corners(chunk, grid_size))  # [m, 4, classes]
+    Args:
+      logits: float32 [h · w, classes].
+      label: int32 [h · w], best class of each cell.
+      cells: int32 [n].
+      grid_size: int32 [2], h and w.
+
+    Returns:
+      int32 [n, 16].
+    """
+    num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
+    corners = upsample.corners(cells, grid_size)
+    candidates = tf.gather(label, corners)
+    # Each corner belongs to several cells: its logits are fetched once.
+    met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
+    rows = tf.gather(upsample.row_of_cell(met, num_cells), corners)
+    values = tf.gather(logits, met)
+    scores = tf.gather(tf.reshape(values, [-1]), rows[:, :, None] * num_classes + candidates[:, None])
+    own = tf.stack([tf.range(tf.size(met)), tf.gather(label, met)], axis=1)
+    others = tf.tensor_scatter_nd_update(values, own, tf.fill([tf.size(met)], logits.dtype.min))
+    second = tf.gather(tf.reduce_max(others, axis=1), rows)
+
+    def interpolate(values):
+        corners_last = tf.reshape(tf.transpose(values, [0, 2, 1]), [-1, 4])
+        pixels = tf.matmul(corners_last, upsample.PIXEL_WEIGHTS, transpose_b=True)
+        return tf.reshape(pixels, [-1, values.shape[2], upsample.PIXELS])
+
+    def compare_all(cells):
+        values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
         return tf.argmax(tf.matmul(upsample.PIXEL_WEIGHTS, values), axis=-1, output_type=tf.int32)
 
-    return upsample.in_chunks(label, cells)
-
-
-def _flags(cells, num_cells):
-    """bool [num_cells], True at `cells` (int32 [n], repeats allowed)."""
-    return tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, num_cells) > 0
+    best, doubtful = upsample.best_of_pixels(candidates, scores, second, interpolate)
+    compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
+    return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)

@@ -22,7 +22,7 @@ PIXEL_WEIGHTS = np.array(
     ],
     np.float32,
 )
-_CHUNK = 2048  # mixed cells interpolated at once: bounds the memory
+_CHUNK = 2048  # doubtful cells interpolated at once: bounds the memory
 
 
 def corners(cells, grid_size):
@@ -40,16 +40,48 @@ def over_corners(reduce, values, grid_size):
     return tf.reshape(maps, [-1])
 
 
-def disagree(low, high, grid_size):
-    """Cells in which the smallest corner of `low` differs from the largest of `high`: int32 [h · w] twice -> bool."""
-    return over_corners(tf.minimum, low, grid_size) != over_corners(tf.maximum, high, grid_size)
+def disagree(values, grid_size):
+    """Cells whose corners differ: [h · w] -> bool [h · w]."""
+    maps = tf.reshape(values, grid_size)
+    down = tf.pad(maps[1:] != maps[:-1], [[0, 1], [0, 0]])
+    across = tf.pad(maps[:, 1:] != maps[:, :-1], [[0, 0], [0, 1]])
+    below = tf.concat([across[1:], across[-1:]], axis=0)
+    right = tf.concat([down[:, 1:], down[:, -1:]], axis=1)
+    return tf.reshape(down | across | below | right, [-1])
+
+
+def best_of_pixels(candidates, scores, others, interpolate):
+    """Best label of every pixel of some cells, comparing only the labels that are best at one of the corners.
+
+    What the corners' second-highest scores interpolate to bounds all labels that are best at no corner: the largest of
+    interpolated scores is at most the interpolated largest score. Where a pixel's best candidate does not exceed that
+    bound, its cell is doubtful: all labels must be compared. (Where two labels are each the second at the other's
+    corners, the bound is below both everywhere.)
+
+    Args:
+      candidates: int32 [m, 4], the labels that are best at the corners.
+      scores: float32 [m, 4, 4]; [:, i, j]: of candidate j at corner i.
+      others: float32 [m, 4], at the corners, the second-highest score of all labels or, if that is lower, the highest
+        of those that are no candidates; or more.
+      interpolate: function of scores at corners, float32 [m, 4, L] -> of pixels, float32 [m, L, 16]; the weights must
+        not be negative.
+
+    Returns:
+      int32 [m, 16]: best candidates, ties to the lowest label; int32 [d]: which of the m are doubtful.
+    """
+    *values, bound = tf.unstack(interpolate(tf.concat([scores, others[..., None]], axis=2)), num=5, axis=1)
+    highest = tf.maximum(tf.maximum(values[0], values[1]), tf.maximum(values[2], values[3]))  # [m, 16]
+    best = tf.fill(tf.shape(highest), tf.int32.max)
+    for value, label in zip(values, tf.unstack(candidates, axis=1)):
+        best = tf.minimum(best, tf.where(value == highest, label[:, None], tf.int32.max))
+    return best, grid.indices(~tf.reduce_all(highest > bound, axis=1))  # NaN is doubtful, too
 
 
 def in_chunks(label, cells):
     """Labels cells chunk by chunk, so that memory stays bounded: int32 [n] -> int32 [n, 16].
 
     Args:
-      label: function of int32 [m] flat cells -> int32 [m, 16].
+      label: function of int32 [m] -> int32 [m, 16].
       cells: int32 [n].
     """
     count = tf.size(cells)
@@ -64,25 +96,27 @@ def in_chunks(label, cells):
     return loop[1].concat()
 
 
-def row_of_cell(flags):
-    """Row of each flagged cell in a table with one row per flagged cell: bool [h · w] -> int32; 0 for the others."""
-    return tf.where(flags, tf.cumsum(tf.cast(flags, tf.int32)) - 1, 0)
+def row_of_cell(cells, num_cells):
+    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells]; n for the others."""
+    count = tf.size(cells)
+    return tf.tensor_scatter_nd_update(tf.fill([num_cells], count), cells[:, None], tf.range(count))
 
 
-def pixels_of(cells, flags, rows, default):
-    """Pixel labels of some cells: their own row for flagged ones, else the cell's label.
+def pixels_of(cells, special, rows, default):
+    """Pixel labels of some cells: their own row for special ones, else the cell's label.
 
     Args:
       cells: int32 [n], flat cells.
-      flags: bool [h · w], with m of them set.
-      rows: int32 [m, 16], one row per flagged cell.
+      special: int32 [m], flat cells with their own rows.
+      rows: int32 [m, 16].
       default: int32 [h · w].
 
     Returns:
       int32 [n, 16].
     """
-    own = tf.gather(tf.pad(rows, [[0, 1], [0, 0]]), tf.gather(row_of_cell(flags), cells))  # padded: never empty
-    return tf.where(tf.gather(flags, cells)[:, None], own, tf.gather(default, cells)[:, None])
+    row = tf.gather(row_of_cell(special, tf.size(default)), cells)[:, None]
+    own = tf.gather(tf.pad(rows, [[0, 1], [0, 0]]), row[:, 0])
+    return tf.where(row < tf.size(special), own, tf.gather(default, cells)[:, None])
 
 
 def visible_pixels(cells, grid_size, image_size):

@@ -1,32 +1,76 @@
-"""Assignment against the distances themselves."""
+"""Assignment against interpolating every prediction and comparing it with every instance."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.fusion import assign
+from deeperlab_tf.config import default_config
+from deeperlab_tf.fusion import assign, detect, merge, semantics, upsample
+
+NUM_CLASSES, THINGS, INSTANCES = 3, (1, 2), 30
+
+
+def assign_oracle(label, pixel_class, targets, keypoints, reach):
+    """Slot of every pixel by plain loops: -1 where no instance claims it, -2 where the rules leave it open.
+
+    label [h, w], pixel_class [H, W], targets [h, w, P, 2] pixels, keypoints [J, P, 2], reach float [J] pixels.
+    """
+    squares = ((targets[:, :, None] - keypoints) ** 2).sum((3, 4))  # [h, w, J]
+    claimed = squares.min(2) <= targets.shape[2] * reach[squares.argmin(2)] ** 2
+    slots = np.full(pixel_class.shape, -2)
+    for y, x in np.ndindex(*slots.shape):
+        corners = [
+            (min(y // 4 + i, label.shape[0] - 1), min(x // 4 + j, label.shape[1] - 1), weight_y * weight_x)
+            for i, weight_y in enumerate([1 - y % 4 / 4, y % 4 / 4])
+            for j, weight_x in enumerate([1 - x % 4 / 4, x % 4 / 4])
+        ]
+        corners = [(i, j, weight) for i, j, weight in corners if label[i, j] == pixel_class[y, x]]
+        total = sum(weight for *_, weight in corners)
+        if not total or pixel_class[y, x] not in THINGS:
+            continue
+        sure = [(i, j, weight) for i, j, weight in corners if claimed[i, j]]
+        share = sum(weight for *_, weight in sure)
+        slots[y, x] = -1
+        if 2 * share >= total:
+            mean = sum(weight * targets[i, j] for i, j, weight in sure) / share
+            slots[y, x] = ((mean - keypoints) ** 2).sum((1, 2)).argmin()
+    return slots
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("count", [1, 7, 200])
-def test_vectors_go_to_the_nearest_instance_by_squared_distances(count):
-    rng = np.random.default_rng(count)
-    keypoints = rng.uniform(0, 1440, [256, 5, 2]).astype(np.float32)
-    targets = keypoints[rng.integers(0, count, 3000)] + rng.normal(0, 40, [3000, 5, 2]).astype(np.float32)
-    squares = ((targets[:, None].astype(np.float64) - keypoints[None, :count]) ** 2).sum((2, 3))
-    origin = tf.constant([720.0, 720.0])
-    table = assign.instance_table(keypoints, count, origin, 25.0)
-    nearest = assign.nearest(assign.vectors(tf.constant(targets), origin, 25.0), table).numpy()
-    chosen = np.take_along_axis(squares, nearest[:, None], 1)[:, 0]
-    np.testing.assert_allclose(chosen, squares.min(1), atol=5)  # float32: ties within 5 px²
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("noise", [3.0, 30.0])
+def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch):
+    monkeypatch.setattr(assign, "follow_neighbours", lambda rows, *_: rows)  # a rule of its own
+    config = default_config().fusion
+    rng = np.random.default_rng(seed)
+    height, width = 12, 15
+    logits = 4 * rng.normal(size=[height, width, NUM_CLASSES]) * (rng.random([height, width, 1]) < 0.3)
+    logits[..., 1] += np.linspace(2, -2, width)  # thing, thing, stuff from left to right
+    logits[..., 2] += 1
+    logits[..., 0] += np.linspace(-2, 2, width)
+    keypoints = (rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.normal(0, 12, [INSTANCES, 5, 2])).astype(np.float32)
+    owner = np.repeat(np.repeat(rng.integers(0, INSTANCES, [6, 5]), 2, 0), 3, 1)
+    targets = (keypoints[owner] + rng.normal(0, noise, [height, width, 5, 2])).astype(np.float32)
+    boxes = detect.boxes_of(tf.constant(keypoints))
+    padded = [tf.pad(x, [[0, 5]] + [[0, 0]] * (x.shape.rank - 1)) for x in (tf.constant(keypoints), boxes, boxes[:, 0])]
+    instances = detect.Instances(*padded, tf.constant(INSTANCES))
 
+    grid_size, size = tf.constant([height, width]), (4 * height - 3, 4 * width - 3)
+    found = semantics.semantics(tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32), THINGS, grid_size)
+    slots = merge.class_slots(THINGS, NUM_CLASSES, INSTANCES + 5)
+    long_targets = tf.gather(targets.reshape(-1, 5, 2), found.support)
+    parts = assign.assign(found, long_targets, instances, slots, grid_size, config)
+    fill = [parts.mixed, parts.pixel_slot, grid_size, tf.constant(size)]
+    fast = upsample.fill(parts.cell_slot, *fill).numpy()
+    pixel_class = upsample.fill(parts.cell_class, parts.mixed, parts.pixel_class, *fill[2:]).numpy()
 
-def test_chunks_do_not_change_the_assignment(monkeypatch):
-    rng = np.random.default_rng(0)
-    vectors, table = rng.normal(size=[100, 11]).astype(np.float32), rng.normal(size=[11, 9]).astype(np.float32)
-    expected = assign.nearest(vectors, table).numpy()
-    monkeypatch.setattr(assign, "_CHUNK", 7)
-    np.testing.assert_array_equal(assign.nearest(vectors, table), expected)
+    reach = config.keypoint_radius + config.claim_reach * detect.scale(boxes).numpy()
+    slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach)
+    slow = np.where(slow == -1, INSTANCES + 5 + pixel_class - 1, slow)  # class segments
+    ruled = slow != -2
+    assert ruled.mean() > 0.3 and len(np.unique(slow)) > 5
+    np.testing.assert_array_equal(fast[ruled], slow[ruled])
 
 
 def test_things_that_touch_are_parted_where_they_touch(scene):

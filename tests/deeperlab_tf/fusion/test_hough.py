@@ -29,13 +29,13 @@ def test_votes_are_split_bilinearly_and_lost_outside():
     rng = np.random.default_rng(0)
     votes = rng.uniform(-12, 40, [200, 2]).astype(np.float32)
     kinds, weights = rng.integers(0, KINDS, 200).astype(np.int32), rng.random(200).astype(np.float32)
-    cast = hough.cast_votes(votes, kinds, weights, GRID, KINDS)
+    cast = hough.cast_votes(votes[:, 0], votes[:, 1], kinds, weights, GRID, KINDS)
     np.testing.assert_allclose(cast, votes_oracle(votes, kinds, weights), atol=1e-5)
 
 
 def test_votes_to_nowhere_are_lost():
     votes = tf.constant([[np.nan, 4.0], [np.inf, 4.0], [4.0, -np.inf], [1e30, 4.0], [4.0, 4.0]])
-    cast = hough.cast_votes(votes, tf.zeros([5], tf.int32), tf.ones([5]), GRID, KINDS).numpy()
+    cast = hough.cast_votes(votes[:, 0], votes[:, 1], tf.zeros([5], tf.int32), tf.ones([5]), GRID, KINDS).numpy()
     assert cast.sum() == 1 and cast.reshape(HEIGHT, WIDTH, KINDS)[1, 1, 0] == 1
 
 

@@ -32,15 +32,20 @@ def test_ties_go_to_the_lowest_class_and_ids_close_ranks():
 def test_panoptic_map_is_class_times_divisor_plus_id():
     layout = parts([2, 1, 0, 0, 0, 0], [0, 0, -1, -1, -1, -1])
     found = merge.segments(layout, 2, 3, GRID, SIZE)
-    panoptic = merge.panoptic_map(layout, found, 1000, GRID, SIZE).numpy()
+    panoptic, semantic, instance = (x.numpy() for x in merge.label_maps(layout, found, 1000, GRID, SIZE))
     assert panoptic.shape == (5, 9)
     np.testing.assert_array_equal(panoptic[:4, :8], 1001)
     np.testing.assert_array_equal(panoptic[4], 0)
+    np.testing.assert_array_equal(panoptic, semantic * 1000 + instance)
 
 
-def test_tight_boxes_include_the_outermost_pixels():
-    ids = np.zeros([7, 9], np.int32)
-    ids[2:5, 3:8] = 2
-    ids[6, 0] = 1
-    boxes = merge.tight_boxes(tf.constant(ids), 3)
-    np.testing.assert_array_equal(boxes, [[6, 0, 6, 0], [2, 3, 4, 7], [0, 0, 0, 0]])
+def test_tight_boxes_include_the_outermost_visible_pixels():
+    # Slot 1: the pixels of cell 2, of which one column is on the image, and one pixel of the mixed cell 0.
+    mixed = tf.constant([0, 5])
+    pixel_slot = np.full([2, 16], -1, np.int32)
+    pixel_slot[0, 6] = 1  # pixel (1, 2)
+    pixel_slot[1, 15] = 2  # off the image
+    cell_slot = tf.constant([2, 0, 1, -1, -1, 1])
+    layout = merge.Parts(tf.zeros([6], tf.int32), cell_slot, mixed, tf.zeros([2, 16], tf.int32), tf.constant(pixel_slot))
+    boxes = merge.tight_boxes(layout, 1, 3, GRID, SIZE)
+    np.testing.assert_array_equal(boxes, [[0, 0, 0, 0], [0, 2, 3, 8], [0, 0, 0, 0]])

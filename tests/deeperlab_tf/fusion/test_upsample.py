@@ -6,15 +6,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeperlab_tf.fusion import grid, semantics, upsample
+from deeperlab_tf.fusion import semantics, upsample
 
 
 def full_labels(logits, size):
     """Semantic labels [H, W] of logits [h, w, classes], by the fast path."""
     grid_size = tf.constant(logits.shape[:2])
     found = semantics.semantics(tf.reshape(logits, [-1, logits.shape[-1]]), (), grid_size)
-    mixed = grid.indices(found.is_mixed)
-    return upsample.fill(found.label, mixed, found.pixels_of(mixed), grid_size, tf.constant(size)).numpy()
+    return upsample.fill(found.label, found.mixed, found.mixed_pixels, grid_size, tf.constant(size)).numpy()
 
 
 def plain_labels(logits, size):
