@@ -85,11 +85,9 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     # Instance detection.
     instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     # Assignment of pixels to instances.
-    class_slots = merge.class_slots(thing_classes, num_classes, config.max_instances)
-    parts = assign.assign(semantic, long_targets, instances, class_slots, grid_size, config)
+    parts = assign.assign(semantic, long_targets, instances, thing_classes, grid_size, config)
     # 3.4.2 Semantic and instance prediction fusion.
-    num_slots = config.max_instances + len(thing_classes)
-    return merge.merge(parts, instances, num_classes, num_slots, grid_size, image_size, config.label_divisor)
+    return merge.merge(parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor)
 
 
 def _check(heads, graph, config):

@@ -9,16 +9,15 @@ import collections
 import tensorflow as tf
 
 from deeperlab_tf.fusion import detect, grid, merge, nearest, upsample
+from deeperlab_tf.fusion.semantics import is_any
+
+# What the cells of `Semantics.support` predict, one row each: vectors float32 [N, 2P], in units of R from the image's
+# centre; instance int32 [N], the nearest; squares float32 [N], its squared distance.
+Predictions = collections.namedtuple("Predictions", ["vectors", "instance", "squares"])
 
 
-# What the cells of `Semantics.support` predict, one row each and one more for the cells without a prediction: vectors
-# float32 [N + 1, 2P], instance int32 [N + 1], the nearest, squares float32 [N + 1], its squared distance, both in units
-# of R from the image's centre; claimed bool [N + 1], see `claims`.
-Predictions = collections.namedtuple("Predictions", ["vectors", "instance", "squares", "claimed"])
-
-
-def assign(semantics, long_targets, instances, class_slots, grid_size, config):
-    """Gives every thing pixel a slot: its nearest instance's, or its class' if no instance can be meant.
+def assign(semantics, long_targets, instances, thing_classes, grid_size, config):
+    """Gives every pixel a slot: thing pixels that of their nearest instance, or of their class if no instance is meant.
 
     A pixel's prediction is interpolated from those corners of its cell that were predicted as its own class: what stuff
     predicts is undefined, and another class belongs to another object.
@@ -27,44 +26,50 @@ def assign(semantics, long_targets, instances, class_slots, grid_size, config):
       semantics: `Semantics` of the image.
       long_targets: float32 [N, P, 2], x + L(x) of the cells `semantics.support`, pixels.
       instances: `detect.Instances`.
-      class_slots: int32 [classes], see `merge.class_slots`.
+      thing_classes: class indices of things.
       grid_size: int32 [2], h and w.
       config: config.fusion.
 
     Returns:
       `merge.Parts`.
     """
-    origin, radius = grid.positions(grid_size) / 2, config.keypoint_radius  # float32 has seven digits
-    num_coordinates = 2 * long_targets.shape[1]
-    vectors = tf.reshape((long_targets - origin) / radius, [-1, num_coordinates])
-    points = tf.reshape((instances.keypoints - origin) / radius, [-1, num_coordinates])
-    index = nearest.index_of(points[: tf.maximum(instances.count, 1)])
-    instance, squares = nearest.nearest(vectors, index)
-    claimed = claims(squares, instance, instances, config)
-    prediction = Predictions(*(_pad_row(x) for x in (vectors, instance, squares, claimed)))
-    rows = upsample.row_of_cell(semantics.support, tf.size(semantics.label))
-    rows = follow_neighbours(rows, semantics, prediction.claimed, grid_size)
-    slot = tf.gather(tf.where(prediction.claimed, prediction.instance, -1), rows)
+    num_instances, num_cells = instances.scores.shape[0], tf.size(semantics.label)
+    prediction, index = predict(long_targets, instances, grid_size, config)
+    claimed = tf.pad(claims(prediction, instances, config), [[0, 1]])  # one more: of cells without a prediction
+    rows = upsample.row_of_cell(semantics.support, num_cells)
+    rows = follow_neighbours(rows, semantics, claimed, grid_size)
+    instance = tf.gather(tf.where(claimed, tf.pad(prediction.instance, [[0, 1]]), -1), rows)
 
     # Cells whose thing corners disagree: -1, claimed by none, counts as an opinion, too.
-    lowest = upsample.over_corners(tf.minimum, tf.where(semantics.is_thing, slot, tf.int32.max), grid_size)
-    highest = upsample.over_corners(tf.maximum, tf.where(semantics.is_thing, slot, -1), grid_size)
-    contested = (lowest < highest) | semantics.is_orphan
-    contested_cells = grid.indices(contested)
-    contested_pixels = nearest_pixels(prediction, rows, semantics, index, contested_cells, grid_size)
+    lowest = upsample.over_corners(tf.minimum, tf.where(semantics.is_thing, instance, tf.int32.max), grid_size)
+    highest = upsample.over_corners(tf.maximum, tf.where(semantics.is_thing, instance, -1), grid_size)
+    is_contested = (lowest < highest) | semantics.is_orphan
+    contested, more = grid.indices(is_contested), grid.indices(is_contested & ~semantics.is_mixed)
+    mixed = tf.concat([semantics.mixed, more], axis=0)
+    pixel_class = tf.concat([semantics.mixed_pixels, upsample.whole(tf.gather(semantics.label, more))], axis=0)
 
-    is_mixed = semantics.is_mixed | contested
-    mixed = grid.indices(is_mixed)
-    pixel_class = semantics.pixels_of(mixed)
-    pixel_slot = upsample.pixels_of(mixed, contested_cells, contested_pixels, highest)
+    row_of_mixed = tf.gather(upsample.row_of_cell(mixed, num_cells), contested)
+    contested_class = tf.gather(pixel_class, row_of_mixed)
+    nearest_instance = nearest_pixels(prediction, rows, claimed, semantics, contested_class, index, contested, grid_size)
+    pixel_instance = upsample.whole(tf.gather(highest, mixed))
+    pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, row_of_mixed[:, None], nearest_instance)
 
-    def or_class(slots, labels):
-        by_class = tf.gather(class_slots, labels)  # -1 for stuff
-        return tf.where((by_class >= 0) & (slots >= 0), slots, by_class)
+    def slots(instance, label):
+        return tf.where(is_any(label, thing_classes) & (instance >= 0), instance, num_instances + label)
 
-    return merge.Parts(
-        semantics.label, or_class(highest, semantics.label), mixed, pixel_class, or_class(pixel_slot, pixel_class)
+    cell_slot, pixel_slot = slots(highest, semantics.label), slots(pixel_instance, pixel_class)
+    return merge.Parts(semantics.label, cell_slot, mixed, pixel_class, pixel_slot)
+
+
+def predict(long_targets, instances, grid_size, config):
+    """`Predictions` of cells, and the `nearest.Index` of the instances. Arguments: see `assign`."""
+    num_coordinates, radius = 2 * long_targets.shape[1], config.keypoint_radius
+    origin = tf.tile(grid.positions(grid_size) / 2, [long_targets.shape[1]])  # centred: float32 has seven digits
+    vectors, points = (
+        (tf.reshape(x, [-1, num_coordinates]) - origin) / radius for x in (long_targets, instances.keypoints)
     )
+    index = nearest.index_of(points[: tf.maximum(instances.count, 1)])
+    return Predictions(vectors, *nearest.nearest(vectors, index)), index
 
 
 def follow_neighbours(rows, semantics, claimed, grid_size):
@@ -96,26 +101,26 @@ def follow_neighbours(rows, semantics, claimed, grid_size):
     return tf.tensor_scatter_nd_update(rows, lost[:, None], updates)
 
 
-def claims(squares, instance, instances, config):
+def claims(prediction, instances, config):
     """Whether pixels can be meant for their nearest instance: bool [N].
 
     The root mean square distance between predicted and detected keypoints may be R and a share of the instance's size λ
     (the square root of its box area). What lies farther off predicts no detected instance: crowds, missed objects.
 
     Args:
-      squares: float32 [N], squared distance of all keypoints together, in units of R.
-      instance: int32 [N], the nearest.
+      prediction: `Predictions`.
       instances: `detect.Instances`.
       config: config.fusion; reads claim_reach (0: every pixel is claimed) and keypoint_radius.
     """
-    claimed = tf.fill(tf.shape(instance), instances.count > 0)
+    claimed = tf.fill(tf.shape(prediction.instance), instances.count > 0)
     if config.claim_reach:
         reach = 1 + config.claim_reach * detect.scale(instances.boxes) / config.keypoint_radius
-        claimed &= squares <= tf.gather(instances.keypoints.shape[1] * tf.square(reach), instance)
+        limit = instances.keypoints.shape[1] * tf.square(reach)
+        claimed &= prediction.squares <= tf.gather(limit, prediction.instance)
     return claimed
 
 
-def nearest_pixels(prediction, rows, semantics, index, cells, grid_size):
+def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cells, grid_size):
     """Nearest instance of every pixel of some cells, by interpolated predictions; -1 if no instance claims it.
 
     The corners that count are those of the pixel's class; where there is none, all claimed ones. Leaving others out of
@@ -123,8 +128,10 @@ def nearest_pixels(prediction, rows, semantics, index, cells, grid_size):
 
     Args:
       prediction: `Predictions`.
-      rows: int32 [h · w], each cell's row in `prediction`.
+      rows: int32 [h · w], each cell's row in `prediction`; N for cells without one.
+      claimed: bool [N + 1], by row.
       semantics: `Semantics`.
+      pixel_class: int32 [n, 16].
       index: `nearest.Index` of the instances.
       cells: int32 [n], flat cells.
       grid_size: int32 [2], h and w.
@@ -133,43 +140,60 @@ def nearest_pixels(prediction, rows, semantics, index, cells, grid_size):
       int32 [n, 16].
     """
     corners = upsample.corners(cells, grid_size)
-    same = tf.gather(semantics.label, corners)[:, None] == semantics.pixels_of(cells)[..., None]  # [n, 16, 4]
+    same = tf.gather(semantics.label, corners)[:, None] == pixel_class[..., None]  # [n, 16, 4]
     counts = same | ~tf.reduce_any(same, axis=2, keepdims=True)
     shares = tf.where(counts, upsample.PIXEL_WEIGHTS, 0.0)
     off = tf.reduce_sum(shares, axis=2, keepdims=True) == 0  # on an edge between corners that do not count
     shares = tf.where(off, tf.cast(counts, tf.float32), shares)
     rows = tf.gather(rows, corners)
-    is_claimed = tf.gather(prediction.claimed, rows)
+    is_claimed = tf.gather(claimed, rows)
     claimed_shares = tf.where(is_claimed[:, None], shares, 0.0)
     majority = 2 * tf.reduce_sum(claimed_shares, axis=2) >= tf.reduce_sum(shares, axis=2)
 
-    # Of unclaimed corners nothing counts: their vectors are zero, and they repeat the candidate of a claimed one.
-    candidates = tf.where(is_claimed, tf.gather(prediction.instance, rows), 0)
-    candidates = tf.where(is_claimed, candidates, tf.reduce_max(candidates, axis=1, keepdims=True))
+    rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
     vectors = tf.where(is_claimed[..., None], tf.gather(prediction.vectors, rows), 0.0)
-    vectors = tf.concat([vectors, tf.cast(is_claimed, tf.float32)[..., None]], axis=2)  # (g, 1), [n, 4, 2P + 1]
-    scores = tf.matmul(vectors, tf.gather(tf.transpose(index.table), candidates), transpose_b=True)
-    # All but the candidates are at least as far off as their distance from the nearest leaves.
-    is_candidate = tf.reduce_any(
-        tf.gather(index.neighbours, candidates)[..., None] == candidates[:, None, None], axis=3
-    )  # [n, 4, neighbours]
-    apart = tf.reduce_min(tf.where(is_candidate, tf.float32.max, tf.gather(index.separation, candidates)), axis=2)
-    distance = tf.sqrt(tf.gather(prediction.squares, rows))
-    apart = tf.maximum(apart - distance, distance)
-    others = tf.where(is_claimed, tf.reduce_sum(tf.square(vectors[..., :-1]), axis=2) - tf.square(apart), 0.0)
+    instance = tf.gather(prediction.instance, rows)
+    low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
+    high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
+    scores, others = corner_scores(vectors, instance, tf.gather(prediction.squares, rows), low, high, index)
+    scores, others = (tf.where(tf.reshape(is_claimed, [-1, 4, 1]), x, 0.0) for x in (scores, others[..., None]))
 
     def interpolate(values):
         return tf.matmul(values, claimed_shares, transpose_a=True, transpose_b=True)
 
-    def compare_all(chunk):
-        pixels = tf.matmul(tf.gather(claimed_shares, chunk), tf.gather(vectors, chunk))
-        scores = tf.matmul(tf.reshape(pixels, [-1, vectors.shape[2]]), index.table)
-        return tf.reshape(tf.math.top_k(scores, k=1)[1], [-1, upsample.PIXELS])
+    best, doubtful = upsample.better_of_pixels(low, high, scores, others[..., 0], interpolate)
+    doubtful = grid.indices(tf.reshape(doubtful & majority, [-1]))
+    pixels = tf.math.divide_no_nan(
+        tf.matmul(claimed_shares, vectors), tf.reduce_sum(claimed_shares, axis=2, keepdims=True)
+    )
+    pixels = tf.gather(tf.reshape(pixels, [-1, vectors.shape[2]]), doubtful)
+    compared = nearest.nearest_of_all(pixels, index.table)
+    best = tf.tensor_scatter_nd_update(tf.reshape(best, [-1]), doubtful[:, None], compared)
+    return tf.where(majority, tf.reshape(best, [-1, upsample.PIXELS]), -1)
 
-    best, doubtful = upsample.best_of_pixels(candidates, scores, others, interpolate)
-    best = tf.tensor_scatter_nd_update(best, doubtful[:, None], upsample.in_chunks(compare_all, doubtful))
-    return tf.where(majority, best, -1)
+
+def corner_scores(vectors, instance, squares, low, high, index):
+    """How near two instances and all others are to what the corners of cells predict, see `nearest.Index.table`.
+
+    Args:
+      vectors: float32 [n, 4, 2P].
+      instance: int32 [n, 4], the nearest of each corner.
+      squares: float32 [n, 4], its squared distance.
+      low, high: int32 [n].
+      index: `nearest.Index`.
+
+    Returns:
+      scores float32 [n, 4, 2] of low and high; float32 [n, 4], a bound of what the others reach.
+    """
+    columns = tf.gather(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
+    scores = tf.matmul(vectors, columns[..., :-1], transpose_b=True) + columns[:, None, :, -1]
+    # Others are at least as far off as their distance from the nearest leaves, if they are not the nearest themselves.
+    first, second = tf.unstack(tf.gather(index.separation, instance), axis=2)
+    distance = tf.sqrt(squares)
+    apart = tf.where(_either(tf.gather(index.neighbours[:, 0], instance), low, high), second, first) - distance
+    apart = tf.where(_either(instance, low, high), tf.maximum(apart, distance), distance)
+    return scores, tf.reduce_sum(tf.square(vectors), axis=2) - tf.square(apart)
 
 
-def _pad_row(x):
-    return tf.pad(x, [[0, 1]] + [[0, 0]] * (x.shape.rank - 1))
+def _either(labels, low, high):
+    return (labels == low[:, None]) | (labels == high[:, None])

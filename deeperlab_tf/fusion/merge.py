@@ -5,45 +5,39 @@ import collections
 import tensorflow as tf
 
 from deeperlab_tf.fusion import grid, upsample
+from deeperlab_tf.fusion.semantics import is_any
 
 # What each pixel of the image belongs to, as labels of grid cells and, for mixed cells, of their 16 pixels.
 #   cell_class, cell_slot: int32 [h · w];  mixed: int32 [n] flat cells;  pixel_class, pixel_slot: int32 [n, 16].
-# A slot is an instance's number before those that won no pixel are dropped; -1 on stuff.
+# Slots are possible segments: the J instances first, then one for each class, for stuff and for things of no instance.
 Parts = collections.namedtuple("Parts", ["cell_class", "cell_slot", "mixed", "pixel_class", "pixel_slot"])
 
-# Segments: id int32 [S] and majority class int32 [S] by slot; ids run from 1 to count in the order of slots, 0 for
-# slots without a pixel. slots int32 [S]: the slots with pixels, then the others.
+# Segments of things: id int32 [S] and majority class int32 [S] by slot; ids run from 1 to count in the order of slots,
+# 0 for stuff and for slots without a pixel. slots int32 [S]: the slots with an id, then the others.
 Segments = collections.namedtuple("Segments", ["id", "majority", "slots", "count"])
 
 
-def class_slots(thing_classes, num_classes, first):
-    """Slots for thing pixels that no instance claims, one per thing class in class order from `first` on: int32 [K].
-
-    -1 for stuff.
-    """
-    slots = [-1] * num_classes
-    for number, label in enumerate(sorted(thing_classes)):
-        slots[label] = first + number
-    return tf.constant(slots)
-
-
-def segments(parts, num_slots, num_classes, grid_size, image_size):
+def segments(parts, num_instances, num_classes, thing_classes, grid_size, image_size):
     """Counts pixels and resolves each slot's class by majority vote (ties: the lowest class).
 
     Args:
       parts: `Parts`.
-      num_slots: S.
-      num_classes: number of semantic classes.
+      num_instances: J.
+      num_classes: number of semantic classes; S = J + num_classes.
+      thing_classes: class indices of things.
       grid_size: int32 [2], h and w.
       image_size: int32 [2], H and W.
 
     Returns:
       `Segments`.
     """
+    num_slots = num_instances + num_classes
+
+    thing_slots = {*range(num_instances), *(num_instances + label for label in thing_classes)}
 
     def votes(weights, labels, slots):
-        index = tf.where(slots >= 0, slots * num_classes + labels, -1)
-        return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(index, [-1]), num_slots * num_classes)
+        index = tf.reshape(tf.where(is_any(slots, thing_slots), slots * num_classes + labels, -1), [-1])
+        return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), index, num_slots * num_classes)
 
     pixel_weights = tf.cast(upsample.visible_pixels(parts.mixed, grid_size, image_size), tf.int32)
     counts = votes(_cell_areas(parts.mixed, grid_size, image_size), parts.cell_class, parts.cell_slot)
@@ -72,20 +66,9 @@ def label_maps(parts, segments, label_divisor, grid_size, image_size):
       panoptic, semantic, instance: int32 [H, W] each; panoptic = class · label_divisor + id.
     """
     codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
-
-    def encode(labels, slots):
-        return tf.where(
-            slots >= 0, tf.gather(codes, tf.maximum(slots, 0)), tf.bitwise.left_shift(labels, _ID_BITS)
-        )
-
     # One map is filled, with class and id side by side in the bits of a number: cheap to part, unlike a division.
-    code = upsample.fill(
-        encode(parts.cell_class, parts.cell_slot),
-        parts.mixed,
-        encode(parts.pixel_class, parts.pixel_slot),
-        grid_size,
-        image_size,
-    )
+    cells, pixels = tf.gather(codes, parts.cell_slot), tf.gather(codes, parts.pixel_slot)
+    code = upsample.fill(cells, parts.mixed, pixels, grid_size, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
     return semantic * label_divisor + instance, semantic, instance
@@ -94,22 +77,22 @@ def label_maps(parts, segments, label_divisor, grid_size, image_size):
 _ID_BITS = 16  # of ids beside a class
 
 
-def tight_boxes(parts, first, num_slots, grid_size, image_size):
-    """Boxes around the pixels of the slots from `first` on, which no keypoints describe.
+def tight_boxes(parts, wanted, grid_size, image_size):
+    """Boxes around the pixels of slots that no keypoints describe.
 
     Args:
       parts: `Parts`.
-      first: int, the first slot of interest.
-      num_slots: S, all slots.
+      wanted: bool [S], the slots of interest.
       grid_size: int32 [2], h and w.
       image_size: int32 [2], H and W.
 
     Returns:
       float32 [S, 4] (y1, x1, y2, x2), outermost pixels included; zeros for other slots and those without a pixel.
     """
-    whole = (parts.cell_slot >= first) & (_cell_areas(parts.mixed, grid_size, image_size) > 0)
+    num_slots = tf.size(wanted)
+    whole = tf.gather(wanted, parts.cell_slot) & (_cell_areas(parts.mixed, grid_size, image_size) > 0)
     cells = grid.indices(whole)
-    own = (parts.pixel_slot >= first) & upsample.visible_pixels(parts.mixed, grid_size, image_size)
+    own = tf.gather(wanted, parts.pixel_slot) & upsample.visible_pixels(parts.mixed, grid_size, image_size)
     pixels = tf.stack([tf.boolean_mask(x, own) for x in upsample.pixel_positions(parts.mixed, grid_size)], axis=1)
     corner = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1) * grid.HEAD_STRIDE
     opposite = tf.minimum(corner + grid.HEAD_STRIDE, image_size) - 1
@@ -119,45 +102,47 @@ def tight_boxes(parts, first, num_slots, grid_size, image_size):
     return tf.cast(tf.where(high[:, :1] >= 0, tf.concat([low, high], axis=1), 0), tf.float32)
 
 
-def merge(parts, instances, num_classes, num_slots, grid_size, image_size, label_divisor):
+def merge(parts, instances, num_classes, thing_classes, grid_size, image_size, label_divisor):
     """Fuses semantics and instances of one image into its parse.
 
     Args:
-      parts: `Parts`; slots are the instances' indices, then those of `class_slots`.
+      parts: `Parts`.
       instances: `detect.Instances`.
       num_classes: number of semantic classes.
-      num_slots: S, instances and thing classes together.
+      thing_classes: class indices of things.
       grid_size: int32 [2], h and w.
       image_size: int32 [2], H and W.
       label_divisor: panoptic = class · label_divisor + id.
 
     Returns:
-      dict of panoptic, semantic, instance int32 [H, W], instance_class int32 [S], instance_score float32 [S], instance_box
-      float32 [S, 4], instance_keypoints float32 [S, P, 2], num_instances int32.
+      dict of panoptic, semantic, instance int32 [H, W], and num_instances int32; with T = J + the number of thing
+      classes, instance_class int32 [T], instance_score float32 [T], instance_box float32 [T, 4], instance_keypoints
+      float32 [T, P, 2].
     """
-    found = segments(parts, num_slots, num_classes, grid_size, image_size)
+    num_instances = instances.scores.shape[0]
+    found = segments(parts, num_instances, num_classes, thing_classes, grid_size, image_size)
     panoptic, semantic, instance = label_maps(parts, found, label_divisor, grid_size, image_size)
-    listed = tf.range(num_slots) < found.count
-    first = instances.scores.shape[0]  # slot of the first class segment
-    is_instance = found.slots < first
+    slots = found.slots[: num_instances + len(thing_classes)]
+    listed = tf.range(tf.size(slots)) < found.count
+    is_instance = slots < num_instances
 
     def of_instances(values):
-        padding = [[0, num_slots - values.shape[0]]] + [[0, 0]] * (values.shape.rank - 1)
-        values = tf.gather(tf.pad(values, padding), found.slots)
+        values = tf.gather(values, tf.minimum(slots, num_instances - 1))
         return tf.where(tf.reshape(listed & is_instance, [-1] + [1] * (values.shape.rank - 1)), values, 0.0)
 
-    boxes = tf.cond(
-        tf.reduce_any(listed & ~is_instance),
-        lambda: tf.gather(tight_boxes(parts, first, num_slots, grid_size, image_size), found.slots),
-        lambda: tf.zeros([num_slots, 4]),
-    )
+    def boxes_of_classes():
+        wanted = (tf.range(tf.size(found.id)) >= num_instances) & (found.id > 0)
+        return tf.gather(tight_boxes(parts, wanted, grid_size, image_size), slots)
+
+    boxes = of_instances(instances.boxes)
+    boxes += tf.cond(tf.reduce_any(listed & ~is_instance), boxes_of_classes, lambda: tf.zeros_like(boxes))
     return {
         "panoptic": panoptic,
         "semantic": semantic,
         "instance": instance,
-        "instance_class": tf.where(listed, tf.gather(found.majority, found.slots), -1),
+        "instance_class": tf.where(listed, tf.gather(found.majority, slots), -1),
         "instance_score": of_instances(instances.scores),
-        "instance_box": of_instances(instances.boxes) + boxes,
+        "instance_box": boxes,
         "instance_keypoints": of_instances(instances.keypoints),
         "num_instances": found.count,
     }

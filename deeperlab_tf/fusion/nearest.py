@@ -14,12 +14,12 @@ from deeperlab_tf.fusion import grid
 
 _CHUNK = 4096  # vectors compared with all instances at once: bounds the memory
 _BINS = 64  # of the map of guesses, along each side
-_NEIGHBOURS = 4  # next instances that are kept for each: one more than the other corners of a cell can name
+_NEIGHBOURS = 2  # next instances that are kept for each
 _FAR = 1e9  # squared distance where there is no other instance
 
 # Instances as points. points float32 [J, D]; table float32 [D + 1, J], columns (2 y_j, -|y_j|²): (g, 1) · column is
-# |g|² - |g - y_j|², linear in g and largest for the nearest; neighbours int32 [J, 4], the next instances of each, -1
-# where there are fewer; separation float32 [J, 4], their distances.
+# |g|² - |g - y_j|², linear in g and largest for the nearest; neighbours int32 [J, 2], the next instances of each, -1
+# where there are fewer; separation float32 [J, 2], their distances.
 Index = collections.namedtuple("Index", ["points", "table", "neighbours", "separation"])
 
 

@@ -29,10 +29,6 @@ class Semantics:
     support: tf.Tensor
     is_orphan: tf.Tensor
 
-    def pixels_of(self, cells):
-        """Labels of the pixels of flat cells: int32 [n] -> int32 [n, 16]."""
-        return upsample.pixels_of(cells, self.mixed, self.mixed_pixels, self.label)
-
 
 def semantics(logits, thing_classes, grid_size):
     """Labels the grid and the pixels of mixed cells by argmax of the interpolated logits.
@@ -45,10 +41,9 @@ def semantics(logits, thing_classes, grid_size):
     Returns:
       `Semantics`.
     """
-    num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
-    thing_table = tf.constant([label in thing_classes for label in range(num_classes)])
+    num_cells = tf.shape(logits)[0]
     label = tf.math.top_k(logits, k=1)[1][:, 0]  # argmax, twice as fast on CPUs
-    is_thing = tf.gather(thing_table, label)
+    is_thing = is_any(label, thing_classes)
     is_mixed = upsample.disagree(label, grid_size)
     mixed = grid.indices(is_mixed)
     pixels = semantic_pixels(logits, label, mixed, grid_size)
@@ -56,11 +51,22 @@ def semantics(logits, thing_classes, grid_size):
     # Orphans are sought among mixed cells without a thing corner.
     corners = upsample.corners(mixed, grid_size)
     bare = grid.indices(~tf.reduce_any(tf.gather(is_thing, corners), axis=1))
-    surfaces = tf.reduce_any(tf.gather(thing_table, tf.gather(pixels, bare)), axis=1)
+    surfaces = tf.reduce_any(is_any(tf.gather(pixels, bare), thing_classes), axis=1)
     orphans = tf.boolean_mask(bare, surfaces)
     is_orphan = grid.flags(tf.gather(mixed, orphans), num_cells)
     support = is_thing | grid.flags(tf.reshape(tf.gather(corners, orphans), [-1]), num_cells)
     return Semantics(label, is_thing, is_mixed, mixed, pixels, grid.indices(support), is_orphan)
+
+
+def is_any(labels, classes):
+    """Which labels are among some classes: int32 [...], class indices -> bool [...]. One comparison for each range."""
+    found = tf.zeros_like(labels, tf.bool)
+    for label in sorted(classes):
+        if label - 1 not in classes:
+            first = label
+        if label + 1 not in classes:
+            found |= (labels >= first) & (labels <= label)
+    return found
 
 
 def semantic_pixels(logits, label, cells, grid_size):
@@ -77,15 +83,18 @@ def semantic_pixels(logits, label, cells, grid_size):
     """
     num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
     corners = upsample.corners(cells, grid_size)
-    candidates = tf.gather(label, corners)
+    low, high = upsample.corner_range(label, corners)
     # Each corner belongs to several cells: its logits are fetched once.
     met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
     rows = tf.gather(upsample.row_of_cell(met, num_cells), corners)
-    values = tf.gather(logits, met)
-    scores = tf.gather(tf.reshape(values, [-1]), rows[:, :, None] * num_classes + candidates[:, None])
-    own = tf.stack([tf.range(tf.size(met)), tf.gather(label, met)], axis=1)
+    values, met_label = tf.gather(logits, met), tf.gather(label, met)
+    candidates = tf.stack([low, high], axis=1)[:, None]
+    scores = tf.gather(tf.reshape(values, [-1]), rows[..., None] * num_classes + candidates)  # [n, 4, 2]
+    own = tf.stack([tf.range(tf.size(met)), met_label], axis=1)
     others = tf.tensor_scatter_nd_update(values, own, tf.fill([tf.size(met)], logits.dtype.min))
-    second = tf.gather(tf.reduce_max(others, axis=1), rows)
+    others = tf.gather(tf.reduce_max(others, axis=1), rows)
+    third = tf.reduce_all(tf.gather(met_label, rows)[..., None] != candidates, axis=2)
+    others = tf.where(third, logits.dtype.max, others)
 
     def interpolate(values):
         corners_last = tf.reshape(tf.transpose(values, [0, 2, 1]), [-1, 4])
@@ -94,8 +103,9 @@ def semantic_pixels(logits, label, cells, grid_size):
 
     def compare_all(cells):
         values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
-        return tf.argmax(tf.matmul(upsample.PIXEL_WEIGHTS, values), axis=-1, output_type=tf.int32)
+        return tf.math.top_k(tf.matmul(upsample.PIXEL_WEIGHTS, values), k=1)[1][..., 0]
 
-    best, doubtful = upsample.best_of_pixels(candidates, scores, second, interpolate)
+    best, doubtful = upsample.better_of_pixels(low, high, scores, others, interpolate)
+    doubtful = grid.indices(tf.reduce_any(doubtful, axis=1))
     compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
     return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)

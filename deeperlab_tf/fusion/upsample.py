@@ -50,31 +50,37 @@ def disagree(values, grid_size):
     return tf.reshape(down | across | below | right, [-1])
 
 
-def best_of_pixels(candidates, scores, others, interpolate):
-    """Best label of every pixel of some cells, comparing only the labels that are best at one of the corners.
+def corner_range(labels, corners):
+    """Lowest and highest label at the corners of cells: int32 [h · w], int32 [m, 4] -> two int32 [m]."""
+    at_corners = tf.unstack(tf.gather(labels, corners), axis=1)
+    low, high = at_corners[0], at_corners[0]
+    for label in at_corners[1:]:
+        low, high = tf.minimum(low, label), tf.maximum(high, label)
+    return low, high
 
-    What the corners' second-highest scores interpolate to bounds all labels that are best at no corner: the largest of
-    interpolated scores is at most the interpolated largest score. Where a pixel's best candidate does not exceed that
-    bound, its cell is doubtful: all labels must be compared. (Where two labels are each the second at the other's
-    corners, the bound is below both everywhere.)
+
+def better_of_pixels(low, high, scores, others, interpolate):
+    """Best label of every pixel of some cells, comparing only the lowest and the highest of the corners' best labels.
+
+    What the corners' second-highest scores interpolate to bounds all other labels: the largest of interpolated scores
+    is at most the interpolated largest score. Where the better candidate does not exceed that bound, the pixel is
+    doubtful: all labels must be compared. (Where two labels are each the second at the other's corners, the bound is
+    below both everywhere; a third label at a corner makes its pixels doubtful.)
 
     Args:
-      candidates: int32 [m, 4], the labels that are best at the corners.
-      scores: float32 [m, 4, 4]; [:, i, j]: of candidate j at corner i.
-      others: float32 [m, 4], at the corners, the second-highest score of all labels or, if that is lower, the highest
-        of those that are no candidates; or more.
-      interpolate: function of scores at corners, float32 [m, 4, L] -> of pixels, float32 [m, L, 16]; the weights must
+      low, high: int32 [m], the candidates.
+      scores: float32 [m, 4, 2], of both at the corners.
+      others: float32 [m, 4], at the corners, the highest score of the labels that are no candidates, or more.
+      interpolate: function of scores at corners, float32 [m, 4, 3] -> of pixels, float32 [m, 3, 16]; the weights must
         not be negative.
 
     Returns:
-      int32 [m, 16]: best candidates, ties to the lowest label; int32 [d]: which of the m are doubtful.
+      int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
     """
-    *values, bound = tf.unstack(interpolate(tf.concat([scores, others[..., None]], axis=2)), num=5, axis=1)
-    highest = tf.maximum(tf.maximum(values[0], values[1]), tf.maximum(values[2], values[3]))  # [m, 16]
-    best = tf.fill(tf.shape(highest), tf.int32.max)
-    for value, label in zip(values, tf.unstack(candidates, axis=1)):
-        best = tf.minimum(best, tf.where(value == highest, label[:, None], tf.int32.max))
-    return best, grid.indices(~tf.reduce_all(highest > bound, axis=1))  # NaN is doubtful, too
+    values = interpolate(tf.concat([scores, others[..., None]], axis=2))
+    of_low, of_high, bound = tf.unstack(values, num=3, axis=1)
+    best = tf.where(of_high > of_low, high[:, None], low[:, None])
+    return best, ~(tf.maximum(of_low, of_high) > bound)  # NaN is doubtful, too
 
 
 def in_chunks(label, cells):
@@ -102,21 +108,9 @@ def row_of_cell(cells, num_cells):
     return tf.tensor_scatter_nd_update(tf.fill([num_cells], count), cells[:, None], tf.range(count))
 
 
-def pixels_of(cells, special, rows, default):
-    """Pixel labels of some cells: their own row for special ones, else the cell's label.
-
-    Args:
-      cells: int32 [n], flat cells.
-      special: int32 [m], flat cells with their own rows.
-      rows: int32 [m, 16].
-      default: int32 [h · w].
-
-    Returns:
-      int32 [n, 16].
-    """
-    row = tf.gather(row_of_cell(special, tf.size(default)), cells)[:, None]
-    own = tf.gather(tf.pad(rows, [[0, 1], [0, 0]]), row[:, 0])
-    return tf.where(row < tf.size(special), own, tf.gather(default, cells)[:, None])
+def whole(labels):
+    """The same label for all pixels of a cell: int32 [n] -> int32 [n, 16]."""
+    return tf.tile(labels[:, None], [1, PIXELS])
 
 
 def visible_pixels(cells, grid_size, image_size):

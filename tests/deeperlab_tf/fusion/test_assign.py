@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import assign, detect, merge, semantics, upsample
+from deeperlab_tf.fusion import assign, detect, semantics, upsample
 
 NUM_CLASSES, THINGS, INSTANCES = 3, (1, 2), 30
 
@@ -58,16 +58,15 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch):
 
     grid_size, size = tf.constant([height, width]), (4 * height - 3, 4 * width - 3)
     found = semantics.semantics(tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32), THINGS, grid_size)
-    slots = merge.class_slots(THINGS, NUM_CLASSES, INSTANCES + 5)
     long_targets = tf.gather(targets.reshape(-1, 5, 2), found.support)
-    parts = assign.assign(found, long_targets, instances, slots, grid_size, config)
+    parts = assign.assign(found, long_targets, instances, THINGS, grid_size, config)
     fill = [parts.mixed, parts.pixel_slot, grid_size, tf.constant(size)]
     fast = upsample.fill(parts.cell_slot, *fill).numpy()
     pixel_class = upsample.fill(parts.cell_class, parts.mixed, parts.pixel_class, *fill[2:]).numpy()
 
     reach = config.keypoint_radius + config.claim_reach * detect.scale(boxes).numpy()
     slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach)
-    slow = np.where(slow == -1, INSTANCES + 5 + pixel_class - 1, slow)  # class segments
+    slow = np.where(slow == -1, INSTANCES + 5 + pixel_class, slow)  # class segments
     ruled = slow != -2
     assert ruled.mean() > 0.3 and len(np.unique(slow)) > 5
     np.testing.assert_array_equal(fast[ruled], slow[ruled])

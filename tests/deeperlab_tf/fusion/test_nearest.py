@@ -49,7 +49,11 @@ def test_what_is_not_finite_still_gets_an_instance_that_exists():
 
 def test_neighbours_are_the_next_instances():
     index = nearest.index_of(tf.constant([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]))
-    np.testing.assert_array_equal(index.neighbours[:, :2], [[1, 2], [0, 2], [1, 0]])
-    np.testing.assert_array_equal(index.neighbours[:, 2:], -1)
-    np.testing.assert_allclose(index.separation[:, :2], [[1, 5], [1, 4], [4, 5]])
-    assert (index.separation[:, 2:].numpy() > 1e4).all()
+    np.testing.assert_array_equal(index.neighbours, [[1, 2], [0, 2], [1, 0]])
+    np.testing.assert_allclose(index.separation, [[1, 5], [1, 4], [4, 5]])
+
+
+def test_the_last_of_few_instances_has_no_neighbour_near():
+    alone = nearest.index_of(tf.constant([[3.0, 4.0]]))
+    np.testing.assert_array_equal(alone.neighbours, [[-1, -1]])
+    assert (alone.separation.numpy() > 1e4).all()
