@@ -1,6 +1,8 @@
 """The ceiling of the method on a dataset: labels -> targets -> perfect heads -> fusion -> PQ and PC.
 
 python scripts/oracle.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 --output=oracle.json
+python scripts/oracle.py --dataset=shapes --image_size=129 --keypoint_radius=8 --output=oracle.json
+python scripts/oracle.py --dataset=folder --root=DIR --classes=FILE --split=val --scale=2 --output=oracle.json
 
 The file holds the metrics of the fused parses (`fused`), those of the labels put on the stride-4 grid and back with no
 keypoints involved (`ceiling`), their ratio, and every segment that was lost, with the reason (`lost`).
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from deeperlab_tf import cli
 from deeperlab_tf.coco_panoptic import PanopticFiles
 from deeperlab_tf.config import default_config
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import write_json
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.image_size import padded_side
@@ -24,10 +27,17 @@ from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
 from deeperlab_tf.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
 from deeperlab_tf.schema import IGNORE_LABEL
+from input_pipeline.datasets import NAMES, open_source
 from input_pipeline.targets import make_targets
 
 GT_JSON = flags.DEFINE_string("gt_json", None, "Labels: JSON in the COCO panoptic format.")
 GT_DIR = flags.DEFINE_string("gt_dir", None, "Labels: folder of its PNGs.")
+DATASET = flags.DEFINE_enum("dataset", None, NAMES, "Instead of --gt_json and --gt_dir: a dataset the pipeline reads.")
+ROOT = flags.DEFINE_string("root", "", "Folder of the dataset.")
+CLASSES = flags.DEFINE_string("classes", "", "Description of a folder dataset, see config.data.classes.")
+SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset.")
+EVERY = flags.DEFINE_integer("every", 1, "Take only every n-th image.", lower_bound=1)
+SCALE = flags.DEFINE_float("scale", 0, "Factor by which labels are resized, instead of --image_size.", lower_bound=0)
 IMAGE_SIZE = flags.DEFINE_integer("image_size", 1441, "Longer side the labels are resized to, pixels.", lower_bound=17)
 RADIUS = flags.DEFINE_float("keypoint_radius", 25.0, "R, pixels of the resized labels.", lower_bound=1)
 GRAPH = flags.DEFINE_enum("keypoint_graph", "star", ["star", "rectangle"], "Keypoint relation graph.")
@@ -36,16 +46,13 @@ OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def main():
-    files = PanopticFiles(GT_JSON.value, GT_DIR.value)
-    dataset = files.dataset
-    config = default_config()
-    config.data.keypoint_radius = RADIUS.value
-    config.data.keypoint_graph = GRAPH.value
+    config = oracle_config()
+    dataset, image_ids, read = open_labels(config)
     parse_heads = parser(dataset, config.fusion)
     fused, ceiling = (ParsingMetrics(dataset.num_classes, dataset.thing_classes) for _ in range(2))
     lost = []
-    for image_id in tqdm(files.image_ids, unit="image"):
-        semantic, instance, crowd = fit(*read_labels(files, image_id), IMAGE_SIZE.value)
+    for number, image_id in enumerate(tqdm(image_ids, unit="image")):
+        semantic, instance, crowd = read(number)
         targets = make_targets(*(tf.constant(labels) for labels in (semantic, instance, crowd)), config)
         targets = {name: value.numpy() for name, value in targets.items()}
         heads = perfect_heads(targets, dataset.num_classes, blur=BLUR.value)
@@ -62,6 +69,39 @@ def main():
     for name, result in (("fused", fused), ("ceiling", ceiling)):
         print(f"{name:8} PQ {result['pq']:.4f}  things {result['pq_things']:.4f}  PC {result['pc']:.4f}")
     print(f"ratio    {ratio:.4f}; {len(lost)} segments lost\n  wrote {OUTPUT.value}")
+
+
+def oracle_config():
+    """The default config with the flags' dataset, keypoint radius and graph."""
+    config = default_config()
+    config.data.root, config.data.classes = ROOT.value, CLASSES.value
+    config.data.keypoint_radius, config.data.keypoint_graph = RADIUS.value, GRAPH.value  # fusion's are tied to these
+    if DATASET.value:
+        config.data.dataset = DATASET.value
+    return config
+
+
+def open_labels(config):
+    """The labels that the flags name.
+
+    Returns:
+      the `Dataset`, the image ids, and a function of an image's number that gives its labels, resized and padded:
+      semantic int32 [H, W] (255 = ignore), instance int32 [H, W], crowd bool [H, W].
+    """
+    if DATASET.value:
+        source = open_source(config, SPLIT.value)
+        numbers = range(0, len(source), EVERY.value)
+
+        def read(number):
+            sample = source[numbers[number]]
+            return fit(sample["semantic"], sample["instance"], sample["crowd"])
+
+        return source.dataset, [f"{SPLIT.value} {number}" for number in numbers], read
+    if not (GT_JSON.value and GT_DIR.value):
+        raise UserError("no labels are named; give --gt_json and --gt_dir, or --dataset.")
+    files = PanopticFiles(GT_JSON.value, GT_DIR.value)
+    image_ids = files.image_ids[:: EVERY.value]
+    return files.dataset, image_ids, lambda number: fit(*read_labels(files, image_ids[number]))
 
 
 def parser(dataset, config):
@@ -99,9 +139,9 @@ def read_labels(files, image_id):
     return semantic.astype(np.int32), instance.astype(np.int32), crowd
 
 
-def fit(semantic, instance, crowd, longer_side):
-    """Labels resized (nearest) to a longer side, then padded with ignore to sides 16k + 1."""
-    factor = longer_side / max(semantic.shape)
+def fit(semantic, instance, crowd):
+    """Labels resized (nearest) by --scale or to the longer side --image_size, padded with ignore to sides 16k + 1."""
+    factor = SCALE.value or IMAGE_SIZE.value / max(semantic.shape)
     height, width = (max(1, round(side * factor)) for side in semantic.shape)
     padding = [(0, int(padded_side(side)) - side) for side in (height, width)]
 
@@ -113,4 +153,4 @@ def fit(semantic, instance, crowd, longer_side):
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("gt_json", "gt_dir", "output"))
+    cli.run(main, required=("output",))

@@ -13,10 +13,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 # isort: split
-from oracle import GT_DIR, GT_JSON, IMAGE_SIZE, OUTPUT, RADIUS, fit, parser, read_labels
+from oracle import GRAPH, OUTPUT, RADIUS, open_labels, oracle_config, parser
 
 from deeperlab_tf import cli
-from deeperlab_tf.coco_panoptic import PanopticFiles
 from deeperlab_tf.config import default_config
 from deeperlab_tf.files import write_json
 from deeperlab_tf.metrics import PanopticQuality
@@ -96,13 +95,11 @@ NOISES = {
 
 
 def main():
-    files = PanopticFiles(GT_JSON.value, GT_DIR.value)
-    dataset = files.dataset
-    config = default_config()
-    config.data.keypoint_radius = RADIUS.value
+    config = oracle_config()
+    dataset, image_ids, read = open_labels(config)
     scenes = []
-    for number, image_id in enumerate(files.image_ids):
-        labels = fit(*read_labels(files, image_id), IMAGE_SIZE.value)
+    for number in range(len(image_ids)):
+        labels = read(number)
         targets = make_targets(*(tf.constant(x) for x in labels), config)
         heads = perfect_heads({name: value.numpy() for name, value in targets.items()}, dataset.num_classes)
         for noise, corrupt in NOISES.items():
@@ -113,7 +110,7 @@ def main():
     rows = []
     for choice, fields in tqdm(CHOICES.items(), unit="choice"):
         fusion = default_config().fusion
-        fusion.update({"keypoint_radius": RADIUS.value, **fields})
+        fusion.update({"keypoint_radius": RADIUS.value, "keypoint_graph": GRAPH.value, **fields})
         parse_heads = parser(dataset, fusion)
         qualities = {noise: PanopticQuality(dataset.num_classes, dataset.thing_classes) for noise in NOISES}
         for noise, (semantic, instance, crowd), heads in scenes:
@@ -129,4 +126,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("gt_json", "gt_dir", "output"))
+    cli.run(main, required=("output",))

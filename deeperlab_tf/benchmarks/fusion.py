@@ -1,8 +1,8 @@
-"""Speed and memory of the prediction fusion, beside a plain resize + argmax of the same logits."""
+"""Speed and memory of the prediction fusion, step by step, beside a plain resize + argmax of the same logits."""
 
-import ctypes
-import os
-import threading
+import multiprocessing
+import resource
+import tempfile
 import time
 
 import numpy as np
@@ -10,39 +10,49 @@ import tensorflow as tf
 
 from deeperlab_tf.benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import fuse
+from deeperlab_tf.fusion import assign, detect, fuse, hough, merge, refine, semantics
 from deeperlab_tf.keypoints import keypoint_graph
 
 SIZES = ((641, 641), (721, 721), (1441, 1441), (1025, 2049))
 INSTANCES = (1, 5, 20, 100, 200)
 NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
-REPEATS = 7
+THINGS = tuple(range(NUM_CLASSES - NUM_THINGS, NUM_CLASSES))
+REPEATS = 9
 
 
 def run():
     """Times the fusion over image sizes and numbers of instances.
 
     Returns:
-      list of rows: image_size, instances, found; yardstick_ms, fuse_ms, ratio (medians of calls that take turns);
-      peak_mb, resident memory above that with the inputs in place, at most.
+      list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`) and their ratio; then semantics_ms …
+      merge_ms, each step alone on the inputs it has in `fuse`; their sum exceeds the total, for there steps overlap.
+      All are medians of calls that take turns. peak_mb is the highest resident memory of a process that loads the
+      inputs and fuses them above that of one that only loads them; both have fused a tiny image before.
     """
     config = default_config().fusion
-    graph = keypoint_graph(config.keypoint_graph)
-    things = tuple(range(NUM_CLASSES - NUM_THINGS, NUM_CLASSES))
-    parse = tf.function(lambda heads, size: fuse(heads, (size[0], size[1]), things, config), reduce_retracing=True)
-    yardstick = tf.function(lambda heads, size: resize_argmax(heads["semantic_logits"], size), reduce_retracing=True)
+    total = tf.function(_fuse, reduce_retracing=True)
+    yardstick = tf.function(resize_argmax, reduce_retracing=True)
     rows = []
     for size in SIZES:
         for count in INSTANCES:
-            heads = scene_heads(size, count, NUM_CLASSES, NUM_THINGS, graph, config.keypoint_radius)
-            arguments = {name: tf.constant(head) for name, head in heads.items()}, tf.constant(size)
-            found = int(parse(*arguments)["num_instances"][0])  # traces, too
-            yardstick(*arguments)
-            peak = _peak_mb(lambda arguments=arguments: parse(*arguments))
-            fuse_ms, yardstick_ms = _take_turns([parse, yardstick], arguments)
-            row = dict(image_size=list(size), instances=count, found=found, fuse_ms=fuse_ms, yardstick_ms=yardstick_ms)
-            rows.append(dict(row, ratio=fuse_ms / yardstick_ms, peak_mb=peak))
+            heads = scene_heads(size, count, NUM_CLASSES, NUM_THINGS, keypoint_graph(config.keypoint_graph), 25.0)
+            peak = peak_mb(heads, size)
+            heads, image_size = {name: tf.constant(head) for name, head in heads.items()}, tf.constant(size)
+            calls = {
+                "yardstick": lambda heads=heads, size=image_size: yardstick(heads["semantic_logits"], size),
+                "total": lambda heads=heads, size=image_size: total(heads, size),
+                **steps(heads, image_size, config),
+            }
+            found = int(calls["total"]()["num_instances"][0])
+            times = {f"{name}_ms": milliseconds for name, milliseconds in _take_turns(calls).items()}
+            ratio = times["total_ms"] / times["yardstick_ms"]
+            row = dict(image_size=list(size), instances=count, found=found, ratio=ratio, peak_mb=peak)
+            rows.append({**row, **times})
     return rows
+
+
+def _fuse(heads, image_size):
+    return fuse(heads, (image_size[0], image_size[1]), THINGS, default_config().fusion)
 
 
 def resize_argmax(logits, image_size):
@@ -51,34 +61,71 @@ def resize_argmax(logits, image_size):
     return tf.argmax(resized, axis=-1, output_type=tf.int32)
 
 
-def _take_turns(functions, arguments):
+def steps(heads, image_size, config):
+    """The steps of `fusion.fuse_image` one by one: dict of name -> function without arguments."""
+    graph = keypoint_graph(config.keypoint_graph)
+    size = tf.shape(heads["semantic_logits"])[1:3]
+    logits = tf.reshape(heads["semantic_logits"], [-1, NUM_CLASSES])
+    heatmap = tf.sigmoid(tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints]))
+    short, middle, long = (
+        tf.reshape(heads[f"{name}_offsets"], [-1, number, 2])
+        for name, number in (("short", graph.num_keypoints), ("middle", graph.num_edges), ("long", graph.num_keypoints))
+    )
+    # Each is run once here, for the inputs of those after it.
+    calls, results = {}, {}
+
+    def step(name, function):
+        calls[name] = tf.function(lambda: tf.nest.flatten(function())).get_concrete_function()
+        results[name] = function()
+
+    step("semantics", lambda: vars(semantics.semantics(logits, THINGS, size)))
+    found = semantics.Semantics(**results["semantics"])
+    weights = tf.cast(tf.gather(found.is_thing, found.support), tf.float32)
+    step("refine", lambda: refine.long_targets(long, heatmap, short, found.support, size, config))
+    targets = results["refine"]
+    step("vote", lambda: hough.score_map(heatmap, short, targets, weights, size, config))
+    scores = results["vote"]
+    step("peaks", lambda: detect.local_maxima(scores, size, config))
+    step("detect", lambda: detect.detect(scores, heatmap, short, middle, size, graph, config))
+    step("assign", lambda: assign.assign(found, targets, results["detect"], THINGS, size, config))
+    step(
+        "merge",
+        lambda: merge.merge(
+            results["assign"], results["detect"], NUM_CLASSES, THINGS, size, image_size, config.label_divisor
+        ),
+    )
+    return calls
+
+
+def _take_turns(functions):
     """Median milliseconds of each function; they take turns, so that a busy machine slows them alike."""
-    times = [[] for _ in functions]
-    for _ in range(REPEATS):
-        for function, record in zip(functions, times):
+    times = {name: [] for name in functions}
+    for _ in range(REPEATS + 1):
+        for name, function in functions.items():
             start = time.perf_counter()
-            tf.nest.map_structure(lambda x: x.shape, function(*arguments))
-            record.append(1000 * (time.perf_counter() - start))
-    return [float(np.median(record)) for record in times]
+            function()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(record[1:])) for name, record in times.items()}  # the first traces
 
 
-def _peak_mb(function):
-    """Highest resident memory during a call above that before it, MB: sampled every millisecond (Linux)."""
-    ctypes.CDLL(None).malloc_trim(0)  # free memory that is kept for reuse would hide what the call takes
-    before, samples, done = _resident_mb(), [], threading.Event()
-
-    def watch():
-        while not done.wait(0.001):
-            samples.append(_resident_mb())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    function()
-    done.set()
-    watcher.join()
-    return max([before, *samples]) - before
+def peak_mb(heads, image_size):
+    """Memory that fusing takes above its inputs, MB, measured in processes of its own (not on Windows)."""
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, **heads)
+        file.flush()
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1, maxtasksperchild=1) as pool:  # a process for each call
+            loaded, fused = (pool.apply(_resident_peak, (file.name, image_size, fuses)) for fuses in (False, True))
+    return fused - loaded
 
 
-def _resident_mb():
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def _resident_peak(path, image_size, fuses):
+    """Loads heads, fuses a tiny corner of them and, if `fuses`, all: highest resident memory of this process, MB."""
+    call = tf.function(_fuse, reduce_retracing=True)
+    with np.load(path) as file:
+        heads = {name: tf.constant(file[name]) for name in file.files}
+    for _ in range(2):
+        call({name: head[:, :17, :17] for name, head in heads.items()}, tf.constant([65, 65]))
+    if fuses:
+        call(heads, tf.constant(image_size))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

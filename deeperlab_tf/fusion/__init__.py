@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.fusion import assign, detect, grid, hough, merge, refine, semantics
+from deeperlab_tf.fusion import assign, detect, hough, merge, refine, semantics
 from deeperlab_tf.keypoints import keypoint_graph
 
 __all__ = ["fuse"]
@@ -76,9 +76,7 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
 
     # 3.4.1 Recursive offset refinement (the middle-range offsets' is part of following them).
     cells = semantic.support
-    long_targets = grid.flat_positions(cells, grid_size)[:, None] + tf.gather(long_offsets, cells)
-    if config.refine_long:
-        long_targets = refine.refine_long(long_targets, heatmap, short_offsets, grid_size, config)
+    long_targets = refine.long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
     # Keypoint localization.
     long_weights = tf.cast(tf.gather(semantic.is_thing, cells), tf.float32)
     scores = hough.score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, config)

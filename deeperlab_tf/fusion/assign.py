@@ -1,7 +1,8 @@
 """Assignment of pixels to instances (paper Sec. 3.4.1): the nearest by the keypoints each pixel predicts.
 
 A pixel at x goes to argmin_j Σ_k |x + L_k(x) - y_jk|². With the predictions as one vector g = x + L(x) that is
-argmax_j g · 2 y_j - |y_j|²: linear in g, so that interpolating g and comparing is the same as comparing and interpolating.
+argmax_j g · 2 y_j - |y_j|²: linear in g, so that interpolating g and comparing is the same as comparing and
+interpolating.
 """
 
 import collections
@@ -24,7 +25,7 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
 
     Args:
       semantics: `Semantics` of the image.
-      long_targets: float32 [N, P, 2], x + L(x) of the cells `semantics.support`, pixels.
+      long_targets: float32 [2, N, P], x + L(x) of the cells `semantics.support`, y and x, pixels.
       instances: `detect.Instances`.
       thing_classes: class indices of things.
       grid_size: int32 [2], h and w.
@@ -38,11 +39,11 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     claimed = tf.pad(claims(prediction, instances, config), [[0, 1]])  # one more: of cells without a prediction
     rows = upsample.row_of_cell(semantics.support, num_cells)
     rows = follow_neighbours(rows, semantics, claimed, grid_size)
-    instance = tf.gather(tf.where(claimed, tf.pad(prediction.instance, [[0, 1]]), -1), rows)
+    instance = grid.read(grid.choose(claimed, tf.pad(prediction.instance, [[0, 1]]), -1), rows)
 
     # Cells whose thing corners disagree: -1, claimed by none, counts as an opinion, too.
-    lowest = upsample.over_corners(tf.minimum, tf.where(semantics.is_thing, instance, tf.int32.max), grid_size)
-    highest = upsample.over_corners(tf.maximum, tf.where(semantics.is_thing, instance, -1), grid_size)
+    lowest = upsample.over_corners(tf.minimum, grid.choose(semantics.is_thing, instance, num_instances), grid_size)
+    highest = upsample.over_corners(tf.maximum, grid.choose(semantics.is_thing, instance, -1), grid_size)
     is_contested = (lowest < highest) | semantics.is_orphan
     contested, more = grid.indices(is_contested), grid.indices(is_contested & ~semantics.is_mixed)
     mixed = tf.concat([semantics.mixed, more], axis=0)
@@ -50,12 +51,14 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
 
     row_of_mixed = tf.gather(upsample.row_of_cell(mixed, num_cells), contested)
     contested_class = tf.gather(pixel_class, row_of_mixed)
-    nearest_instance = nearest_pixels(prediction, rows, claimed, semantics, contested_class, index, contested, grid_size)
+    nearest_instance = nearest_pixels(
+        prediction, rows, claimed, semantics, contested_class, index, contested, grid_size
+    )
     pixel_instance = upsample.whole(tf.gather(highest, mixed))
     pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, row_of_mixed[:, None], nearest_instance)
 
     def slots(instance, label):
-        return tf.where(is_any(label, thing_classes) & (instance >= 0), instance, num_instances + label)
+        return grid.choose(is_any(label, thing_classes) & (instance >= 0), instance, num_instances + label)
 
     cell_slot, pixel_slot = slots(highest, semantics.label), slots(pixel_instance, pixel_class)
     return merge.Parts(semantics.label, cell_slot, mixed, pixel_class, pixel_slot)
@@ -63,13 +66,14 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
 
 def predict(long_targets, instances, grid_size, config):
     """`Predictions` of cells, and the `nearest.Index` of the instances. Arguments: see `assign`."""
-    num_coordinates, radius = 2 * long_targets.shape[1], config.keypoint_radius
-    origin = tf.tile(grid.positions(grid_size) / 2, [long_targets.shape[1]])  # centred: float32 has seven digits
-    vectors, points = (
-        (tf.reshape(x, [-1, num_coordinates]) - origin) / radius for x in (long_targets, instances.keypoints)
-    )
+    origin = grid.positions(grid_size) / 2  # centred: float32 has seven digits
+
+    def vectors(y, x):
+        return tf.concat([(y - origin[0]) / config.keypoint_radius, (x - origin[1]) / config.keypoint_radius], axis=1)
+
+    predicted, points = vectors(*tf.unstack(long_targets)), vectors(*tf.unstack(instances.keypoints, axis=2))
     index = nearest.index_of(points[: tf.maximum(instances.count, 1)])
-    return Predictions(vectors, *nearest.nearest(vectors, index)), index
+    return Predictions(predicted, *nearest.nearest(predicted, index)), index
 
 
 def follow_neighbours(rows, semantics, claimed, grid_size):
@@ -140,15 +144,9 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
       int32 [n, 16].
     """
     corners = upsample.corners(cells, grid_size)
-    same = tf.gather(semantics.label, corners)[:, None] == pixel_class[..., None]  # [n, 16, 4]
-    counts = same | ~tf.reduce_any(same, axis=2, keepdims=True)
-    shares = tf.where(counts, upsample.PIXEL_WEIGHTS, 0.0)
-    off = tf.reduce_sum(shares, axis=2, keepdims=True) == 0  # on an edge between corners that do not count
-    shares = tf.where(off, tf.cast(counts, tf.float32), shares)
     rows = tf.gather(rows, corners)
     is_claimed = tf.gather(claimed, rows)
-    claimed_shares = tf.where(is_claimed[:, None], shares, 0.0)
-    majority = 2 * tf.reduce_sum(claimed_shares, axis=2) >= tf.reduce_sum(shares, axis=2)
+    shares, majority = claimed_shares(tf.gather(semantics.label, corners), is_claimed, pixel_class)
 
     rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
     vectors = tf.where(is_claimed[..., None], tf.gather(prediction.vectors, rows), 0.0)
@@ -156,20 +154,63 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
     low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
     high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
     scores, others = corner_scores(vectors, instance, tf.gather(prediction.squares, rows), low, high, index)
-    scores, others = (tf.where(tf.reshape(is_claimed, [-1, 4, 1]), x, 0.0) for x in (scores, others[..., None]))
+    scores, others = tf.where(is_claimed[..., None], scores, 0.0), tf.where(is_claimed, others, 0.0)
 
     def interpolate(values):
-        return tf.matmul(values, claimed_shares, transpose_a=True, transpose_b=True)
+        return tf.matmul(values, shares, transpose_a=True)
 
-    best, doubtful = upsample.better_of_pixels(low, high, scores, others[..., 0], interpolate)
-    doubtful = grid.indices(tf.reshape(doubtful & majority, [-1]))
-    pixels = tf.math.divide_no_nan(
-        tf.matmul(claimed_shares, vectors), tf.reduce_sum(claimed_shares, axis=2, keepdims=True)
-    )
-    pixels = tf.gather(tf.reshape(pixels, [-1, vectors.shape[2]]), doubtful)
-    compared = nearest.nearest_of_all(pixels, index.table)
-    best = tf.tensor_scatter_nd_update(tf.reshape(best, [-1]), doubtful[:, None], compared)
-    return tf.where(majority, tf.reshape(best, [-1, upsample.PIXELS]), -1)
+    best, doubtful = upsample.better_of_pixels(low, high, scores, others, interpolate)
+    best = compare_all(best, doubtful & majority, vectors, shares, index.table)
+    return tf.where(majority, best, -1)
+
+
+def claimed_shares(corner_class, is_claimed, pixel_class):
+    """How much the corners of cells count in each pixel, see `nearest_pixels`.
+
+    Args:
+      corner_class: int32 [n, 4].
+      is_claimed: bool [n, 4].
+      pixel_class: int32 [n, 16].
+
+    Returns:
+      float32 [n, 4, 16], 0 for unclaimed corners; bool [n, 16]: claimed corners make up at least half of what counts.
+    """
+    same = [label[:, None] == pixel_class for label in tf.unstack(corner_class, axis=1)]  # [n, 16] each
+    none = tf.cast(~(same[0] | same[1] | same[2] | same[3]), tf.float32)
+    counts = [tf.cast(corner, tf.float32) + none for corner in same]
+    shares = [count * weight for count, weight in zip(counts, upsample.PIXEL_WEIGHTS.T)]
+    # On an edge between corners that do not count, those that count do so alike.
+    off = tf.cast(tf.add_n(shares) == 0, tf.float32)
+    shares = [share + off * count for share, count in zip(shares, counts)]
+    claimed = [
+        share * tf.cast(flag, tf.float32)[:, None] for share, flag in zip(shares, tf.unstack(is_claimed, axis=1))
+    ]
+    return tf.stack(claimed, axis=1), 2 * tf.add_n(claimed) >= tf.add_n(shares)
+
+
+def compare_all(best, doubtful, vectors, shares, table):
+    """Puts the nearest of all instances into doubtful pixels.
+
+    Args:
+      best: int32 [n, 16].
+      doubtful: bool [n, 16].
+      vectors: float32 [n, 4, 2P], of corners.
+      shares: float32 [n, 4, 16], of corners.
+      table: see `nearest.Index`.
+
+    Returns:
+      int32 [n, 16].
+    """
+    cells = grid.indices(tf.reduce_any(doubtful, axis=1))
+    shares = tf.gather(shares, cells)
+    pixels = tf.matmul(shares, tf.gather(vectors, cells), transpose_a=True)  # [d, 16, 2P]
+    total = tf.reduce_sum(shares, axis=1)
+    which = grid.indices(tf.reshape(tf.gather(doubtful, cells), [-1]))
+    pixels = tf.gather(tf.reshape(pixels, [-1, vectors.shape[2]]), which)
+    pixels = tf.math.divide_no_nan(pixels, tf.gather(tf.reshape(total, [-1]), which)[:, None])
+    compared = nearest.nearest_of_all(pixels, table)
+    updates = tf.tensor_scatter_nd_update(tf.reshape(tf.gather(best, cells), [-1]), which[:, None], compared)
+    return tf.tensor_scatter_nd_update(best, cells[:, None], tf.reshape(updates, [-1, upsample.PIXELS]))
 
 
 def corner_scores(vectors, instance, squares, low, high, index):

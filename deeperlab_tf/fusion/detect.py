@@ -262,7 +262,9 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
       count int32: the first `count` of the J are instances.
     """
     points, kinds = local_maxima(scores, grid_size, config)
-    proposals, miss = propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    proposals, miss = grid.in_halves(
+        lambda *half: propose(*half, heatmap, short_offsets, middle_offsets, grid_size, graph, config), points, kinds
+    )
     boxes = boxes_of(proposals)
     valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
     if config.return_reach:
@@ -289,7 +291,9 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
 def keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config):
     """Expected-OKS scores, or (rescore = "none") the score map's values. Arguments: see `expected_oks`."""
     if config.rescore == "expected_oks":
-        return expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config)
+        return grid.in_halves(
+            lambda *half: expected_oks(*half, scores, heatmap, grid_size, config), points, kinds, sizes
+        )
     return grid.sample(scores[..., None], kinds, points, grid_size)[..., 0]
 
 

@@ -39,6 +39,23 @@ def flags(cells, num_cells):
     return tf.tensor_scatter_nd_update(tf.zeros([num_cells], tf.bool), cells[:, None], tf.ones_like(cells, tf.bool))
 
 
+def choose(flags, labels, others):
+    """tf.where for int32 labels, by arithmetic: several times faster on CPUs."""
+    return others + tf.cast(flags, tf.int32) * (labels - others)
+
+
+def read(values, index):
+    """tf.gather of rows, the faster way on CPUs: [n, ...], int32 of any shape [...] -> [..., ...]."""
+    return tf.gather_nd(values, index[..., None])
+
+
+def in_halves(function, *rows):
+    """function(*rows), row by row, as two branches of the graph: small operations then keep two cores busy."""
+    half = tf.shape(rows[0])[0] // 2
+    first, second = function(*(x[:half] for x in rows)), function(*(x[half:] for x in rows))
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), first, second)
+
+
 def sample(maps, kinds, points, grid_size):
     """Reads one channel group of a map at fractional positions, bilinearly.
 

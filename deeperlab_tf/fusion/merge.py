@@ -36,15 +36,16 @@ def segments(parts, num_instances, num_classes, thing_classes, grid_size, image_
     thing_slots = {*range(num_instances), *(num_instances + label for label in thing_classes)}
 
     def votes(weights, labels, slots):
-        index = tf.reshape(tf.where(is_any(slots, thing_slots), slots * num_classes + labels, -1), [-1])
-        return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), index, num_slots * num_classes)
+        index = grid.choose(is_any(slots, thing_slots), slots * num_classes + labels, -1)
+        return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(index, [-1]), num_slots * num_classes)
 
     pixel_weights = tf.cast(upsample.visible_pixels(parts.mixed, grid_size, image_size), tf.int32)
     counts = votes(_cell_areas(parts.mixed, grid_size, image_size), parts.cell_class, parts.cell_slot)
     counts += votes(pixel_weights, parts.pixel_class, parts.pixel_slot)
     counts = tf.reshape(counts, [num_slots, num_classes])
     won = tf.cast(tf.reduce_any(counts > 0, axis=1), tf.int32)
-    majority = tf.argmax(counts, axis=1, output_type=tf.int32)
+    majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
+    majority = tf.concat([majority, tf.range(num_classes)], axis=0)
     slots = tf.argsort(1 - won, stable=True)
     return Segments(tf.cumsum(won) * won, majority, slots, tf.reduce_sum(won))
 
@@ -67,7 +68,7 @@ def label_maps(parts, segments, label_divisor, grid_size, image_size):
     """
     codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
     # One map is filled, with class and id side by side in the bits of a number: cheap to part, unlike a division.
-    cells, pixels = tf.gather(codes, parts.cell_slot), tf.gather(codes, parts.pixel_slot)
+    cells, pixels = grid.read(codes, parts.cell_slot), grid.read(codes, parts.pixel_slot)
     code = upsample.fill(cells, parts.mixed, pixels, grid_size, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)

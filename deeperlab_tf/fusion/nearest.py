@@ -32,7 +32,8 @@ def index_of(points):
     near = tf.math.top_k(-between, k=_NEIGHBOURS - missing)
     neighbours = tf.pad(near.indices, [[0, 0], [0, missing]], constant_values=-1)
     squares = tf.pad(-near.values, [[0, 0], [0, missing]], constant_values=_FAR)
-    return Index(points, table_of(points), *(tf.ensure_shape(x, [None, _NEIGHBOURS]) for x in (neighbours, tf.sqrt(squares))))
+    neighbours, squares = (tf.ensure_shape(x, [None, _NEIGHBOURS]) for x in (neighbours, squares))
+    return Index(points, table_of(points), neighbours, tf.sqrt(squares))
 
 
 def table_of(points):
@@ -70,14 +71,14 @@ def guess(vectors, points):
     """For each vector the instance that is nearest to its bin, both by mean keypoints: probably the nearest at all.
 
     Args:
-      vectors: float32 [N, D], D = 2P coordinates, y and x in turns.
+      vectors: float32 [N, D], D = 2P coordinates, first y, then x.
       points: float32 [J, D].
 
     Returns:
       int32 [N].
     """
     num_keypoints = points.shape[1] // 2
-    means = tf.constant([[1 / num_keypoints, 0], [0, 1 / num_keypoints]] * num_keypoints, tf.float32)
+    means = tf.repeat(tf.eye(2) / num_keypoints, num_keypoints, axis=0)
     centers, predicted = tf.matmul(points, means), tf.matmul(vectors, means)
     low, high = tf.reduce_min(centers, axis=0), tf.reduce_max(centers, axis=0)
     size = tf.maximum(high - low, 1.0) / _BINS
@@ -85,8 +86,9 @@ def guess(vectors, points):
     middles = low + size * (tf.cast(tf.reshape(bins, [-1, 2]), tf.float32) + 0.5)
     owners = nearest_of_all(middles, table_of(centers))
     scaled = tf.clip_by_value((predicted - low) / size, 0.0, _BINS - 1.0)
-    scaled = tf.cast(tf.where(tf.math.is_nan(scaled), 0.0, scaled), tf.int32)
-    return tf.gather(owners, scaled[:, 0] * _BINS + scaled[:, 1])
+    row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
+    bin_index = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)  # what NaN becomes is undefined
+    return grid.read(owners, bin_index)
 
 
 def nearest_of_all(vectors, table):

@@ -42,7 +42,8 @@ def semantics(logits, thing_classes, grid_size):
       `Semantics`.
     """
     num_cells = tf.shape(logits)[0]
-    label = tf.math.top_k(logits, k=1)[1][:, 0]  # argmax, twice as fast on CPUs
+    # top_k is argmax, twice as fast on CPUs.
+    label = grid.in_halves(lambda half: tf.math.top_k(half, k=1).indices[:, 0], logits)
     is_thing = is_any(label, thing_classes)
     is_mixed = upsample.disagree(label, grid_size)
     mixed = grid.indices(is_mixed)
@@ -87,9 +88,9 @@ def semantic_pixels(logits, label, cells, grid_size):
     # Each corner belongs to several cells: its logits are fetched once.
     met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
     rows = tf.gather(upsample.row_of_cell(met, num_cells), corners)
-    values, met_label = tf.gather(logits, met), tf.gather(label, met)
+    values, met_label = grid.read(logits, met), tf.gather(label, met)
     candidates = tf.stack([low, high], axis=1)[:, None]
-    scores = tf.gather(tf.reshape(values, [-1]), rows[..., None] * num_classes + candidates)  # [n, 4, 2]
+    scores = grid.read(tf.reshape(values, [-1]), rows[..., None] * num_classes + candidates)  # [n, 4, 2]
     own = tf.stack([tf.range(tf.size(met)), met_label], axis=1)
     others = tf.tensor_scatter_nd_update(values, own, tf.fill([tf.size(met)], logits.dtype.min))
     others = tf.gather(tf.reduce_max(others, axis=1), rows)

@@ -79,7 +79,7 @@ def better_of_pixels(low, high, scores, others, interpolate):
     """
     values = interpolate(tf.concat([scores, others[..., None]], axis=2))
     of_low, of_high, bound = tf.unstack(values, num=3, axis=1)
-    best = tf.where(of_high > of_low, high[:, None], low[:, None])
+    best = grid.choose(of_high > of_low, high[:, None], low[:, None])
     return best, ~(tf.maximum(of_low, of_high) > bound)  # NaN is doubtful, too
 
 
@@ -103,7 +103,7 @@ def in_chunks(label, cells):
 
 
 def row_of_cell(cells, num_cells):
-    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells]; n for the others."""
+    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells], n for others."""
     count = tf.size(cells)
     return tf.tensor_scatter_nd_update(tf.fill([num_cells], count), cells[:, None], tf.range(count))
 

@@ -58,7 +58,7 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch):
 
     grid_size, size = tf.constant([height, width]), (4 * height - 3, 4 * width - 3)
     found = semantics.semantics(tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32), THINGS, grid_size)
-    long_targets = tf.gather(targets.reshape(-1, 5, 2), found.support)
+    long_targets = tf.transpose(tf.gather(targets.reshape(-1, 5, 2), found.support), [2, 0, 1])
     parts = assign.assign(found, long_targets, instances, THINGS, grid_size, config)
     fill = [parts.mixed, parts.pixel_slot, grid_size, tf.constant(size)]
     fast = upsample.fill(parts.cell_slot, *fill).numpy()

@@ -54,9 +54,9 @@ def test_score_map_is_short_range_plus_w_long_range_scores():
     long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS))
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(heatmap, short, long_targets, weights, GRID, config)
+    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), weights, GRID, config)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_no_thing_cell_casts_no_long_vote():
-    assert not hough.long_votes(tf.zeros([0, KINDS, 2]), tf.zeros([0]), GRID).numpy().any()
+    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), tf.zeros([0]), GRID).numpy().any()

@@ -31,12 +31,12 @@ def test_ties_go_to_the_lowest_class_and_ids_close_ranks():
 
 
 def test_label_maps_hold_class_and_id():
-    layout = parts([2, 1, 0, 0, 0, 0], [0, 0, 2, 2, 2, 2])
-    found = merge.segments(layout, 2, 3, (1, 2), GRID, SIZE)
+    layout = parts([2, 0, 1, 1, 1, 1], [0, 0, 3, 3, 3, 3])  # class 1 is stuff; slot 0 ties between classes 0 and 2
+    found = merge.segments(layout, 2, 3, (0, 2), GRID, SIZE)
     panoptic, semantic, instance = (x.numpy() for x in merge.label_maps(layout, found, 1000, GRID, SIZE))
     assert panoptic.shape == (5, 9)
-    np.testing.assert_array_equal(panoptic[:4, :8], 1001)
-    np.testing.assert_array_equal(panoptic[4], 0)
+    np.testing.assert_array_equal(panoptic[:4, :8], 1)
+    np.testing.assert_array_equal(panoptic[4], 1000)
     np.testing.assert_array_equal(panoptic, semantic * 1000 + instance)
 
 
@@ -47,6 +47,8 @@ def test_tight_boxes_include_the_outermost_visible_pixels():
     pixel_slot[0, 6] = 1  # pixel (1, 2)
     pixel_slot[1, 15] = 2  # off the image
     cell_slot = tf.constant([2, 0, 1, 0, 0, 1])
-    layout = merge.Parts(tf.zeros([6], tf.int32), cell_slot, mixed, tf.zeros([2, 16], tf.int32), tf.constant(pixel_slot))
+    layout = merge.Parts(
+        tf.zeros([6], tf.int32), cell_slot, mixed, tf.zeros([2, 16], tf.int32), tf.constant(pixel_slot)
+    )
     boxes = merge.tight_boxes(layout, tf.constant([False, True, True]), GRID, SIZE)
     np.testing.assert_array_equal(boxes, [[0, 0, 0, 0], [0, 2, 3, 8], [0, 0, 0, 0]])

@@ -50,7 +50,13 @@ def test_voters_do_not_mind_garbage_at_the_keypoint_itself():
 def test_long_range_predictions_on_a_disk_snap_to_the_keypoint_and_others_stay():
     config = default_config().fusion
     heatmap, short = disk((50.0, 61.5))
-    targets = tf.constant([[[58.0, 70.0]], [[50.0, 100.0]], [[-20.0, 60.0]], [[500.0, 60.0]]])
-    refined = refine.refine_long(targets, heatmap, short, GRID, config).numpy()
-    np.testing.assert_allclose(refined[0], [[50, 61.5]], atol=1e-4)
-    np.testing.assert_array_equal(refined[1:], targets[1:])
+    targets = np.array([[58.0, 70.0], [50.0, 100.0], [-20.0, 60.0], [500.0, 60.0]], np.float32)
+    cells = tf.constant([0, 31, 62, 400])
+    long_offsets = np.full([len(CELLS), 1, 2], np.nan, np.float32)
+    long_offsets[cells.numpy()] = (targets - CELLS[cells.numpy()])[:, None]
+    refined = refine.long_targets(long_offsets, heatmap, short, cells, GRID, config).numpy()
+    np.testing.assert_allclose(refined[:, 0, 0], [50, 61.5], atol=1e-4)
+    np.testing.assert_array_equal(refined[:, 1:, 0].T, targets[1:])
+    config.refine_long = False
+    kept = refine.long_targets(long_offsets, heatmap, short, cells, GRID, config).numpy()
+    np.testing.assert_array_equal(kept[..., 0].T, targets)
