@@ -24,7 +24,7 @@ def run():
     """Times the fusion over image sizes and numbers of instances.
 
     Returns:
-      list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`) and their ratio; then semantics_ms …
+      list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio; then semantics_ms to
       merge_ms, each step alone on the inputs it has in `fuse`; their sum exceeds the total, for there steps overlap.
       All are medians of calls that take turns. peak_mb is the highest resident memory of a process that loads the
       inputs and fuses them above that of one that only loads them; both have fused a tiny image before.
