@@ -7,7 +7,6 @@ Each suite is a module with `run()`, which returns a list of rows. The file hold
 
 import importlib
 import os
-import platform
 
 from absl import flags
 
@@ -17,6 +16,7 @@ from deeperlab_tf.files import write_json
 SUITES = {
     "fusion": "deeperlab_tf.benchmarks.fusion",
     "metrics": "deeperlab_tf.benchmarks.metrics",
+    "network": "deeperlab_tf.benchmarks.network",
     "pipeline": "input_pipeline.benchmark",
 }
 
@@ -26,33 +26,15 @@ OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def main():
-    import tensorflow as tf  # after deeperlab_tf, which quiets its banners
+    if THREADS.value:  # before TensorFlow starts, here and in the processes of a suite
+        os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value))
+    from deeperlab_tf.benchmarks.machine import machine
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS.value)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS.value)
     rows = importlib.import_module(SUITES[SUITE.value]).run()
-    write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(), "rows": rows})
+    write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(THREADS.value), "rows": rows})
     for row in rows:
         print("  ".join(f"{name} {_readable(value)}" for name, value in row.items()))
     print(f"wrote {OUTPUT.value}")
-
-
-def machine():
-    """What the numbers were measured on, as a dict."""
-    import tensorflow as tf
-
-    processor = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            processor = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), processor)
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "threads": THREADS.value or os.cpu_count(),
-        "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-    }
 
 
 def _readable(value):
