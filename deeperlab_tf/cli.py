@@ -9,6 +9,9 @@ from ml_collections import config_flags
 from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
 
+STRATEGIES = ("auto", "cpu", "one_device", "mirrored", "multi_worker", "tpu")  # see training/strategy.py
+CLUSTER_TIMEOUT = 300.0  # seconds
+
 
 def run(main, required=()):
     """Runs `main()` as an absl program; bad input ends as `error: <one sentence>` and exit status 1.
@@ -43,6 +46,15 @@ def define_config():
     """The flag --config=EXPERIMENT.py, with --config.KEY=VALUE for single values; read it by `read_config`."""
     return config_flags.DEFINE_config_file(
         "config", None, "Experiment file; --config.KEY=VALUE changes one value of its config."
+    )
+
+
+def define_strategy():
+    """The flags --strategy, --tpu and --cluster_timeout, which `training.strategy.strategy_from_flags` reads."""
+    flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
+    flags.DEFINE_string("tpu", "", "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME.")
+    flags.DEFINE_float(
+        "cluster_timeout", CLUSTER_TIMEOUT, "Seconds to wait for the other hosts, or the TPU, to answer.", lower_bound=0
     )
 
 

@@ -138,7 +138,9 @@ def _train():
             steps=500_000,  # ablations: 200_000 [D, Sec. 4.1]
             batch_size=28,  # global; Xception-71: 16 [D, Sec. 4]
             optimizer="sgd",  # sgd (momentum) | adam
+            accumulation_steps=1,  # gradients of so many parts of a batch are added up before a step: saves memory
             learning_rate=0.01,  # initial [D, Sec. 4]
+            learning_rate_batch=0,  # the rate is for batches of this size and grows in proportion; 0: for any size
             power=0.9,  # poly schedule [L]
             warmup_steps=0,
             momentum=0.9,  # [L]
@@ -148,10 +150,19 @@ def _train():
             hard_pixel_fraction=0.15,  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
             small_instance_area=64 * 64,  # pixels of the crop [D, Sec. 3.3.1]
             small_instance_weight=3.0,  # 1: off [D, Sec. 3.3.1]
+            class_weights=(),  # factor of each class in Eq. 1; (): all 1
+            ema=0.0,  # decay of the weights' moving average, which is then what is evaluated and exported; 0: off
+            sync_batch_norm=True,  # several replicas: statistics of the whole batch, not of each replica's share
+            freeze_batch_norm=False,  # True: batch norms keep their statistics and weights [D: fine-tuned]
             mixed_precision="float32",  # float32 | mixed_bfloat16 | mixed_float16
+            jit_compile=False,  # compile the step by XLA; always so on TPU
+            steps_per_execution=1,  # steps between returns to Python: more on TPU
             checkpoint_every=1000,  # steps
             keep_checkpoints=3,
-            log_every=50,  # steps between TensorBoard scalars
+            evaluate_every=0,  # steps between evaluations, each of which may become the best checkpoint; 0: none
+            evaluate_images=0,  # of split val; 0: all
+            best_metric="pq",  # key of metrics.json that decides which checkpoint is the best
+            log_every=50,  # steps between log lines and TensorBoard scalars
             panels_every=1000,  # steps between TensorBoard image panels
             num_panels=4,
             seed=0,
@@ -194,8 +205,11 @@ def check_config(config):
             check_side(side, f"config.{key}")
     if config.train.steps < 1:
         raise UserError(f"config.train.steps is {config.train.steps}; give at least 1.")
-    if config.train.batch_size < 1:
-        raise UserError(f"config.train.batch_size is {config.train.batch_size}; give at least 1.")
+    for key in ("batch_size", "accumulation_steps", "steps_per_execution", "checkpoint_every", "log_every"):
+        if config.train[key] < 1:
+            raise UserError(f"config.train.{key} is {config.train[key]}; give at least 1.")
+    if not 0 <= config.train.ema < 1:
+        raise UserError(f"config.train.ema is {config.train.ema}; give 0 <= ema < 1.")
     fraction = config.train.hard_pixel_fraction
     if not 0 < fraction <= 1:
         raise UserError(f"config.train.hard_pixel_fraction is {fraction}; give 0 < fraction <= 1.")

@@ -148,7 +148,7 @@ def evaluate_files(gt_json, gt_dir, pred_json, pred_dir, image_dir=None, workers
     return evaluation
 
 
-def evaluate_model(predictor, source, output, batch_size, result_formats=()):
+def evaluate_model(predictor, source, output, batch_size, result_formats=(), predict_all=None):
     """Scores a model on a dataset and keeps its parses.
 
     Writes into the folder `output`:
@@ -162,6 +162,8 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=()):
       output: folder to write into.
       batch_size: images a step; those of one size run as one batch.
       result_formats: keys of `result_files.RESULT_FORMATS`.
+      predict_all: function (source, batch_size) that yields (index, sample, `Parsing`) in order, for a predictor on
+        several devices; None: `predictor` is called.
 
     Returns:
       `Evaluation`.
@@ -192,7 +194,8 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=()):
         return sample["image"], truth, Parsing.from_maps(semantic, instance, dataset, scores=scores), sample["crowd"]
 
     evaluation = Evaluation.of(dataset, load)
-    for index, sample, parsing in _predict_all(predictor, source, batch_size):
+    predictions = predict_all(source, batch_size) if predict_all else _predict_all(predictor, source, batch_size)
+    for index, sample, parsing in predictions:
         maps = (sample["semantic"], sample["instance"], parsing.semantic, parsing.instance, sample["crowd"])
         table = overlap_table(*maps, num_classes=dataset.num_classes, ignore_label=dataset.ignore_label)
         evaluation.add(sample["image_id"], table)

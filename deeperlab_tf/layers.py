@@ -141,6 +141,24 @@ class Scale(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
+@register
+class Dropout(keras.layers.Dropout):
+    """Keras' dropout, whose mask a trainer can make a function of the step.
+
+    Attributes:
+      seed_of_step: function that gives an int32 [2] seed; None: TensorFlow's own stream of random numbers, which no
+        checkpoint can restore.
+    """
+
+    seed_of_step = None
+
+    def call(self, inputs, training=None):
+        if self.seed_of_step is None or training is not True or not self.rate:
+            return super().call(inputs, training=training)
+        kept = tf.random.stateless_uniform(tf.shape(inputs), self.seed_of_step()) >= self.rate
+        return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
+
+
 # === Functions ===
 
 

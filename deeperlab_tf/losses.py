@@ -5,7 +5,7 @@ Every loss is a value per image, so that its mean does not depend on how a batch
 
 import tensorflow as tf
 
-from deeperlab_tf.layers import upsample
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import HEAD_STRIDE
 
 LOSSES = ("semantic", "heatmap", "short", "middle", "long")
@@ -25,7 +25,11 @@ def total_loss(heads, targets, config):
     radius = config.model.keypoint_radius
     losses = {
         "semantic": semantic_loss(
-            heads["semantic_logits"], targets["semantic"], targets["semantic_weight"], config.train.hard_pixel_fraction
+            heads["semantic_logits"],
+            targets["semantic"],
+            targets["semantic_weight"],
+            config.train.hard_pixel_fraction,
+            config.train.class_weights,
         ),
         "heatmap": heatmap_loss(heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]),
     }
@@ -36,7 +40,7 @@ def total_loss(heads, targets, config):
     return total, losses
 
 
-def semantic_loss(logits, labels, weight, hard_pixel_fraction):
+def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=()):
     """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
 
     Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted sum is divided by
@@ -47,22 +51,77 @@ def semantic_loss(logits, labels, weight, hard_pixel_fraction):
       labels: int32 [B, H, W]; anything where `weight` is 0.
       weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances, else 1.
       hard_pixel_fraction: K / N; 1 takes every pixel.
+      class_weights: a positive factor for the pixels of each class; (): none. As `weight` it does not change the ranks.
 
     Returns:
       float32 [B]; 0 for an image without valid pixels.
+
+    Raises:
+      UserError: class weights for another number of classes.
     """
+    if len(class_weights):
+        if len(class_weights) != logits.shape[-1] or min(class_weights) <= 0:
+            raise UserError(
+                f"config.train.class_weights has {len(class_weights)} values, the least {min(class_weights)}; give "
+                f"{logits.shape[-1]} positive ones, one a class."
+            )
+        factors = tf.constant(class_weights, tf.float32)
+        weight *= tf.gather(factors, tf.where(weight > 0, labels, 0))
+    entropy = upsampled_cross_entropy(tf.cast(logits, tf.float32), tf.where(weight > 0, labels, 0), HEAD_STRIDE)
+    weight = by_phase(weight, HEAD_STRIDE)
     valid = weight > 0
-    logits = upsample(tf.cast(logits, tf.float32), HEAD_STRIDE)
-    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(valid, labels, 0), logits)
-    batch = tf.shape(entropy)[0]
-    entropy, weight = tf.reshape(entropy, [batch, -1]), tf.reshape(weight, [batch, -1])
-    valid = tf.reshape(valid, [batch, -1])
 
     num_valid = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
     hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)
     if hard_pixel_fraction < 1:
         weight *= tf.stop_gradient(hardest_share(tf.where(valid, entropy, -1.0), tf.cast(hardest, tf.int32)))
     return tf.reduce_sum(weight * entropy, axis=1) / hardest
+
+
+def upsampled_cross_entropy(logits, labels, factor):
+    """Cross-entropy at full resolution of logits that are upsampled (align-corners bilinear, as `layers.upsample`).
+
+    The factor² pixels of a grid cell are `phases`: all pixels of one phase interpolate their logits alike, on a map of
+    the grid's size. So it goes phase by phase, and the upsampled logits (137 MB for an image of 721² pixels and 66
+    classes) never exist as a whole; each part fits a processor's cache.
+
+    Args:
+      logits: float32 [B, h, w, classes].
+      labels: int32 [B, factor*(h-1)+1, factor*(w-1)+1].
+      factor: pixels a grid cell.
+
+    Returns:
+      float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold nothing of use.
+    """
+    labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *_sides(logits)])
+    below = tf.concat([logits[:, 1:], logits[:, -1:]], axis=1) - logits
+    entropies = []
+    for row in range(factor):
+        maps = logits + below * (row / factor) if row else logits
+        right = tf.concat([maps[:, :, 1:], maps[:, :, -1:]], axis=2) - maps
+        for column in range(factor):
+            phase = maps + right * (column / factor) if column else maps
+            truth = labels[:, row * factor + column]
+            entropies.append(tf.nn.sparse_softmax_cross_entropy_with_logits(truth, phase))
+    entropy = tf.stack(entropies, axis=1)
+    return tf.reshape(entropy, [tf.shape(entropy)[0], -1])
+
+
+def by_phase(maps, factor):
+    """Pixels sorted by their place in a grid cell: [B, factor*(h-1)+1, factor*(w-1)+1] -> [B, factor² * h * w].
+
+    The cells at the bottom and right have zeros where the image has no pixels.
+    """
+    height, width = _sides(maps)
+    rows, columns = (height - 1) // factor + 1, (width - 1) // factor + 1
+    maps = tf.pad(maps, [[0, 0], [0, rows * factor - height], [0, columns * factor - width]])
+    cells = tf.reshape(maps, [-1, rows, factor, columns, factor])
+    return tf.reshape(tf.transpose(cells, [0, 2, 4, 1, 3]), [-1, factor**2 * rows * columns])
+
+
+def _sides(maps):
+    """(height, width), as integers where they are known."""
+    return [tf.shape(maps)[i] if maps.shape[i] is None else maps.shape[i] for i in (1, 2)]
 
 
 def hardest_share(values, count):

@@ -9,6 +9,7 @@ from deeperlab_tf.layers import (
     BatchNorm,
     BroadcastLike,
     DepthToSpace,
+    Dropout,
     ImagePooling,
     Scale,
     SpaceToDepth,
@@ -62,7 +63,7 @@ def aspp(x, config, norm):
     branches.append(BroadcastLike(name="aspp_broadcast")([pooled, x]))
     x = keras.layers.Concatenate(name="aspp_concatenate")(branches)
     x = conv(x, config.aspp_channels, norm=norm, name="aspp_project")
-    return keras.layers.Dropout(config.aspp_dropout, name="aspp_dropout")(x)
+    return Dropout(config.aspp_dropout, name="aspp_dropout")(x)
 
 
 def decoder(x, low_level, config, norm):

@@ -15,9 +15,11 @@ from deeperlab_tf.files import write_json
 
 SUITES = {
     "fusion": "deeperlab_tf.benchmarks.fusion",
+    "loss": "deeperlab_tf.benchmarks.loss",
     "metrics": "deeperlab_tf.benchmarks.metrics",
     "network": "deeperlab_tf.benchmarks.network",
     "pipeline": "input_pipeline.benchmark",
+    "workers": "deeperlab_tf.benchmarks.workers",
 }
 
 SUITE = flags.DEFINE_enum("suite", None, sorted(SUITES), "What to measure.")

@@ -1,6 +1,7 @@
 """Scores a trained model on a dataset, or files in the COCO panoptic format.
 
 python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
+python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored --output=evaluations/best
 python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth --pred_json=parses.json --pred_dir=parses --output=m.json
 """
 
@@ -16,6 +17,7 @@ from deeperlab_tf.report import write_report
 from deeperlab_tf.result_files import RESULT_FORMATS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
+BEST = flags.DEFINE_bool("best", False, "Its best checkpoint (train.evaluate_every) instead of its newest.")
 SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
 RESULTS = flags.DEFINE_multi_enum(
     "results", [], sorted(RESULT_FORMATS), "Write the parses in this format too, with --workdir; may be repeated."
@@ -29,6 +31,7 @@ FILES = {
 IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of the photos, for the report of files.")
 REPORT = flags.DEFINE_bool("report", False, "Write an HTML page too: report.html in the folder, or beside the JSON.")
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
+cli.define_strategy()
 OUTPUT = flags.DEFINE_string("output", None, "With --workdir a new folder, for files the JSON of the metrics.")
 
 
@@ -49,19 +52,31 @@ def main():
         raise UserError("give either --workdir or files (--gt_json ...), not both.")
     else:
         result = _evaluate_workdir()
-    print(f"{summary(result)}\n  wrote {OUTPUT.value}")
+    if result is not None:
+        print(f"{summary(result)}\n  wrote {OUTPUT.value}")
 
 
 def _evaluate_workdir():
+    """The metrics; None on the hosts, of several, that only take their share of the images."""
     # Imported here: scoring files needs no TensorFlow.
-    from deeperlab_tf.predictor import Predictor
-    from deeperlab_tf.training.checkpoints import read_run
+    from deeperlab_tf.training.checkpoints import load_run
+    from deeperlab_tf.training.evaluate import DistributedPredictor
+    from deeperlab_tf.training.strategy import is_chief, strategy_from_flags
     from input_pipeline import open_source
 
-    config, _ = read_run(WORKDIR.value)
+    strategy = strategy_from_flags()
+    with strategy.scope():
+        network, config, dataset = load_run(WORKDIR.value, BEST.value)
     source = open_source(config, SPLIT.value)
+    predictor = DistributedPredictor(network, config, dataset, strategy)
+    if not is_chief(strategy):
+        for _ in predictor.predict_all(source, config.eval.batch_size):
+            pass
+        return None
     with atomic_path(OUTPUT.value) as folder:
-        evaluation = evaluate_model(Predictor(WORKDIR.value), source, folder, config.eval.batch_size, RESULTS.value)
+        evaluation = evaluate_model(
+            predictor, source, folder, config.eval.batch_size, RESULTS.value, predictor.predict_all
+        )
         result = evaluation.result()
         write_json(os.path.join(folder, "metrics.json"), result)
         if REPORT.value:

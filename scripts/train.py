@@ -2,6 +2,8 @@
 
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --config.train.steps=50
+
+On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --tpu and WORKSPACE.md.
 """
 
 import functools
@@ -10,7 +12,9 @@ from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.config import config_from_json, config_to_json
+from deeperlab_tf.training.evaluate import make_evaluation
 from deeperlab_tf.training.loop import train
+from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import make_dataset, open_source
 from input_pipeline.record_files import skipped_records
 
@@ -18,25 +22,33 @@ CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
 ACCEPT_CHANGES = flags.DEFINE_bool("accept_changes", False, "Resume although the config differs from the run's own.")
 DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit on one machine; slower.")
-
+PROFILE = flags.DEFINE_bool("profile", False, "Record a profile of steps 10 to 20 for TensorBoard.")
 DATA_SERVICE = flags.DEFINE_string(
     "data_service", "", "Dispatcher of a tf.data service, grpc://host:port, whose workers prepare the batches."
 )
 SKIP_CORRUPT = flags.DEFINE_bool("skip_corrupt", False, "Leave out corrupt records, naming and counting them.")
+cli.define_strategy()
 
 
 def main():
     config = cli.read_config(CONFIG)
+    strategy = strategy_from_flags()
     reading = _how_to_read(config)
     held_out = open_source(config, "val")
-    train(
-        config,
-        WORKDIR.value,
-        held_out.dataset,
-        functools.partial(make_dataset, reading, "train"),
-        panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
-        accept_changes=ACCEPT_CHANGES.value,
-        deterministic=DETERMINISTIC.value,
+    restart_where_host_is_lost(
+        strategy,
+        lambda: train(
+            config,
+            WORKDIR.value,
+            held_out.dataset,
+            functools.partial(make_dataset, reading, "train"),
+            panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
+            strategy=strategy,
+            evaluate=make_evaluation(held_out, config, strategy),
+            accept_changes=ACCEPT_CHANGES.value,
+            deterministic=DETERMINISTIC.value,
+            profile=PROFILE.value,
+        ),
     )
     if skipped_records():
         logging.warning(skipped_records())

@@ -1,12 +1,13 @@
-"""What happens beside the training steps: progress bar, TensorBoard scalars and image panels, checkpoints.
+"""What happens beside the training steps: progress bar, log lines, TensorBoard scalars and image panels, profile.
 
-Each callback is told the step the run starts from, and counts on from there.
+Each callback is told the step the run starts from, and counts on from there. Only the chief of several hosts is given a
+folder for TensorBoard; the others get None.
 """
 
-import math
 import time
 
 import tensorflow as tf
+from absl import logging
 from tqdm import tqdm
 
 from deeperlab_tf import visualize
@@ -15,70 +16,141 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS, build_schedule
+
+PROFILED_STEPS = (10, 20)  # from the start of the run: past the tracing and the first surprises
 
 
 class StepCallback(keras.callbacks.Callback):
-    """Base: counts steps over resumes and knows when the training is over."""
+    """Base: counts steps over resumes and knows when the training is over.
+
+    Attributes:
+      step: how many steps the network has been trained.
+      executed: how many of them the last return from TensorFlow brought (`steps_per_execution`).
+    """
+
+    _supports_tf_logs = True  # logs stay tensors: reading them would make each step wait for the last
 
     def __init__(self, config, start):
         super().__init__()
         self.config = config
         self.steps = config.train.steps
-        self.step = start
+        self.start = self.step = start
+        self.executed = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        before, self.step = self.step, self.start + batch + 1
+        self.executed = self.step - before
         self.on_step(logs)
 
     def on_step(self, logs):
         raise NotImplementedError
 
     def due(self, every):
-        return self.step % every == 0 or self.step == self.steps
+        """Whether a multiple of `every` steps, or the end, has come with the last execution."""
+        return bool(every) and (self.step // every > (self.step - self.executed) // every or self.step >= self.steps)
 
 
 class Progress(StepCallback):
-    """A bar with the loss, images per second and the time left; stops the run when the loss is no number."""
+    """A bar with the time left, on a terminal."""
 
     def on_train_begin(self, logs=None):
-        self._bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, mininterval=1.0)
+        self._bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=None)
 
     def on_step(self, logs):
-        self._bar.update(1)
-        if self.due(10):
-            if not math.isfinite(logs["loss"]):
-                parts = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-                raise UserError(f"the loss is not a number at step {self.step} ({parts}); try a lower learning rate.")
-            rate = self._bar.format_dict["rate"] or 0.0
-            self._bar.set_postfix_str(f"loss {logs['loss']:.3f}, {rate * self.config.train.batch_size:.1f} img/s")
+        self._bar.update(self.executed)
 
     def on_train_end(self, logs=None):
         self._bar.close()
 
 
-class Scalars(StepCallback):
-    """TensorBoard scalars: means of each loss since the last entry, learning rate, images per second."""
+class Meter(StepCallback):
+    """Means over the last steps, every `train.log_every` of them: one line in the log, and TensorBoard's scalars.
+
+    Losses, learning rate, norm of the gradient before clipping, images per second, and the share of the time that the
+    steps waited for their data. Where a loss is not a number it stops the run and says at which step; so it comes
+    before the callback that saves checkpoints, and looks when that one is about to save, too.
+    """
 
     def __init__(self, folder, config, start):
         super().__init__(config, start)
-        self._writer = tf.summary.create_file_writer(folder)
+        self._writer = tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+        self._schedule = build_schedule(config)
+        self._logs = []  # (steps, logs) of each execution since the last line
 
     def on_train_begin(self, logs=None):
         self._since, self._time = self.step, time.perf_counter()
 
     def on_step(self, logs):
-        if not self.due(self.config.train.log_every):
-            return
-        seconds = time.perf_counter() - self._time
-        images = (self.step - self._since) * self.config.train.batch_size
+        self._logs.append((self.executed, logs))
+        train = self.config.train
+        if self.due(train.log_every):
+            self._report()
+        elif self.due(train.checkpoint_every) or self.due(train.evaluate_every):
+            self._summary()
+
+    def _report(self):
+        means = self._summary()
+        now = time.perf_counter()
+        seconds, steps = now - self._time, self.step - self._since
+        scalars = {
+            "learning_rate": float(self._schedule(self.step - 1)),
+            "gradient_norm": means.pop("gradient_norm"),
+            "images_per_second": steps * self.config.train.batch_size / seconds,
+            "input_wait": means.pop(INPUT_SECONDS) * steps / seconds,
+        }
         with self._writer.as_default(step=self.step):
-            for name, value in logs.items():
+            for name, value in means.items():
                 tf.summary.scalar(f"losses/{name}", value)
-            tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
-            tf.summary.scalar("images_per_second", images / seconds)
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value)
         self._writer.flush()
-        self.model.reset_metrics()
-        self._since, self._time = self.step, time.perf_counter()
+        logging.info(
+            "step %d/%d  %s  rate %.3g  gradient %.3g  %.1f img/s  waiting for input %.0f %%",
+            self.step, self.steps, "  ".join(f"{name} {value:.4g}" for name, value in means.items()),
+            *list(scalars.values())[:3], 100 * scalars["input_wait"],
+        )  # fmt: skip
+        self._since, self._time, self._logs = self.step, now, []
+
+    def _summary(self):
+        """Means a step since the last line, as floats; stops the run where the loss is not one."""
+        steps = self._since
+        total = dict.fromkeys(self._logs[0][1], 0.0)
+        for executed, logs in self._logs:
+            values = {name: float(value) for name, value in logs.items()}
+            if values[FINITE_STEPS] < executed:
+                named = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name not in SUMS)
+                raise UserError(
+                    f"the loss is not a number at step {steps + int(values[FINITE_STEPS]) + 1} ({named}); "
+                    "try a lower learning rate, more warm-up or clip_norm."
+                )
+            steps += executed
+            for name, value in values.items():
+                total[name] += value if name in SUMS else value * executed
+        del total[FINITE_STEPS]
+        return {name: value / (steps - self._since) for name, value in total.items()}
+
+
+class Profile(StepCallback):
+    """TensorBoard's profile of steps 10 to 20 of the run."""
+
+    def __init__(self, folder, config, start):
+        super().__init__(config, start)
+        self._folder = folder
+        self._running = False
+
+    def on_step(self, logs):
+        done = self.step - self.start
+        if not self._running and done - self.executed < PROFILED_STEPS[0] <= done < PROFILED_STEPS[1]:
+            tf.profiler.experimental.start(self._folder)
+            self._running = True
+        elif self._running and done >= PROFILED_STEPS[1]:
+            self.on_train_end()
+
+    def on_train_end(self, logs=None):
+        if self._running:
+            tf.profiler.experimental.stop()
+            self._running = False
 
 
 class ImagePanels(StepCallback):
@@ -123,15 +195,3 @@ class ImagePanels(StepCallback):
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], self._dataset)
         panel = visualize.prediction_sheet(image, parsing, maps["heatmap"], truth)
         return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph), image)
-
-
-class SaveCheckpoints(StepCallback):
-    """A checkpoint every `train.checkpoint_every` steps and at the end."""
-
-    def __init__(self, manager, config, start):
-        super().__init__(config, start)
-        self._manager = manager
-
-    def on_step(self, logs):
-        if self.due(self.config.train.checkpoint_every):
-            self._manager.save(checkpoint_number=self.step)

@@ -1,6 +1,10 @@
 """Trains a network: builds or resumes a run, and hands it to Keras' `fit`."""
 
+import json
 import os
+import subprocess
+import sys
+import time
 
 import tensorflow as tf
 from absl import logging
@@ -8,25 +12,32 @@ from absl import logging
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.initial_checkpoint import load_initial_checkpoint
+from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
-from deeperlab_tf.training.callbacks import ImagePanels, Progress, SaveCheckpoints, Scalars
-from deeperlab_tf.training.checkpoints import CHECKPOINT_DIR, checkpoint_manager, prepare_workdir, restore
+from deeperlab_tf.training.callbacks import ImagePanels, Meter, Profile, Progress
+from deeperlab_tf.training.checkpoints import (
+    BEST_DIR,
+    CHECKPOINT_DIR,
+    Store,
+    checkpoint_paths,
+    prepare_workdir,
+    write_text,
+)
+from deeperlab_tf.training.saving import Evaluate, SaveCheckpoints
+from deeperlab_tf.training.strategy import build_strategy, check_batch, is_chief, lost_host_errors
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+RUN_FILE = "run.json"
 
 
-def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_changes=False, deterministic=False):
-    """Trains until `config.train.steps`; called again on the same folder, it goes on from the newest checkpoint.
+def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **options):
+    """Trains the network of `config.model` with the losses of the paper.
 
     Args:
-      config: the full config.
-      workdir: folder of the run; made where missing.
-      dataset: `schema.Dataset`.
-      make_train_data: function of the step to start from, returning the tf.data.Dataset of (images, targets).
+      config, workdir, dataset, make_train_data: as of `fit`.
       panel_samples: samples (dicts of image, semantic, instance) shown in TensorBoard as the training goes on.
-      accept_changes: go on in a folder whose config differs.
-      deterministic: repeatable to the bit on one machine, slower.
+      options: the others of `fit`.
 
     Returns:
       The trained network.
@@ -34,40 +45,125 @@ def train(config, workdir, dataset, make_train_data, panel_samples=(), accept_ch
     Raises:
       UserError: for bad config values or a folder of another run.
     """
+
+    def panels(board, start):
+        return [ImagePanels(board, config, dataset, panel_samples, start)] if board else []
+
+    def build():
+        network = build_model(config.model, dataset)
+        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
+            load_initial_checkpoint(network, config.model)
+        return network
+
+    return fit(
+        config, workdir, dataset, make_train_data, build, total_loss, LOSSES, more_callbacks=panels, **options
+    )  # fmt: skip
+
+
+def fit(
+    config, workdir, dataset, make_train_data, build_network, loss, loss_names, *, strategy=None, evaluate=None,
+    more_callbacks=None, accept_changes=False, deterministic=False, profile=False,
+):  # fmt: skip
+    """Trains any network until `config.train.steps`; called again on the same folder, it goes on where it was.
+
+    Args:
+      config: the full config; of it, `train` counts here.
+      workdir: folder of the run; made where missing. Several hosts share it.
+      dataset: `schema.Dataset`, kept beside the config.
+      make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of (images, targets), in
+        batches for one replica, from the batch `start_step` on.
+      build_network: function that gives the keras.Model, already with its initial weights.
+      loss, loss_names: as of `Trainer`.
+      strategy: tf.distribute.Strategy; None: one device.
+      evaluate: function of the network that gives a dict of metrics, run every `config.train.evaluate_every` steps.
+      more_callbacks: function (TensorBoard's folder, or None on other hosts than the chief; step to start from) -> list
+        of Keras callbacks.
+      accept_changes: go on in a folder whose config differs.
+      deterministic: repeatable to the bit on one machine, slower.
+      profile: record TensorBoard's profile of ten steps.
+
+    Returns:
+      The trained network.
+
+    Raises:
+      UserError: for bad config values or a folder of another run.
+    """
+    # === Checks ===
+    strategy = strategy or build_strategy("one_device")
+    chief = is_chief(strategy)
+    if config.train.mixed_precision not in PRECISIONS:
+        raise UserError(f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}.")
+    check_batch(strategy, config.train.batch_size, config.train.accumulation_steps)
+
     # === Model ===
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    if config.train.mixed_precision not in PRECISIONS:
-        raise UserError(f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}.")
     keras.utils.set_random_seed(config.train.seed)
     keras.mixed_precision.set_global_policy(config.train.mixed_precision)
-    network = build_model(config.model, dataset)
-    if tf.train.latest_checkpoint(os.path.join(workdir, CHECKPOINT_DIR)) is None:
-        load_initial_checkpoint(network, config.model)
-    trainer = Trainer(network, config)
-    trainer.compile(optimizer=build_optimizer(config))
-    trainer.optimizer.build(network.trainable_variables)
+    with strategy.scope():
+        network = build_network()
+        trainer = Trainer(network, config, loss, loss_names)
+        trainer.times_input = not deterministic  # TensorFlow has no clock then
+        trainer.compile(
+            optimizer=build_optimizer(config), jit_compile=config.train.jit_compile or None,
+            steps_per_execution=config.train.steps_per_execution,
+        )  # fmt: skip
+        trainer.optimizer.build(network.trainable_variables)
 
     # === Run folder ===
-    prepare_workdir(workdir, config, dataset, accept_changes)
+    if chief:
+        prepare_workdir(workdir, config, dataset, accept_changes)
+        write_text(os.path.join(workdir, RUN_FILE), _provenance())
 
     # === Resume ===
-    manager = checkpoint_manager(workdir, network, trainer.optimizer, config.train.keep_checkpoints)
-    if manager.latest_checkpoint:
-        restore(manager.checkpoint, manager.latest_checkpoint)
-        logging.info("resumed from %s", manager.latest_checkpoint)
+    folder = os.path.join(workdir, CHECKPOINT_DIR)
+    hosts = dict(chief=chief, passed_on=lost_host_errors(strategy))
+    store = Store(folder, network, trainer.optimizer, config.train.keep_checkpoints, **hosts)
+    path = store.restore_newest()
+    if path:
+        logging.info("resumed from %s", path)
     start = int(trainer.optimizer.iterations.numpy())
     if start >= config.train.steps:
         logging.info("%s is already trained for %d steps", workdir, start)
         return network
 
     # === Train ===
-    board = os.path.join(workdir, "tensorboard")
-    callbacks = [
-        SaveCheckpoints(manager, config, start),
-        Progress(config, start),
-        Scalars(board, config, start),
-        ImagePanels(board, config, dataset, panel_samples, start),
-    ]
-    trainer.fit(make_train_data(start), steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0)
+    board = os.path.join(workdir, "tensorboard") if chief else None
+    callbacks = [Meter(board, config, start), SaveCheckpoints(store, config, start, strategy)]
+    if evaluate is not None and config.train.evaluate_every:
+        best = Store(os.path.join(workdir, BEST_DIR), network, trainer.optimizer, 1, **hosts)
+        callbacks.append(Evaluate(board, config, start, workdir, best, evaluate))
+    if chief:
+        callbacks.append(Progress(config, start))
+    if profile and chief:
+        callbacks.append(Profile(board, config, start))
+    callbacks += more_callbacks(board, start) if more_callbacks else []
+    data = strategy.distribute_datasets_from_function(lambda context: make_train_data(start, context))
+    try:
+        trainer.fit(data, steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0)
+    finally:
+        store.close()
     return network
+
+
+def _provenance():
+    """JSON text: the git commit this program is of (None outside a checkout), versions, command and time."""
+
+    def git(*arguments):
+        folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        result = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=False)
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    except OSError:  # no git here
+        commit, changes = None, None
+    values = {
+        "git_commit": commit,
+        "git_changes": None if changes is None else bool(changes),
+        "tensorflow": tf.__version__,
+        "python": sys.version.split()[0],
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    return json.dumps(values, indent=2) + "\n"

@@ -4,57 +4,151 @@ import tensorflow as tf
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.layers import Dropout
 from deeperlab_tf.losses import LOSSES, total_loss
+from deeperlab_tf.training import batch_norm
 from deeperlab_tf.training.schedule import PolySchedule
+
+# What the logs of an execution hold beside losses and `gradient_norm`: how long it waited for its data, and how many
+# steps went by until a loss was not a number.
+INPUT_SECONDS, FINITE_STEPS = "input_seconds", "finite_steps"
+SUMS = (INPUT_SECONDS, FINITE_STEPS)
 
 
 class Trainer(keras.Model):
-    """Wraps the network with its losses for `fit`; the network itself stays a plain functional model.
+    """Wraps a network with its losses for `fit`; the network itself stays a plain functional model.
+
+    Make it, and the optimizer, inside the scope of the strategy.
 
     Args:
-      network: keras.Model of `build_model`.
-      config: the full config.
+      network: keras.Model.
+      config: the full config; `train` counts here.
+      loss: function (outputs, targets, config) -> (total [b], dict of its parts [b]), each a value per image.
+      loss_names: keys of the parts.
+
+    Attributes:
+      times_input: False: do not measure how long steps wait for their data.
     """
 
-    def __init__(self, network, config):
+    times_input = True
+
+    def __init__(self, network, config, loss=total_loss, loss_names=LOSSES):
         super().__init__(name="trainer")
         self.network = network
         self.config = config
-        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", *LOSSES, "weight_decay")}
+        self._loss = loss
+        self.value_names = ("loss", *loss_names, "weight_decay")
+        self._part = 0  # of the batch that is being traced
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if config.train.freeze_batch_norm:
+            batch_norm.freeze(network)
+        elif config.train.sync_batch_norm and replicas > 1:
+            batch_norm.synchronise(network)
         self._decayed = decayed_variables(network)
-
-    @property
-    def metrics(self):
-        return list(self._means.values())
+        for number, layer in enumerate(each for each in network._flatten_layers() if isinstance(each, Dropout)):
+            layer.seed_of_step = lambda number=number: self._dropout_seed(number)
 
     def call(self, images, training=False):
         return self.network(images, training=training)
 
     def train_step(self, data):
-        images, targets = data
-        with tf.GradientTape() as tape:
-            heads = self.network(images, training=True)
-            per_image, parts = total_loss(heads, targets, self.config)
-            loss = tf.nn.compute_average_loss(per_image, global_batch_size=self.config.train.batch_size)
-            # every replica adds its share: gradients are summed over replicas
-            decay = self.config.train.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in self._decayed])
-            loss += tf.nn.scale_regularization_loss(decay)
-            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
-        variables = self.network.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        """One step on one replica's share of a batch.
+
+        Returns:
+          dict of scalars: the losses' means over the whole batch, weighted sum `loss` first, and `gradient_norm`.
+        """
+        gradients, values = self._accumulate(data)
+        means = tf.stack([tf.reduce_mean(values[name]) for name in self.value_names])
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce("SUM", gradients)
+            means = context.all_reduce("MEAN", means)
         if self._scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
-        self.optimizer.apply_gradients(zip(gradients, variables))
+        norm = tf.linalg.global_norm(gradients)
+        if self.config.train.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.train.clip_norm, use_norm=norm)
+        pairs = zip(gradients, self.network.trainable_variables)
+        self.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+        return dict(zip(self.value_names, tf.unstack(means)), gradient_norm=norm)
 
-        self._means["loss"].update_state(per_image + decay)
-        self._means["weight_decay"].update_state(decay)
-        for name in LOSSES:
-            self._means[name].update_state(parts[name])
-        return {metric.name: metric.result() for metric in self.metrics}
+    def _accumulate(self, data):
+        """Gradients and losses of a share, the sum over its parts, one part after the other."""
+        parts = self.config.train.accumulation_steps
+        if parts == 1:
+            return self._gradients(*data)
+        pieces = [tf.split(tensor, parts) for tensor in tf.nest.flatten(data)]
+        gradients, values = [], {}
+        for part in range(parts):
+            self._part = part
+            with tf.control_dependencies(gradients):  # or all parts would lie in memory at once
+                new_gradients, new_values = self._gradients(*tf.nest.pack_sequence_as(data, [p[part] for p in pieces]))
+            gradients = [old + new for old, new in zip(gradients, new_gradients)] if gradients else new_gradients
+            values = {name: tf.concat([values.get(name, []), new], axis=0) for name, new in new_values.items()}
+        return gradients, values
+
+    def _gradients(self, images, targets):
+        """Gradients of this part's share of the global loss (scaled under float16), dict of losses per image."""
+        with tf.GradientTape() as tape:
+            heads = self.network(images, training=True)
+            per_image, values = self._loss(heads, targets, self.config)
+            loss = tf.nn.compute_average_loss(per_image, global_batch_size=self.config.train.batch_size)
+            # every part on every replica adds its share: gradients are summed
+            decay = self.config.train.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in self._decayed])
+            loss += tf.nn.scale_regularization_loss(decay) / self.config.train.accumulation_steps
+            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+        gradients = tape.gradient(scaled, self.network.trainable_variables)
+        decays = tf.fill(tf.shape(per_image), decay)
+        return gradients, dict(values, loss=per_image + decays, weight_decay=decays)
+
+    def _dropout_seed(self, number):
+        """A seed of its own for each step, replica, part of the batch and layer: the same again after a resume."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.constant([self.config.train.seed, number], tf.int32)
+        seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(self.optimizer.iterations, tf.int32))
+        part = tf.cast(replica, tf.int32) * self.config.train.accumulation_steps + self._part
+        return tf.random.experimental.stateless_fold_in(seed, part)
 
     @property
     def _scales_loss(self):
         return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+    def make_train_function(self, force=False):
+        """As Keras', with `SUMS` in the logs. The logs of an execution of several steps are their means and sums."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+        step = self.train_step
+        if self._jit_compile:
+            step = tf.function(step, jit_compile=True, reduce_retracing=True)
+
+        def one_step(iterator):
+            data, waited = _timed_next(iterator, strategy) if self.times_input else (next(iterator), 0.0)
+            logs = strategy.run(step, args=(data,))
+            logs = {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+            finite = tf.cast(tf.math.is_finite(logs["loss"]), tf.float32)
+            return dict(logs, **{INPUT_SECONDS: waited, FINITE_STEPS: finite})
+
+        def several_steps(iterator):
+            steps = tf.cast(self._steps_per_execution, tf.float32)
+            total, done = one_step(iterator), 1.0
+            for _ in tf.range(steps - 1.0):
+                logs = one_step(iterator)
+                logs[FINITE_STEPS] *= tf.cast(tf.equal(total[FINITE_STEPS], done), tf.float32)
+                total, done = {name: total[name] + logs[name] for name in total}, done + 1.0
+            return {name: value if name in SUMS else value / steps for name, value in total.items()}
+
+        self.train_function = tf.function(one_step if self._steps_per_execution.numpy().item() == 1 else several_steps)
+        return self.train_function
+
+
+def _timed_next(iterator, strategy):
+    """(next(iterator), seconds that took)."""
+    asked = tf.timestamp()
+    with tf.control_dependencies([asked]):
+        data = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(strategy.experimental_local_results(data))):
+        return data, tf.cast(tf.timestamp() - asked, tf.float32)
 
 
 def decayed_variables(network):
@@ -62,19 +156,27 @@ def decayed_variables(network):
     return [v for v in network.trainable_variables if v.name.endswith("/kernel:0") or v.name == "kernel:0"]
 
 
+def build_schedule(config):
+    """The `PolySchedule` of `config.train`, its rate scaled to the batch where `learning_rate_batch` says so."""
+    train = config.train
+    rate = train.learning_rate
+    if train.learning_rate_batch:
+        rate *= train.batch_size / train.learning_rate_batch
+    return PolySchedule(rate, train.steps, train.power, train.warmup_steps)
+
+
 def build_optimizer(config):
-    """The optimizer of `config.train`.
+    """The optimizer of `config.train`; clipping is the trainer's, because the norm of the gradient is logged.
 
     Raises:
       UserError: for an optimizer that is not offered.
     """
     train = config.train
-    schedule = PolySchedule(train.learning_rate, train.steps, train.power, train.warmup_steps)
-    clip_norm = train.clip_norm or None
+    average = dict(use_ema=True, ema_momentum=train.ema) if train.ema else {}
     if train.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(schedule, momentum=train.momentum, global_clipnorm=clip_norm)
+        optimizer = keras.optimizers.SGD(build_schedule(config), momentum=train.momentum, **average)
     elif train.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clip_norm)
+        optimizer = keras.optimizers.Adam(build_schedule(config), **average)
     else:
         raise UserError(f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam.")
     if train.mixed_precision == "mixed_float16":

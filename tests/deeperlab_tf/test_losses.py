@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import hardest_share, heatmap_loss, offset_loss, semantic_loss, total_loss
 
@@ -33,6 +34,35 @@ def test_semantic_loss_equals_eq_1(fraction):
     full = upsample(logits, 4).numpy()
     expected = [numpy_semantic_loss(full[i], labels[i], weight[i], fraction) for i in range(2)]
     np.testing.assert_allclose(result, expected, rtol=1e-4)
+
+
+def test_class_weights_weigh_but_do_not_choose():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(1, 3, 5, 3)).astype(np.float32) * 3
+    labels = rng.integers(0, 3, (1, 9, 17)).astype(np.int32)
+    weight = rng.choice([0.0, 1.0, 3.0], (1, 9, 17)).astype(np.float32)
+    labels[weight == 0] = 255
+    factors = (0.5, 1.0, 4.0)
+    full = upsample(logits, 4).numpy()[0]
+    weighed = weight[0] * np.append(factors, [0] * 253)[labels[0]]
+    expected = numpy_semantic_loss(full, labels[0], weighed, 0.3)
+    np.testing.assert_allclose(semantic_loss(logits, labels, weight, 0.3, factors), [expected], rtol=1e-4)
+    for wrong in ((1.0, 2.0), (1.0, 0.0, 1.0)):
+        with pytest.raises(UserError, match="class_weights"):
+            semantic_loss(logits, labels, weight, 0.3, wrong)
+
+
+@pytest.mark.fast
+def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
+    rng = np.random.default_rng(2)
+    logits = tf.Variable(rng.normal(size=(2, 4, 3, 5)).astype(np.float32))
+    labels = rng.integers(0, 5, (2, 13, 9)).astype(np.int32)
+    with tf.GradientTape(persistent=True) as tape:
+        plain = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, 4))
+        plain = tf.reduce_mean(plain, axis=(1, 2))
+        phases = semantic_loss(logits, labels, tf.ones(labels.shape), 1.0)
+    np.testing.assert_allclose(phases, plain, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(phases, logits), tape.gradient(plain, logits), rtol=1e-4, atol=1e-7)
 
 
 def test_pixels_are_ranked_by_their_loss_before_weighting():

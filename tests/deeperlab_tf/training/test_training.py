@@ -9,43 +9,21 @@ import tensorflow as tf
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import build_model
+from deeperlab_tf.training.batch_norm import batch_norms
 from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.schedule import PolySchedule
-from deeperlab_tf.training.trainer import Trainer, build_optimizer, decayed_variables
+from deeperlab_tf.training.trainer import Trainer, build_optimizer, build_schedule, decayed_variables
 
 
-def synthetic_data(config, start_step=0):
-    """Batches that depend on the step alone."""
-    batch, side = config.train.batch_size, config.data.crop_size[0]
-    grid = (side - 1) // 4 + 1
+@pytest.fixture
+def run(noise_batches):
+    """`train` on noise."""
 
-    def sample(step):
-        def noise(salt, *shape):
-            return tf.random.stateless_normal((batch, *shape), seed=tf.stack([step, salt]))
+    def train_on_noise(config, workdir, dataset, **kwargs):
+        return train(config, str(workdir), dataset, lambda step, context: noise_batches(config, step), **kwargs)
 
-        def binary(salt, *shape):
-            return tf.cast(noise(salt, *shape) > 0, tf.float32)
-
-        image = tf.cast(tf.clip_by_value(noise(0, side, side, 3) * 50 + 127, 0, 255), tf.uint8)
-        return image, {
-            "semantic": tf.cast(binary(1, side, side), tf.int32),
-            "semantic_weight": tf.ones((batch, side, side)),
-            "keypoint_heatmap": binary(2, grid, grid, 5),
-            "keypoint_mask": binary(3, grid, grid),
-            "short_offsets": noise(4, grid, grid, 10),
-            "middle_offsets": noise(5, grid, grid, 16),
-            "long_offsets": noise(6, grid, grid, 10),
-            "short_mask": binary(7, grid, grid, 5),
-            "middle_mask": binary(8, grid, grid, 8),
-            "long_mask": binary(9, grid, grid),
-        }
-
-    return tf.data.Dataset.range(start_step, 10**6).map(sample)
-
-
-def run(config, workdir, dataset, **kwargs):
-    return train(config, str(workdir), dataset, lambda step: synthetic_data(config, step), **kwargs)
+    return train_on_noise
 
 
 def weights(network):
@@ -78,34 +56,21 @@ def test_decay_covers_convolutions_but_not_depthwise_kernels_or_batch_norm(tiny_
     assert not [name for name in decayed if "depthwise" in name or "_bn" in name or "bias" in name]
 
 
-def test_training_continues_where_it_stopped(tiny_config, toy_dataset, tmp_path):
-    tiny_config.model.aspp_dropout = 0.0
-    straight = run(tiny_config, tmp_path / "straight", toy_dataset)
-
-    def stops_after_two(step):
-        return synthetic_data(tiny_config, step).take(2) if step == 0 else synthetic_data(tiny_config, step)
-
-    train(tiny_config, str(tmp_path / "broken"), toy_dataset, stops_after_two)  # Keras ends where the data ends
-    assert os.listdir(tmp_path / "broken" / "checkpoints")
-    resumed = run(tiny_config, tmp_path / "broken", toy_dataset)
-    np.testing.assert_allclose(weights(resumed), weights(straight), rtol=1e-2, atol=1e-3)
-
-
-def test_a_finished_run_is_left_alone(tiny_config, toy_dataset, tmp_path):
+def test_a_finished_run_is_left_alone(tiny_config, toy_dataset, tmp_path, run):
     first = weights(run(tiny_config, tmp_path, toy_dataset))
     before = sorted(os.listdir(tmp_path / "checkpoints"))
     np.testing.assert_array_equal(weights(run(tiny_config, tmp_path, toy_dataset)), first)
     assert sorted(os.listdir(tmp_path / "checkpoints")) == before
 
 
-def test_loaded_network_gives_the_trained_one_back(tiny_config, toy_dataset, tmp_path):
+def test_loaded_network_gives_the_trained_one_back(tiny_config, toy_dataset, tmp_path, run):
     trained = run(tiny_config, tmp_path, toy_dataset)
     loaded, config, dataset = load_run(str(tmp_path))
     assert config == tiny_config and dataset == toy_dataset
     np.testing.assert_array_equal(weights(loaded), weights(trained))
 
 
-def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_dataset, tmp_path):
+def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_dataset, tmp_path, run):
     run(tiny_config, tmp_path, toy_dataset)
     board = tmp_path / "tensorboard"
     tags = set()
@@ -116,7 +81,7 @@ def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_data
     assert losses | {"learning_rate", "images_per_second"} <= tags
 
 
-def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
+def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path, run):
     semantic = np.zeros((40, 60), np.int32)
     semantic[10:30, 10:30] = 2
     sample = {
@@ -140,7 +105,7 @@ def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_keeps_heads_and_losses_in_float32(tiny_config, toy_dataset, tmp_path, precision):
+def test_mixed_precision_keeps_heads_and_losses_in_float32(tiny_config, toy_dataset, tmp_path, precision, run):
     tiny_config.train.mixed_precision = precision
     tiny_config.train.steps = 1
     network = run(tiny_config, tmp_path, toy_dataset)
@@ -149,16 +114,99 @@ def test_mixed_precision_keeps_heads_and_losses_in_float32(tiny_config, toy_data
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_one_step_lowers_the_loss_of_its_batch(tiny_config, toy_dataset, optimizer):
+def test_one_step_lowers_the_loss_of_its_batch(tiny_config, toy_dataset, optimizer, noise_batches):
     tiny_config.train.optimizer = optimizer
     tiny_config.train.learning_rate = 1e-3
     tiny_config.train.steps = 100
     tiny_config.train.clip_norm = 5.0
     trainer = Trainer(build_model(tiny_config.model, toy_dataset), tiny_config)
     trainer.compile(build_optimizer(tiny_config))
-    data = synthetic_data(tiny_config).take(1).repeat()
+    data = noise_batches(tiny_config).take(1).repeat()
     losses = [trainer.fit(data, steps_per_epoch=1, verbose=0).history["loss"][0] for _ in range(8)]
     assert losses[-1] < losses[0]
+
+
+def one_step(config, dataset, batch, **compile_options):
+    """(weights after one step, logs) of a network with fixed initial weights."""
+    keras.utils.set_random_seed(1)
+    trainer = Trainer(build_model(config.model, dataset), config)
+    trainer.compile(build_optimizer(config), **compile_options)
+    logs = tf.function(trainer.train_step)(batch)
+    return weights(trainer.network), {name: float(value) for name, value in logs.items()}
+
+
+def test_a_batch_in_parts_is_the_batch(tiny_config, toy_dataset, noise_batches):
+    """With frozen batch norm nothing depends on how the batch is cut."""
+    tiny_config.model.aspp_dropout = 0.0
+    tiny_config.train.freeze_batch_norm = True
+    tiny_config.train.batch_size = 4
+    batch = next(iter(noise_batches(tiny_config)))
+    whole, logs = one_step(tiny_config, toy_dataset, batch)
+    tiny_config.train.accumulation_steps = 2
+    parts, logs_of_parts = one_step(tiny_config, toy_dataset, batch)
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(list(logs_of_parts.values()), list(logs.values()), rtol=1e-4)
+
+
+def test_frozen_batch_norms_do_not_change(tiny_config, toy_dataset, noise_batches):
+    tiny_config.train.freeze_batch_norm = True
+    trainer = Trainer(build_model(tiny_config.model, toy_dataset), tiny_config)
+    trainer.compile(build_optimizer(tiny_config))
+    before = {v.name: v.numpy() for layer in batch_norms(trainer.network) for v in layer.variables}
+    trainer.train_step(next(iter(noise_batches(tiny_config))))
+    after = {v.name: v.numpy() for layer in batch_norms(trainer.network) for v in layer.variables}
+    assert len(before) > 100 and all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_dropout_masks_are_of_the_step_alone(tiny_config, toy_dataset, noise_batches):
+    tiny_config.model.aspp_dropout = 0.5
+    batch = next(iter(noise_batches(tiny_config)))
+    first, again = (one_step(tiny_config, toy_dataset, batch)[1] for _ in range(2))
+    np.testing.assert_allclose(first["loss"], again["loss"], rtol=1e-5)
+    tiny_config.train.seed = 1
+    assert abs(one_step(tiny_config, toy_dataset, batch)[1]["loss"] - first["loss"]) > 1e-4 * first["loss"]
+
+
+def test_the_moving_average_is_what_is_loaded(tiny_config, toy_dataset, tmp_path, run):
+    tiny_config.train.ema = 0.5
+    tiny_config.train.steps = 1
+    keras.utils.set_random_seed(tiny_config.train.seed)
+    before = build_model(tiny_config.model, toy_dataset).trainable_variables[0].numpy()
+    trained = run(tiny_config, tmp_path, toy_dataset)  # Keras leaves the average in the network
+    loaded, *_ = load_run(str(tmp_path))
+    average = loaded.trainable_variables[0].numpy()
+    np.testing.assert_array_equal(trained.trainable_variables[0].numpy(), average)
+    path = tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
+    raw = build_model(tiny_config.model, toy_dataset)
+    tf.train.Checkpoint(network=raw).read(path).expect_partial()
+    after = raw.trainable_variables[0].numpy()
+    assert np.abs(after - before).max() > 0
+    np.testing.assert_allclose(average, (before + after) / 2, rtol=1e-5, atol=1e-7)
+
+
+def test_several_steps_an_execution_find_the_bad_one_too(tiny_config, toy_dataset, tmp_path, noise_batches):
+    """Logs are means and sums over the execution, and callbacks count its steps."""
+    tiny_config.train.steps, tiny_config.train.steps_per_execution = 5, 2
+    tiny_config.train.checkpoint_every = tiny_config.train.log_every = 2
+
+    def poisoned(step, context):
+        def poison(number, data):
+            images, targets = data
+            scale = tf.where(number == 2, np.nan, 1.0)
+            return images, dict(targets, short_offsets=targets["short_offsets"] * scale)
+
+        return noise_batches(tiny_config, step).enumerate(step).map(poison)
+
+    with pytest.raises(UserError, match=r"not a number at step 3 \(loss nan, .*short nan"):
+        train(tiny_config, str(tmp_path), toy_dataset, poisoned)
+    assert [name for name in os.listdir(tmp_path / "checkpoints") if name.endswith(".index")] == ["ckpt-2.index"]
+
+
+def test_the_learning_rate_grows_with_the_batch_where_it_shall(tiny_config):
+    tiny_config.train.learning_rate, tiny_config.train.batch_size = 0.1, 32
+    assert build_schedule(tiny_config).initial == 0.1
+    tiny_config.train.learning_rate_batch = 8
+    assert build_schedule(tiny_config).initial == pytest.approx(0.4)
 
 
 # === Bad input ===
@@ -174,25 +222,31 @@ def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(tiny_co
     prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
 
 
-def test_a_checkpoint_of_another_network_is_refused(tiny_config, toy_dataset, tmp_path):
+def test_a_checkpoint_of_another_network_is_refused(tiny_config, toy_dataset, tmp_path, run):
     run(tiny_config, tmp_path, toy_dataset)
     tiny_config.model.decoder_channels = 12
     with pytest.raises(UserError, match="does not fit this config's network"):
         run(tiny_config, tmp_path, toy_dataset, accept_changes=True)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny_config, toy_dataset, tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run(tiny_config, toy_dataset, tmp_path, run):
     tiny_config.train.learning_rate = 1e30
     tiny_config.train.steps = 40
-    with pytest.raises(UserError, match="not a number at step 10"):
+    with pytest.raises(UserError, match=r"not a number at step 2 \(loss (nan|inf), semantic"):
         run(tiny_config, tmp_path, toy_dataset)
 
 
 @pytest.mark.parametrize("key, value", [("optimizer", "lion"), ("mixed_precision", "int8")])
-def test_unknown_training_choices_are_named(tiny_config, toy_dataset, tmp_path, key, value):
+def test_unknown_training_choices_are_named(tiny_config, toy_dataset, tmp_path, key, value, run):
     tiny_config.train[key] = value
     with pytest.raises(UserError, match=f"config.train.{key} is '{value}'"):
         run(tiny_config, tmp_path, toy_dataset)
+
+
+def test_a_workdir_that_cannot_be_is_named(tiny_config, toy_dataset, tmp_path, run):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*file/run"):
+        run(tiny_config, tmp_path / "file" / "run", toy_dataset)
 
 
 def test_untrained_or_foreign_folders_are_named(tiny_config, toy_dataset, tmp_path):

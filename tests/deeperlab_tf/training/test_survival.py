@@ -1,0 +1,184 @@
+"""A training that is killed, or finds a broken checkpoint or a full disk, goes on as if nothing had happened."""
+
+import os
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import logging
+
+from deeperlab_tf.compat import keras
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.training.checkpoints import Store, checkpoint_paths, load_run
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two checkpoints, of weights 1 and 2, at steps 1 and 2."""
+    network = keras.Sequential([keras.layers.Dense(300, input_shape=(300,))])
+    optimizer = keras.optimizers.SGD(momentum=0.9)
+    optimizer.build(network.trainable_variables)
+    store = Store(str(tmp_path), network, optimizer, keep=3)
+    store.network = network
+    for step in (1, 2):
+        set_weights(store, step)
+        assert store.save(step)
+    set_weights(store, 0)
+    return store
+
+
+def set_weights(store, value):
+    for variable in store.network.variables:
+        variable.assign(tf.fill(variable.shape, float(value)))
+
+
+def weights_are(store, value):
+    return all(np.all(variable.numpy() == value) for variable in store.network.variables)
+
+
+@pytest.mark.fast
+def test_the_newest_checkpoint_is_restored(store):
+    assert store.restore_newest() == os.path.join(store.folder, "ckpt-2")
+    assert weights_are(store, 2)
+
+
+def halve(path):
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+def flip(path):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 255]))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("damage", [halve, flip, os.remove, lambda path: os.truncate(path, 0)])
+@pytest.mark.parametrize("name", ["ckpt-2.data-00000-of-00001", "ckpt-2.index"])
+def test_a_broken_checkpoint_falls_back_to_the_one_before(store, monkeypatch, damage, name):
+    warnings = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: warnings.append(text % values))
+    damage(os.path.join(store.folder, name))
+    assert store.restore_newest() == os.path.join(store.folder, "ckpt-1")
+    assert weights_are(store, 1)
+    if os.path.exists(os.path.join(store.folder, "ckpt-2.index")):  # without it there is no checkpoint to speak of
+        assert len(warnings) == 1 and "ckpt-2 is broken" in warnings[0]
+
+
+def test_a_broken_list_of_checkpoints_does_not_matter(store):
+    for damage in (halve, os.remove):
+        damage(os.path.join(store.folder, "checkpoint"))
+        assert store.restore_newest().endswith("ckpt-2")
+
+
+def test_nothing_but_broken_checkpoints_is_an_error(store):
+    for step in (1, 2):
+        os.truncate(os.path.join(store.folder, f"ckpt-{step}.index"), 10)
+    with pytest.raises(UserError, match="none of the checkpoints"):
+        store.restore_newest()
+
+
+def test_leftovers_of_a_save_that_was_cut_off_are_removed(store):
+    os.makedirs(os.path.join(store.folder, "ckpt-3_temp", "part-00000-of-00001"))
+    open(os.path.join(store.folder, "ckpt-3.index.tempstate1"), "w").close()
+    Store(store.folder, store.network, keras.optimizers.SGD(), keep=3)
+    assert not [name for name in os.listdir(store.folder) if "temp" in name]
+    assert store.restore_newest().endswith("ckpt-2")
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(store, monkeypatch):
+    errors = []
+    monkeypatch.setattr(logging, "error", lambda text, *values: errors.append(text % values))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    set_weights(store, 3)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as a disk with room for less than a checkpoint
+    try:
+        assert not store.save(3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(errors) == 1 and "no checkpoint of step 3" in errors[0]
+    assert checkpoint_paths(store.folder)[0].endswith("ckpt-2")
+    assert not [name for name in os.listdir(store.folder) if "ckpt-3" in name]
+    assert store.restore_newest().endswith("ckpt-2")
+    set_weights(store, 4)
+    assert store.save(4) and store.restore_newest().endswith("ckpt-4") and weights_are(store, 4)
+
+
+def test_other_hosts_leave_no_files(store):
+    other = Store(store.folder, store.network, keras.optimizers.SGD(), keep=3, chief=False)
+    before = sorted(os.listdir(store.folder))
+    assert other.save(5)
+    assert sorted(os.listdir(store.folder)) == before
+    other.close()
+
+
+# === Whole trainings ===
+
+
+@pytest.fixture
+def deterministic():
+    """Determinism for this test only."""
+    from tensorflow.python.framework import config
+
+    yield
+    config.disable_op_determinism()
+
+
+def test_killed_and_resumed_is_straight_through_bit_for_bit(
+    tiny_config, toy_dataset, tmp_path, deterministic, train_on_noise, noise_batches
+):
+    """Dropout, moving average, momentum, schedule and input included; step 3 of the killed run is lost."""
+    tiny_config.train.ema = 0.9
+    tiny_config.train.warmup_steps = 2
+    straight = train_on_noise(tmp_path / "straight", deterministic=True)
+
+    def killed(start, context):
+        data = noise_batches(tiny_config, start)
+        return data.take(3) if start == 0 else data
+
+    train_on_noise(tmp_path / "killed", killed, deterministic=True)  # Keras ends where the data ends
+    assert checkpoint_paths(str(tmp_path / "killed" / "checkpoints"))[0].endswith("ckpt-2")
+    resumed = train_on_noise(tmp_path / "killed", killed, deterministic=True)
+    for mine, other in zip(resumed.variables, straight.variables):
+        np.testing.assert_array_equal(mine.numpy(), other.numpy(), err_msg=mine.name)
+    loaded, *_ = load_run(str(tmp_path / "killed"))
+    np.testing.assert_array_equal(loaded.variables[0].numpy(), straight.variables[0].numpy())
+
+
+def test_sigterm_saves_and_ends(tiny_config, toy_dataset, tmp_path, train_on_noise):
+    tiny_config.train.checkpoint_every = 1000
+
+    class Terminator(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as raised:
+        train_on_noise(tmp_path, more_callbacks=lambda *_: [Terminator()])
+    assert raised.value.code == 143
+    assert checkpoint_paths(str(tmp_path / "checkpoints"))[0].endswith("ckpt-3")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    train_on_noise(tmp_path)
+    assert checkpoint_paths(str(tmp_path / "checkpoints"))[0].endswith("ckpt-4")
+
+
+def test_the_best_checkpoint_is_kept(tiny_config, tmp_path, train_on_noise):
+    tiny_config.train.evaluate_every = 1
+    seen = []
+
+    def evaluate(network):
+        seen.append(network.trainable_variables[0].numpy())
+        return {"pq": (0.2, 0.5, 0.3, 0.4)[len(seen) - 1]}
+
+    train_on_noise(tmp_path, evaluate=evaluate)
+    best, *_ = load_run(str(tmp_path), best=True)
+    assert checkpoint_paths(str(tmp_path / "best")) == [str(tmp_path / "best" / "ckpt-2")]
+    np.testing.assert_array_equal(best.trainable_variables[0].numpy(), seen[1])
+    shutil.rmtree(tmp_path / "best")
+    with pytest.raises(UserError, match="evaluate_every"):
+        load_run(str(tmp_path), best=True)

@@ -1,0 +1,89 @@
+"""One of several processes that train and evaluate the same tiny experiment; run by test_multi_worker.py.
+
+python worker.py WORKDIR RESULT.json      TF_CONFIG makes it one of several
+"""
+
+import json
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from deeperlab_tf.compat import keras
+from deeperlab_tf.config import default_config
+from deeperlab_tf.losses import LOSSES, total_loss
+from deeperlab_tf.model import build_model
+from deeperlab_tf.training.callbacks import StepCallback
+from deeperlab_tf.training.evaluate import make_evaluation
+from deeperlab_tf.training.loop import fit
+from deeperlab_tf.training.strategy import build_strategy
+from input_pipeline import make_dataset, open_source
+
+SIDE = 33
+
+
+def main(workdir, result):
+    strategy = build_strategy("auto", timeout=120)
+    config = tiny_config()
+    held_out = open_source(config, "val")
+    losses = []
+
+    class Collect(StepCallback):
+        def on_step(self, logs):
+            losses.append({name: float(value) for name, value in logs.items() if name not in ("input_seconds",)})
+
+    network = fit(
+        config, workdir, held_out.dataset, lambda start, context: make_dataset(config, "train", start, context),
+        lambda: build_model(config.model, held_out.dataset), total_loss, LOSSES, strategy=strategy,
+        evaluate=make_evaluation(held_out, config, strategy),
+        more_callbacks=lambda board, start: [Collect(config, start)],
+    )  # fmt: skip
+    moving = [v.numpy() for v in network.non_trainable_variables]
+    with strategy.scope():
+        network_of_colors = color_network(held_out.dataset)
+    config.train.evaluate_images = 0
+    metrics = make_evaluation(held_out, config, strategy)(network_of_colors)
+    with open(result, "w") as file:
+        values = {
+            "replicas": strategy.num_replicas_in_sync, "losses": losses,
+            "weights": [float(np.sum(np.abs(v.numpy()))) for v in network.trainable_variables],
+            "moving": [float(np.sum(np.abs(v))) for v in moving],
+            "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
+        }  # fmt: skip
+        json.dump(values, file)
+
+
+def color_network(dataset):
+    """Tells classes by their colour and knows no instances: better than noise, and the same on every host."""
+    image = keras.Input((None, None, 3))
+    pixels = tf.cast(image, tf.float32)[:, ::4, ::4, tf.newaxis]
+    distance = tf.reduce_sum(tf.square(pixels - tf.constant(dataset.colors, tf.float32)), axis=-1)
+    zero = 0.0 * pixels[..., 0, :1]
+    heads = {"semantic_logits": -distance / 1000, "keypoint_logits": tf.repeat(zero - 10, 5, axis=-1)}
+    heads.update(short_offsets=tf.repeat(zero, 10, axis=-1), long_offsets=tf.repeat(zero, 10, axis=-1))
+    return keras.Model(image, dict(heads, middle_offsets=tf.repeat(zero, 16, axis=-1)))
+
+
+def tiny_config():
+    config = default_config()
+    config.data.shapes.image_size = config.data.crop_size = config.eval.image_size = (SIDE, SIDE)
+    config.data.shapes.num_train, config.data.shapes.num_val = 8, 7
+    config.data.min_scale = config.data.max_scale = 1.0
+    config.model.width = 0.1
+    config.model.kernel_size = config.model.decoder_kernel_size = config.model.head_kernel_size = 3
+    config.model.keypoint_radius = 8.0
+    config.model.batch_norm_momentum = 0.5
+    config.model.aspp_channels = config.model.decoder_channels = 8
+    config.model.semantic_head_channels = config.model.instance_head_channels = 8
+    config.model.aspp_dropout = 0.0  # each replica draws masks of its own
+    config.train.batch_size = 4
+    config.train.steps = config.train.evaluate_every = config.train.checkpoint_every = 3
+    config.train.learning_rate = 0.01
+    config.train.evaluate_images = 2
+    config.eval.batch_size = 2
+    return config
+
+
+if __name__ == "__main__":
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    main(*sys.argv[1:])
