@@ -121,6 +121,7 @@ def imagenet(kernel_size=3):
     config.train.warmup_steps = IMAGENET_WARMUP_EPOCHS * IMAGENET_IMAGES // IMAGENET_BATCH
     config.train.learning_rate = 0.4
     config.train.power = 1.0
+    config.train.best_metric = "top1"
     return config
 
 

@@ -49,14 +49,9 @@ def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **opti
     def panels(board, start):
         return [ImagePanels(board, config, dataset, panel_samples, start)] if board else []
 
-    def build():
-        network = build_model(config.model, dataset)
-        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
-            load_initial_checkpoint(network, config.model)
-        return network
-
     return fit(
-        config, workdir, dataset, make_train_data, build, total_loss, LOSSES, more_callbacks=panels, **options
+        config, workdir, dataset, make_train_data, lambda: build_model(config.model, dataset), total_loss, LOSSES,
+        more_callbacks=panels, **options,
     )  # fmt: skip
 
 
@@ -72,7 +67,7 @@ def fit(
       dataset: `schema.Dataset`, kept beside the config.
       make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of (images, targets), in
         batches for one replica, from the batch `start_step` on.
-      build_network: function that gives the keras.Model, already with its initial weights.
+      build_network: function that gives the keras.Model; a new run then loads `config.model.initial_checkpoint`.
       loss, loss_names: as of `Trainer`.
       strategy: tf.distribute.Strategy; None: one device.
       evaluate: function of the network that gives a dict of metrics, run every `config.train.evaluate_every` steps.
@@ -102,6 +97,8 @@ def fit(
     keras.mixed_precision.set_global_policy(config.train.mixed_precision)
     with strategy.scope():
         network = build_network()
+        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
+            load_initial_checkpoint(network, config.model)
         trainer = Trainer(network, config, loss, loss_names)
         trainer.times_input = not deterministic  # TensorFlow has no clock then
         trainer.compile(

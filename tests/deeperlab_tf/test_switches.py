@@ -40,6 +40,7 @@ LOSS = {
     "hard_pixel_fraction": 0.5,
     "small_instance_area": 30,
     "small_instance_weight": 2.0,
+    "class_weights": (1.0, 2.0, 1.0, 3.0),
     **{f"loss_weights.{name}": 0.5 for name in ("semantic", "heatmap", "short", "middle", "long")},
 }
 
