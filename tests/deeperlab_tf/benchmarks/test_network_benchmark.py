@@ -9,7 +9,7 @@ def test_rows_tell_speed_and_memory_of_every_variant_and_decoder(monkeypatch):
     monkeypatch.setattr(network, "TRAINING_CROP", 33)
     monkeypatch.setattr(network, "TRAINING_BATCH", 1)
     monkeypatch.setattr(network, "_MATRIX_SIDE", 128)
-    monkeypatch.setattr(network, "in_own_process", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(network, "in_own_process", lambda function, *arguments, **_: function(*arguments))
     inference, *training = network.run()
     assert inference["gflop_per_second"] == pytest.approx(1000 * inference["gflop"] / inference["milliseconds"])
     assert inference["share"] == pytest.approx(inference["gflop_per_second"] / inference["matrix_gflop_per_second"])
