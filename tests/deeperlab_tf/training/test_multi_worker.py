@@ -31,10 +31,15 @@ def start(repository, command, cluster=None, index=0):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(*processes, timeout=400):
-    for process in processes:
-        output, _ = process.communicate(timeout=timeout)
-        assert process.returncode == 0, output[-3000:]
+def finish(*processes, timeout=600):
+    """Waits for all; whatever goes wrong, none of them is left behind."""
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=timeout)
+            assert process.returncode == 0, output[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
