@@ -5,6 +5,7 @@ import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+from tqdm import tqdm
 
 from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
@@ -33,7 +34,8 @@ def run(main, required=()):
             print("\ninterrupted", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
-            quoted = re.search(r"UserError: (.+)", str(error))  # TensorFlow wraps what is raised while reading data
+            # TensorFlow wraps what is raised while reading data.
+            quoted = re.search(r"(?:UserError|CorruptRecord): (.+)", str(error))
             if quoted is None:
                 raise
             _fail(quoted[1])
@@ -84,5 +86,5 @@ def _first_line(error):
 
 
 def _fail(message):
-    print(f"error: {message}", file=sys.stderr)
+    tqdm.write(f"error: {message}", file=sys.stderr)  # on a line of its own, even where a progress bar stands
     sys.exit(1)

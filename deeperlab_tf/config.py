@@ -105,7 +105,8 @@ def _data(keypoint_radius, keypoint_graph):
             train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
             records="",  # folder of TFRecords made by scripts/build_records.py; "": read the raw files
             skip_corrupt=False,  # True: leave out corrupt records, naming and counting them, instead of stopping
-            shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded
+            shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded,
+            shuffle_megabytes=128,  # but never more than this together; takes about three times the memory
             data_service="",  # address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here
             longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
             crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]

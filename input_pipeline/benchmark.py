@@ -99,7 +99,7 @@ def _augment_seconds(scenes, config):
 
 
 def _targets_seconds(scenes, config):
-    step = tf.function(lambda s, _: make_targets(s["semantic"], s["instance"], s["crowd"], config))
+    step = tf.function(lambda s, number: make_targets(s["semantic"], s["instance"], s["crowd"], config))
     return _rounds(_crops(scenes, config), step)
 
 
@@ -110,7 +110,7 @@ def _batch_seconds(scenes, config):
         finished = crop["image"], make_targets(crop["semantic"], crop["instance"], crop["crowd"], config)
         dataset = tf.data.Dataset.from_tensors(finished).repeat().batch(PIPELINE_BATCH)
         samples[count] = iter(dataset)
-    times = _rounds(samples, lambda batches, _: next(batches))
+    times = _rounds(samples, lambda batches, number: next(batches))
     return {count: [seconds / PIPELINE_BATCH for seconds in rounds] for count, rounds in times.items()}
 
 

@@ -52,7 +52,9 @@ def check_source(source, max_instances, limit=0, skip_corrupt=False):
         {"name": category.name, "thing": category.is_thing, **dict(zip(keys, row))}
         for category, row in zip(source.dataset.categories, totals.tolist())
     ]
-    warnings += [f"class {entry['name']!r} does not occur" for entry in classes if not entry["images"]]
+    absent = [entry["name"] for entry in classes if not entry["images"]]
+    if absent:
+        warnings.append(f"{len(absent)} of {len(classes)} classes do not occur: {', '.join(absent)}")
     if not totals.any():
         errors.append("there is no labelled pixel")
     per_image = dict(

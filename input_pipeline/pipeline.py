@@ -1,6 +1,7 @@
 """make_dataset: batches of images and targets, the same ones every time (paper Sec. 4)."""
 
 import functools
+import os
 import socket
 
 import numpy as np
@@ -52,14 +53,17 @@ def make_dataset(config, split, start_step=0, input_context=None):
     source = open_source(config, name)
     if len(source) < 1:
         raise UserError(f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
-    if config.data.cache:
+    data = config.data
+    # Other processes, and the skipping of single records, need the records themselves.
+    streams = bool(data.records and split == "train" and (not data.cache or data.data_service or data.skip_corrupt))
+    if data.cache and not streams:
         source = CachedSource(source)
     context = input_context or tf.distribute.InputContext()
     if split != "train":
         dataset = _evaluation(source, config, context)
     else:
         numbers = Numbers(config.train.batch_size, context)
-        read = _read_records if config.data.records and not config.data.cache else _read_source
+        read = _read_records if streams else _read_source
         dataset = train_batches(read(source, config, numbers, start_step), config, numbers.replica_batch_size)
         if config.data.data_service:
             dataset = _serve(dataset, config)
@@ -150,15 +154,21 @@ def read_shards(source, config, numbers, start_step):
     if not total:
         raise UserError(f"the shards {shards[0]} … in {data.records} are empty; build the records again.")
 
+    # Labels of large images are stored raw: a hundred records of them can be gigabytes.
+    bytes_each = sum(os.path.getsize(shard) for shard in shards) / total
+    block_size = max(1, min(data.shuffle_buffer, int(data.shuffle_megabytes * 2**20 / bytes_each)))
+
+    read_shard = _shard_reader(shards, data)
+
     def epoch(number):
         seed = tf.stack([tf.cast(data.seed, tf.int64), number])
         order = tf.range(len(shards))
         order = tf.random.experimental.stateless_shuffle(order, seed) if data.shuffle else order
         records = tf.data.Dataset.from_tensor_slices(order)
-        records = records.interleave(_shard_reader(shards, data), cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
+        records = records.interleave(read_shard, cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
         if data.shuffle:
             # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where TensorFlow's own is 0.
-            records = records.batch(data.shuffle_buffer).enumerate().map(functools.partial(mix, seed)).unbatch()
+            records = records.batch(block_size).enumerate().map(functools.partial(mix, seed)).unbatch()
         return records.enumerate(number * total)
 
     def mix(seed, block, members):
@@ -187,8 +197,8 @@ def _serve(dataset, config):
     order.
     """
     address = config.data.data_service
-    if not config.data.records or config.data.cache:
-        raise UserError("config.data.data_service needs config.data.records, and no cache; build records first.")
+    if not config.data.records:
+        raise UserError("config.data.data_service needs config.data.records; build records first.")
     host, separator, port = address.split("://")[-1].rpartition(":")
     if not separator or not port.isdigit():
         raise UserError(f"config.data.data_service is {address!r}; give the dispatcher as grpc://host:port.")

@@ -3,6 +3,7 @@
 A record is its length (8 bytes), the length's checksum (4), the data, and the data's checksum (4).
 """
 
+import contextlib
 import glob
 import os
 import struct
@@ -63,13 +64,15 @@ def record_offsets(path, skip_corrupt=False):
 
 
 def read_record(path, number, offset):
-    """The bytes of one record, of which `record_offsets` gave the offset; CorruptRecord if its checksum does not fit."""
+    """The bytes of one record, at an offset of `record_offsets`; CorruptRecord if its checksum does not fit."""
     try:
         # Within a function of tf.data, for in TensorFlow 2.15 an iterator cannot be made of the reader directly.
         dataset = tf.data.Dataset.from_tensors(offset).flat_map(lambda offset: _record_at(path, offset).take(1))
         return next(iter(dataset)).numpy()
     except tf.errors.DataLossError as error:
-        raise CorruptRecord(f"record {number} of {path} is corrupt; build it again.") from error
+        raise CorruptRecord(
+            f"record {number} of {path} is corrupt; build it again, or leave it out: --skip_corrupt."
+        ) from error
 
 
 def read_shard_skipping(path, offsets, remote=False):
@@ -97,6 +100,18 @@ def read_shard_skipping(path, offsets, remote=False):
 
     places = tf.data.Dataset.from_tensor_slices(offsets).enumerate()
     return places.flat_map(read).filter(intact).map(lambda number, data: data)
+
+
+@contextlib.contextmanager
+def naming_corrupt_records(folder, split):
+    """Context in which TensorFlow's error about a corrupt record, which names no file, becomes one that does."""
+    try:
+        yield
+    except tf.errors.DataLossError:
+        for path in find_shards(folder, split) if folder else ():
+            for number, (offset, _) in enumerate(record_offsets(path)):
+                read_record(path, number, offset)
+        raise
 
 
 def skipped_records():

@@ -8,6 +8,7 @@ Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 
 import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
 
+import functools
 import os
 import sys
 
@@ -19,6 +20,7 @@ from deeperlab_tf import cli, drawing, visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import write_json
+from deeperlab_tf.keypoints import keypoint_graph
 from input_pipeline import make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES
@@ -84,7 +86,10 @@ def draw_sheet(source, config, count):
             rows.append(draw_row(source[index], source.dataset, config))
         except UserError:  # already in the report
             continue
-    return visualize.contact_sheet(rows, ["image", "labels", "keypoints", "offsets to the centre"]) if rows else None
+    if not rows:
+        return None
+    legend = functools.partial(visualize.heatmap_legend, keypoint_graph(config.data.keypoint_graph))
+    return visualize.contact_sheet(rows, ["image", "labels", "keypoints", "offsets to the centre"], footer=legend)
 
 
 def draw_row(sample, dataset, config):

@@ -16,7 +16,7 @@ from deeperlab_tf.training.evaluate import make_evaluation
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import make_dataset, open_source
-from input_pipeline.record_files import skipped_records
+from input_pipeline.record_files import naming_corrupt_records, skipped_records
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
@@ -35,21 +35,22 @@ def main():
     strategy = strategy_from_flags()
     reading = _how_to_read(config)
     held_out = open_source(config, "val")
-    restart_where_host_is_lost(
-        strategy,
-        lambda: train(
-            config,
-            WORKDIR.value,
-            held_out.dataset,
-            functools.partial(make_dataset, reading, "train"),
-            panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
-            strategy=strategy,
-            evaluate=make_evaluation(held_out, config, strategy),
-            accept_changes=ACCEPT_CHANGES.value,
-            deterministic=DETERMINISTIC.value,
-            profile=PROFILE.value,
-        ),
-    )
+    with naming_corrupt_records(config.data.records, config.data.train_split):
+        restart_where_host_is_lost(
+            strategy,
+            lambda: train(
+                config,
+                WORKDIR.value,
+                held_out.dataset,
+                functools.partial(make_dataset, reading, "train"),
+                panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
+                strategy=strategy,
+                evaluate=make_evaluation(held_out, config, strategy),
+                accept_changes=ACCEPT_CHANGES.value,
+                deterministic=DETERMINISTIC.value,
+                profile=PROFILE.value,
+            ),
+        )
     if skipped_records():
         logging.warning(skipped_records())
 

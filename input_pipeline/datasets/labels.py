@@ -8,6 +8,8 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL
 
+_MOST_COUNTED = 2**20  # up to there a table of all values is quicker than sorting an image's pixels
+
 
 def map_ids(ids, label_of_id, source, ignored=()):
     """Replaces the ids of a label map by classes.
@@ -24,7 +26,7 @@ def map_ids(ids, label_of_id, source, ignored=()):
     Raises:
       UserError: an id is neither known nor ignored.
     """
-    values, place = np.unique(ids, return_inverse=True)
+    values, place = unique(ids)
     table = np.full(len(values), IGNORE_LABEL, np.int32)
     for index, value in enumerate(values.tolist()):
         if value in label_of_id:
@@ -40,9 +42,23 @@ def map_ids(ids, label_of_id, source, ignored=()):
 def number_instances(is_object, semantic, objects):
     """Gives each pair of class and object number among pixels `is_object` an id 1 … n; int32 [H, W], 0 elsewhere."""
     instance = np.zeros(semantic.shape, np.int32)
-    pairs = semantic[is_object].astype(np.int64) << 32 | objects[is_object].astype(np.int64)
-    instance[is_object] = np.unique(pairs, return_inverse=True)[1].reshape(-1) + 1
+    objects = unique(objects[is_object])[1]  # 0, 1, …: then the pairs are small numbers, too
+    pairs = semantic[is_object].astype(np.int64) * (objects.max(initial=0) + 1) + objects
+    instance[is_object] = unique(pairs)[1] + 1
     return instance
+
+
+def unique(values):
+    """(ascending values, place of each element among them, in its shape), as of np.unique; small ones without sorting.
+
+    Args:
+      values: non-negative integers, any shape.
+    """
+    if not values.size or values.min() < 0 or values.max() >= _MOST_COUNTED:
+        found, place = np.unique(values, return_inverse=True)
+        return found, place.reshape(values.shape)
+    present = np.bincount(values.ravel()) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
 def check_size(mask, mask_path, image, image_path):

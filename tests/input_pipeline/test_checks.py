@@ -46,7 +46,7 @@ def test_segments_that_json_and_png_tell_differently_are_listed(data_dir, tmp_pa
     (tmp_path / "annotations").chmod(0o755)
     (tmp_path / "annotations" / "panoptic_val.json").write_text(json.dumps(content))
     report = check_source(CocoPanoptic(tmp_path, "val"), max_instances=256)
-    found = [warning for warning in report["warnings"] if "does not occur" not in warning]
+    found = [warning for warning in report["warnings"] if "do not occur" not in warning]
     assert report["errors"] == [] and len(found) == 2
     assert "pixels, not" in found[0] and "segment 1 of the JSON is not in" in found[1]
 

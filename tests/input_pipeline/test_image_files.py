@@ -73,6 +73,12 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
         read_image(path)
 
 
+def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path):
+    Image.fromarray(GRADIENT).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(tmp_path / "x.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "x.jpg"), GRADIENT)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none.png does not exist"):
         read_image(tmp_path / "none.png")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from input_pipeline import make_dataset, make_targets, open_source
+from input_pipeline import make_dataset, make_targets, open_source, preprocess
 
 
 def shapes_config(**data):
@@ -96,3 +96,17 @@ def test_bad_files_are_named_while_reading(folder):
 def test_a_folder_becomes_batches(folder):
     images, targets = take(make_dataset(folder.config, "train"), 1)[0]
     assert images.shape == (2, 33, 33, 3) and set(np.unique(targets["semantic"])) <= {0, 1, 255}
+
+
+def test_a_large_photo_works(folder):
+    """6000 x 4000, as cameras make them."""
+    mask = np.full((4000, 6000), 3, np.uint8)
+    mask[1000:3000, 1000:5000] = 7
+    folder.save("images", 0, np.full((4000, 6000, 3), 90, np.uint8))
+    folder.save("semantic", 0, mask)
+    folder.save("instances", 0, (mask == 7).astype(np.uint8))
+    config = folder.config
+    config.data.longer_side, config.data.min_scale, config.data.max_scale = 30, 1.0, 1.0
+    sample = {name: value for name, value in open_source(config, "train")[0].items() if name != "image_id"}
+    crop = preprocess.augment(sample, config.data, tf.constant([0, 0]))
+    assert np.sum(crop["image"] == 90) == 3 * 20 * 30 and np.sum(crop["instance"] == 1) == 200

@@ -259,7 +259,7 @@ def test_deeplab2_records_without_labels_are_all_ignored(tmp_path):
 
 def test_labels_of_8_bits_are_refused(tmp_path):
     write_deeplab2(tmp_path, "street", np.zeros((9, 7), np.uint8), "png")
-    with pytest.raises(UserError, match="record 0 of .* labels of 8 bits"):
+    with pytest.raises(UserError, match=r"record 0 of .* labels of 8 bits"):
         records.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
 
 
@@ -335,7 +335,7 @@ def test_a_data_service_needs_records_and_an_address(folder, built):
     with pytest.raises(UserError, match="data_service needs"):
         make_dataset(config, "train")
     config.data.records = built[1].data.records
-    with pytest.raises(UserError, match="no tf.data service answers"):
+    with pytest.raises(UserError, match=r"no tf\.data service answers"):
         make_dataset(config, "train")
     config.data.data_service = "localhost"
     with pytest.raises(UserError, match="grpc://host:port"):

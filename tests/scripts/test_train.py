@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+
+from experiments.shapes import get_config as config_of_shapes
+from input_pipeline.records import find_shards, record_offsets, write_records
 
 TINY = (
     "--config.data.shapes.num_train=4", "--config.data.shapes.num_val=2", "--config.data.shapes.image_size=(65,65)",
@@ -42,6 +46,42 @@ def test_trains_stops_and_resumes_from_any_folder(repository, tmp_path):
     second = train(repository, *flags, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "resumed from" in second.stderr and "ckpt-2" in second.stderr
+
+
+@pytest.mark.slow
+def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(repository, tmp_path):
+    config = config_of_shapes()
+    config.data.shapes.update({"image_size": (65, 65), "num_train": 4, "num_val": 2})
+    folder = str(tmp_path / "records")
+    for split in ("train", "val"):
+        write_records(config, split, folder, num_shards=1, processes=1)
+    (shard,) = find_shards(folder, "train")
+    with open(shard, "r+b") as file:
+        file.seek(record_offsets(shard)[2][0] + 50)
+        file.write(b"\xff\xff\xff")
+    flags = [f"--config={repository / 'experiments' / 'shapes.py'}", f"--workdir={tmp_path / 'run'}", *TINY]
+    flags += [f"--config.data.records={folder}", "--config.train.steps=4", "--skip_corrupt"]
+    assert f"record 2 of {shard} is corrupt" in error_of(train(repository, *flags[:-1], "--config.data.cache=False"))
+    shutil.rmtree(tmp_path / "run")
+    first = train(repository, *flags)
+    assert first.returncode == 0, first.stderr
+    assert f"left out as corrupt: 1 (record 2 of {shard})" in first.stderr.splitlines()[-1]
+
+    script = [sys.executable, str(repository / "scripts" / "data_service.py")]
+    servers = [subprocess.Popen(script, stdout=subprocess.PIPE, text=True)]
+    try:
+        address = servers[0].stdout.readline().split()[-1]
+        for _ in range(2):
+            servers.append(subprocess.Popen([*script, f"--dispatcher={address}"], stdout=subprocess.PIPE, text=True))
+        assert all("ready" in server.stdout.readline() for server in servers[1:])
+        os.remove(tmp_path / "run" / "checkpoints" / "ckpt-4.index")
+        (tmp_path / "run" / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"\n')
+        second = train(repository, *flags, f"--data_service={address}")
+        assert second.returncode == 0, second.stderr
+        assert "resumed from" in second.stderr and "4/4" in second.stderr
+    finally:
+        for server in servers:
+            server.kill()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from input_pipeline import records
+from input_pipeline import open_source, records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 
 
@@ -61,6 +62,13 @@ def test_cityscapes_classes_are_the_19_train_ids(data_dir):
         found = train_ids[ids == category.original_id]
         assert not found.size or np.mean(found == label) > 0.95  # the sample was made smaller, each mask on its own
     assert cityscapes.DATASET.thing_classes == tuple(range(11, 19)) and cityscapes.DATASET.num_classes == 19
+    # From cityscapesscripts 2.3.0, helpers/labels.py.
+    ids = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+    assert tuple(category.original_id for category in cityscapes.DATASET.categories) == ids
+    colors = {"fence": (190, 153, 153), "terrain": (152, 251, 152), "rider": (255, 0, 0), "truck": (0, 0, 70)}
+    assert {
+        name: dict(zip(cityscapes.DATASET.class_names, cityscapes.DATASET.colors))[name] for name in colors
+    } == colors
 
 
 def test_voc_colours_are_those_of_its_palette(data_dir):
@@ -137,7 +145,9 @@ def test_voc_palettes_are_read_as_indices(data_dir, voc_root):
     assert sample["instance"].max() == len(np.unique(objects[(objects > 0) & (objects < 255)]))
 
 
-def test_train_aug_is_voc_and_sbd_without_val(tmp_path):
+@pytest.fixture
+def sbd_root(tmp_path):
+    """A made-up VOC with images a (train) and b (val), and an SBD with a, b, c and d."""
     root, sbd = tmp_path, tmp_path / "benchmark_RELEASE" / "dataset"
     for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass", "SegmentationObject"):
         (root / folder).mkdir(parents=True)
@@ -155,7 +165,13 @@ def test_train_aug_is_voc_and_sbd_without_val(tmp_path):
             scipy.io.savemat(sbd / kind / f"{name}.mat", {key: {"Segmentation": mask}})
     for kind, mask in (("Class", classes * 0 + 7), ("Object", objects * 0 + 1)):
         Image.fromarray(mask).save(root / f"Segmentation{kind}/a.png")
-    source = voc.Voc(root, "train_aug")
+    return root
+
+
+def test_train_aug_is_voc_and_sbd_without_val(sbd_root):
+    classes, objects = np.zeros((6, 8), np.uint8), np.zeros((6, 8), np.uint8)
+    classes[1:3], objects[1:3, :4], objects[1:3, 4:] = 15, 1, 2
+    source = voc.Voc(sbd_root, "train_aug")
     samples = [source[i] for i in range(len(source))]
     assert [sample["image_id"] for sample in samples] == ["a", "c", "d"]
     assert np.all(samples[0]["semantic"] == 7)  # VOC's own label, where it has one
@@ -251,26 +267,42 @@ def test_missing_and_empty_folders_are_named(tmp_path, reader):
 # === Records ===
 
 
-def assert_round_trip(source, index=0):
-    sample, photo = source[index], source.paths(index)[0]
-    back = records.decode_example(records.encode_example(sample, source.dataset, photo), source.dataset)
-    for name in ("semantic", "instance", "crowd"):
-        np.testing.assert_array_equal(back[name], sample[name])
-    assert back["image"].shape == sample["image"].shape and back["image_id"].numpy().decode() == sample["image_id"]
+def assert_round_trip(name, root, split, output):
+    """Builds records of a split, and compares every sample with that of the raw files; returns how many there are."""
+    config = default_config()
+    config.data.dataset, config.data.root = name, str(root)
+    raw = open_source(config, split)
+    manifest = records.write_records(config, split, str(output), num_shards=2, processes=1)
+    config.data.dataset, config.data.root, config.data.records = "folder", "", str(output)
+    back = open_source(config, split)
+    assert len(raw) == len(back) == manifest["images"] and raw.dataset == back.dataset
+    for index in range(len(raw)):
+        expected, actual = raw[index], back[index]
+        assert actual["image_id"] == expected["image_id"]
+        for key in ("semantic", "instance", "crowd"):
+            assert actual[key].dtype == expected[key].dtype
+            np.testing.assert_array_equal(actual[key], expected[key])
+        np.testing.assert_array_equal(actual["image"], expected["image"])
+    return len(raw)
 
 
-def test_cityscapes_labels_survive_records_bit_for_bit(data_dir):
-    assert_round_trip(cityscapes.Cityscapes(data_dir / "cityscapes_mini", "val"))
+def test_cityscapes_survives_records_bit_for_bit(data_dir, tmp_path):
+    assert assert_round_trip("cityscapes", data_dir / "cityscapes_mini", "val", tmp_path / "mini") == 1
+    layout = data_dir / "layouts/cityscapes_dataset/dataset"
+    assert assert_round_trip("cityscapes", layout, "train", tmp_path / "layout") == 1
 
 
-def test_coco_labels_survive_records_bit_for_bit(coco_root):
-    assert_round_trip(coco.CocoPanoptic(coco_root, "val"), 0)
-    assert_round_trip(coco.CocoPanoptic(coco_root, "val"), 1)
+def test_coco_survives_records_bit_for_bit(coco_root, tmp_path_factory):
+    assert assert_round_trip("coco", coco_root, "val", tmp_path_factory.mktemp("records")) == 2
 
 
-def test_vistas_labels_survive_records_bit_for_bit(data_dir):
-    assert_round_trip(vistas.Vistas(data_dir / "layouts" / "mapillary_vistas_dataset", "train"))
+def test_vistas_survives_records_bit_for_bit(data_dir, tmp_path):
+    assert assert_round_trip("vistas", data_dir / "layouts" / "mapillary_vistas_dataset", "val", tmp_path) == 2
 
 
-def test_voc_labels_survive_records_bit_for_bit(voc_root):
-    assert_round_trip(voc.Voc(voc_root, "val"))
+def test_voc_survives_records_bit_for_bit(voc_root, tmp_path_factory):
+    assert assert_round_trip("voc", voc_root, "val", tmp_path_factory.mktemp("records")) == 1
+
+
+def test_sbd_survives_records_bit_for_bit(sbd_root, tmp_path_factory):
+    assert assert_round_trip("voc", sbd_root, "train_aug", tmp_path_factory.mktemp("records")) == 3
