@@ -149,7 +149,7 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
     shares, majority = claimed_shares(tf.gather(semantics.label, corners), is_claimed, pixel_class)
 
     rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
-    vectors = tf.where(is_claimed[..., None], tf.gather(prediction.vectors, rows), 0.0)
+    vectors = tf.where(is_claimed[..., None], grid.read(prediction.vectors, rows), 0.0)
     instance = tf.gather(prediction.instance, rows)
     low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
     high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
@@ -226,7 +226,7 @@ def corner_scores(vectors, instance, squares, low, high, index):
     Returns:
       scores float32 [n, 4, 2] of low and high; float32 [n, 4], a bound of what the others reach.
     """
-    columns = tf.gather(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
+    columns = grid.read(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
     scores = tf.matmul(vectors, columns[..., :-1], transpose_b=True) + columns[:, None, :, -1]
     # Others are at least as far off as their distance from the nearest leaves, if they are not the nearest themselves.
     first, second = tf.unstack(tf.gather(index.separation, instance), axis=2)

@@ -194,29 +194,22 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
       float32 [...], in 0..1.
     """
     num_kinds = scores.shape[1]
-    radius = config.keypoint_radius
     shape = tf.shape(kinds)
     points, kinds, sizes = tf.reshape(points, [-1, 2]), tf.reshape(kinds, [-1]), tf.reshape(sizes, [-1])
-    nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
-    rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_disk(radius)))  # [N, disk]
-    squares = tf.square(grid.positions(rows) - points[:, :1]) + tf.square(grid.positions(columns) - points[:, 1:])
-    counts = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
-    counts &= squares <= radius * radius
-    values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
-    values = tf.where(counts, values, 0.0)
-    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]
-    similarity = tf.exp(squares / (-2 * tf.square(width)))
-    mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=1), tf.reduce_sum(values, axis=1))
+    # What rows and columns of the square around the disk [N, S] share: positions, and the Gaussian, which is separable.
+    reach = int(config.keypoint_radius // grid.HEAD_STRIDE) + 1
+    around = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)[:, :, None] + tf.range(-reach, reach + 1)
+    squares = tf.square(grid.positions(around) - points[:, :, None])  # [N, 2, S]
+    squares = tf.where((around >= 0) & (around < grid_size[:, None]), squares, np.inf)
+    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None, None]
+    similarity_y, similarity_x = tf.unstack(tf.exp(squares / (-2 * tf.square(width))), axis=1)
+    rows, columns = tf.unstack(tf.clip_by_value(around, 0, grid_size[:, None] - 1), axis=1)
+    index = (rows * grid_size[1] * num_kinds)[:, :, None] + (columns * num_kinds + kinds[:, None])[:, None]
+    on_disk = squares[:, 0, :, None] + squares[:, 1, None] <= config.keypoint_radius**2
+    values = grid.read(tf.reshape(scores, [-1]), index) * tf.cast(on_disk, tf.float32)  # [N, S, S]
+    similar = tf.reduce_sum(tf.linalg.matvec(values, similarity_x) * similarity_y, axis=1)
+    mean = tf.math.divide_no_nan(similar, tf.reduce_sum(values, axis=[1, 2]))
     return tf.reshape(mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0], shape)
-
-
-def _disk(radius):
-    """Cells that can lie within `radius` pixels of a point: rows and columns, int32 [D] each, from its nearest cell."""
-    reach = int(radius // grid.HEAD_STRIDE) + 1
-    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32)
-    half_diagonal = grid.HEAD_STRIDE * 0.5**0.5
-    near = np.hypot(rows, columns) * grid.HEAD_STRIDE <= radius + half_diagonal
-    return rows[near], columns[near]
 
 
 def greedy(rejects, valid):
@@ -245,6 +238,39 @@ def greedy(rejects, valid):
     return tf.while_loop(lambda _, changed: changed, step, (valid, tf.constant(True)))[0]
 
 
+def founders(points, kinds, keypoints, radius):
+    """Candidates that found an instance: those near no keypoint of their kind of a founder before them.
+
+    `greedy` in blocks: once a block's founders are known, the candidates they explain need not be compared with each
+    other. Most candidates go that way, so that time does not grow with their square.
+
+    Args:
+      points: float32 [C, 2], best candidates first, pixels.
+      kinds: int32 [C].
+      keypoints: float32 [C, P, 2], their proposals.
+      radius: pixels.
+
+    Returns:
+      int32 [F], ascending.
+    """
+
+    def step(_, rest, found):
+        block, rest = rest[:_BLOCK], rest[_BLOCK:]
+        near = near_same_keypoint(tf.gather(points, block), tf.gather(kinds, block), tf.gather(keypoints, block), radius)
+        new = tf.boolean_mask(block, greedy(near, tf.ones_like(block, tf.bool)))
+        near = near_same_keypoint(tf.gather(points, rest), tf.gather(kinds, rest), tf.gather(keypoints, new), radius)
+        rest = tf.boolean_mask(rest, ~tf.reduce_any(near, axis=1))
+        return tf.size(rest) > 0, rest, tf.concat([found, new], axis=0)
+
+    everyone = tf.range(tf.shape(points)[0])
+    shapes = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None])
+    start = tf.size(everyone) > 0, everyone, everyone[:0]
+    return tf.while_loop(lambda more, *_: more, step, start, shape_invariants=shapes)[2]
+
+
+_BLOCK = 256  # candidates compared with each other at once
+
+
 def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
     """Finds instances: candidates, proposals, rescoring, greedy selection, box non-maximum suppression.
 
@@ -270,11 +296,12 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
     if config.return_reach:
         valid &= miss <= config.keypoint_radius + config.return_reach * scale(boxes)
     found = keypoint_scores(points, kinds, scale(boxes), scores, heatmap, grid_size, config)
-    order = tf.argsort(tf.where(valid, found, -1.0), direction="DESCENDING", stable=True)
-    points, kinds, proposals, valid = (tf.gather(x, order) for x in (points, kinds, proposals, valid))
-    founders = greedy(near_same_keypoint(points, kinds, proposals, config.detection_radius), valid)
+    order = tf.boolean_mask(tf.range(tf.size(found)), valid)
+    order = tf.gather(order, tf.argsort(tf.gather(found, order), direction="DESCENDING", stable=True))
+    points, kinds, proposals = (tf.gather(x, order) for x in (points, kinds, proposals))
+    chosen = founders(points, kinds, proposals, config.detection_radius)[: config.max_instances]
 
-    keypoints = tf.boolean_mask(proposals, founders)[: config.max_instances]
+    keypoints = tf.gather(proposals, chosen)
     boxes = boxes_of(keypoints)
     all_kinds = tf.tile(tf.range(graph.num_keypoints)[None], [tf.shape(keypoints)[0], 1])
     sizes = tf.repeat(scale(boxes)[:, None], graph.num_keypoints, axis=1)
@@ -304,7 +331,14 @@ def _pad_rows(x, count):
 
 
 def near_same_keypoint(points, kinds, keypoints, radius):
-    """bool [C, C]; [i, j]: candidate i lies within `radius` pixels of proposal j's keypoint of the same kind."""
+    """bool [C, N]; [i, j]: candidate i lies within `radius` pixels of proposal j's keypoint of the same kind.
+
+    Args:
+      points: float32 [C, 2], pixels.
+      kinds: int32 [C].
+      keypoints: float32 [N, P, 2], of proposals.
+      radius: pixels.
+    """
     squares = [
         tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds)) for axis in (0, 1)
     ]

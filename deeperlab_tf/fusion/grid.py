@@ -75,7 +75,7 @@ def sample(maps, kinds, points, grid_size):
     corner = tf.cast(corner, tf.int32)
     rows, columns = (corner[..., axis, None] + tf.constant(steps) for axis, steps in enumerate(CORNERS))
     index = flat_index(rows, columns, grid_size) * num_kinds + kinds[..., None]  # [..., 4]
-    return tf.reduce_sum(weights[..., None] * tf.gather(tf.reshape(maps, [-1, depth]), index), axis=-2)
+    return tf.reduce_sum(weights[..., None] * read(tf.reshape(maps, [-1, depth]), index), axis=-2)
 
 
 def bilinear_weights(fraction):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from deeperlab_tf.fusion import grid
 
 _CHUNK = 4096  # vectors compared with all instances at once: bounds the memory
-_BINS = 64  # of the map of guesses, along each side
+_BINS = 40  # of the map of guesses, along each side
 _NEIGHBOURS = 2  # next instances that are kept for each
 _FAR = 1e9  # squared distance where there is no other instance
 
@@ -52,7 +52,7 @@ def nearest(vectors, index):
       int32 [N], and the squared distance, float32 [N].
     """
     label = guess(vectors, index.points)
-    squares = distances(vectors, tf.gather(index.points, label))
+    squares = distances(vectors, grid.read(index.points, label))
     proven = squares < tf.square(tf.gather(index.separation[:, 0] / 2, label))
     rest = grid.indices(~proven)  # and NaN
     rest_vectors = tf.gather(vectors, rest)
@@ -82,9 +82,10 @@ def guess(vectors, points):
     centers, predicted = tf.matmul(points, means), tf.matmul(vectors, means)
     low, high = tf.reduce_min(centers, axis=0), tf.reduce_max(centers, axis=0)
     size = tf.maximum(high - low, 1.0) / _BINS
-    bins = tf.stack(tf.meshgrid(tf.range(_BINS), tf.range(_BINS), indexing="ij"), axis=-1)
-    middles = low + size * (tf.cast(tf.reshape(bins, [-1, 2]), tf.float32) + 0.5)
-    owners = nearest_of_all(middles, table_of(centers))
+    middles = low + size * (tf.range(_BINS, dtype=tf.float32)[:, None] + 0.5)
+    nearness = -tf.math.squared_difference(tf.transpose(middles)[..., None], tf.transpose(centers)[:, None])
+    of_bins = tf.reshape(nearness[0, :, None] + nearness[1], [_BINS * _BINS, -1])
+    owners = tf.math.top_k(of_bins, k=1).indices[:, 0]
     scaled = tf.clip_by_value((predicted - low) / size, 0.0, _BINS - 1.0)
     row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
     bin_index = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)  # what NaN becomes is undefined
@@ -94,12 +95,12 @@ def guess(vectors, points):
 def nearest_of_all(vectors, table):
     """The nearest instance by comparing with all: float32 [N, D], [D + 1, J] -> int32 [N]; ties go to the first."""
     count = tf.shape(vectors)[0]
+    vectors = tf.pad(vectors, [[0, 0], [0, 1]], constant_values=1.0)  # (g, 1)
     chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
 
     def step(number, labels):
         chunk = vectors[number * _CHUNK : (number + 1) * _CHUNK]
-        scores = tf.matmul(chunk, table[:-1]) + table[-1]
-        return number + 1, labels.write(number, tf.math.top_k(scores, k=1)[1][:, 0])
+        return number + 1, labels.write(number, tf.math.top_k(tf.matmul(chunk, table), k=1)[1][:, 0])
 
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None])
     return tf.while_loop(lambda number, _: number < chunks, step, (tf.constant(0), labels))[1].concat()

@@ -71,8 +71,8 @@ def follow_edges(
 
     def said(edge):
         """Where each voter says that an edge leads: y, x; int32 [N] -> float32 [N, V] twice."""
-        offsets = tf.gather(maps, cells * num_edges + edge[:, None])
-        return position[0] + offsets[..., 0], position[1] + offsets[..., 1]
+        offset_y, offset_x = tf.unstack(grid.read(maps, cells * num_edges + edge[:, None]), axis=-1)
+        return position[0] + offset_y, position[1] + offset_x
 
     back_y, back_x = said(tf.maximum(origin_edges, 0))
     miss = (tf.square(back_y - origins[:, :1]) + tf.square(back_x - origins[:, 1:])) / config.keypoint_radius**2
@@ -108,10 +108,10 @@ def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
     rows, columns = tf.clip_by_value(rows, 0, grid_size[0] - 1), tf.clip_by_value(columns, 0, grid_size[1] - 1)
     cells = rows * grid_size[1] + columns
     index = cells * num_kinds + kinds[:, None]
-    offset_y, offset_x = tf.unstack(tf.gather(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
+    offset_y, offset_x = tf.unstack(grid.read(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
     vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(columns) + offset_x
     distance = tf.square(vote_y - points[:, :1]) + tf.square(vote_x - points[:, 1:])
-    weights = tf.exp(distance / (-2 * width**2)) * tf.gather(tf.reshape(heatmap, [-1]), index)
+    weights = tf.exp(distance / (-2 * width**2)) * grid.read(tf.reshape(heatmap, [-1]), index)
     return cells, vote_y, vote_x, weights
 
 

@@ -37,6 +37,20 @@ def test_greedy_selection_follows_a_chain_to_its_end():
     np.testing.assert_array_equal(kept, np.arange(count) % 2 == 0)
 
 
+@pytest.mark.parametrize("block", [1, 7, 256])
+@pytest.mark.parametrize("count", [0, 1, 7, 60])
+def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, count):
+    monkeypatch.setattr(detect, "_BLOCK", block)
+    rng = np.random.default_rng(count)
+    points, kinds = rng.uniform(0, 60, [count, 2]).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
+    proposals = (points[:, None] + rng.normal(0, 8, [count, 3, 2])).astype(np.float32)
+    near = [
+        [np.hypot(*(point - proposal[kind])) <= 10 for proposal in proposals] for point, kind in zip(points, kinds)
+    ]
+    kept = greedy_oracle(np.reshape(near, [count, count]).astype(bool), np.ones(count, bool))
+    np.testing.assert_array_equal(detect.founders(points, kinds, proposals, 10.0), np.flatnonzero(kept))
+
+
 @pytest.mark.parametrize("name", sorted(GRAPHS))
 def test_hops_lead_from_every_keypoint_to_all_others(name):
     graph = GRAPHS[name]
@@ -65,18 +79,21 @@ def test_local_maxima_are_found_finer_than_the_grid_best_first():
     np.testing.assert_array_equal(kinds, [1, 0])
 
 
-def test_expected_oks_equals_its_formula():
+@pytest.mark.parametrize("row", [33.0, 1.0, 75.0, -9.0])  # inside, near either border, off the image
+def test_expected_oks_equals_its_formula(row):
     config = default_config().fusion
     rng = np.random.default_rng(0)
     height, width = 20, 22
     scores, heatmap = (rng.random([height * width, 2]).astype(np.float32) for _ in range(2))
-    point, kind, size = np.array([33.0, 50.0]), 1, 120.0
+    point, kind, size = np.array([row, 50.0]), 1, 120.0
     cells = 4.0 * np.stack(np.unravel_index(np.arange(height * width), (height, width)), 1)
     squares = ((cells - point) ** 2).sum(1)
     share = scores[:, kind] * (squares <= 25**2)
     similarity = np.exp(-squares / (2 * (size * config.oks_kappa) ** 2))
-    corner = heatmap.reshape(height, width, 2)[8:10, 12:14, kind]
-    probability = np.array([0.75, 0.25]) @ corner @ np.array([0.5, 0.5])
+    above = int(np.floor(row / 4))
+    corner = heatmap.reshape(height, width, 2)[np.clip([above, above + 1], 0, height - 1), 12:14, kind]
+    below = row / 4 - above
+    probability = np.array([1 - below, below]) @ corner @ np.array([0.5, 0.5])
     expected = probability * (share * similarity).sum() / share.sum()
     arguments = (tf.constant([point], tf.float32), tf.constant([kind]), tf.constant([size]))
     oks = detect.expected_oks(*arguments, scores, heatmap, tf.constant([height, width]), config)
