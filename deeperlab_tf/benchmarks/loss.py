@@ -1,10 +1,13 @@
 """What training costs: Eq. 1's selection, the semantic loss, and a step by its parts; crop 721, 66 classes, one image.
 
 Without a GPU, times are processor time over all threads, so that other programs count little. Rounds take turns and the
-fastest counts. Peak memory is the process' high-water mark above what it held before, on Linux.
+fastest counts. Peak memory is the high-water mark of a fresh process above what it held before its one call (Linux):
+TensorFlow keeps what it once had, so that a process can measure only once.
 """
 
-import ctypes
+import os
+import subprocess
+import sys
 import time
 
 import tensorflow as tf
@@ -18,6 +21,7 @@ from deeperlab_tf.training.trainer import Trainer, build_optimizer
 
 NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 ROUNDS = 4
+PLAIN, MINED, PLAIN_STEP = "plain cross-entropy", "semantic loss", "step, plain cross-entropy"
 _MODELS = {"full": lambda model: model, "light": light_decoder}
 
 
@@ -28,16 +32,20 @@ def run():
       list of dicts: `part`, `milliseconds`, and, where it means something, `share` of the step and `peak_mb`. Parts:
       `eq1 sort`, `eq1 selection` (which pixels are the hardest), `plain cross-entropy`, `semantic loss` (both with
       their gradient), and for the models `full` and `light` the whole `step`, its `forward`, `losses` (with their
-      gradient to the heads), `backward` (through the network), `update`, and the `input` it takes.
+      gradient to the heads), `backward` (through the network), `update`, and the `input` it takes; `step, plain
+      cross-entropy` has the memory of a step with that loss in place of Eq. 1's.
     """
     config = default_config()
     targets = _targets(config)
     rows = _times(_selections(config))
-    cross_entropies = _cross_entropies(config, targets)
-    rows += _times(cross_entropies, memory=True)
+    rows += _times(_cross_entropies(config, targets))
     for name, change in _MODELS.items():
         change(config.model)
         rows += _step_rows(name, config, targets)
+        rows.append(dict(part=PLAIN_STEP, model=name))
+    for row in rows:
+        if row["part"] in (PLAIN, MINED, "step", PLAIN_STEP):
+            row["peak_mb"] = _peak_megabytes(row["part"], row.get("model", "full"))
     return rows
 
 
@@ -64,7 +72,7 @@ def _cross_entropies(config, targets):
     labels, weight = targets["semantic"], targets["semantic_weight"]
 
     def plain(logits):
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, HEAD_STRIDE))
+        return plain_cross_entropy(logits, labels)
 
     def mined(logits):
         return semantic_loss(logits, labels, weight, config.train.hard_pixel_fraction)
@@ -79,19 +87,39 @@ def _cross_entropies(config, targets):
 
         return function
 
-    return {"plain cross-entropy": with_gradient(plain), "semantic loss": with_gradient(mined)}
+    return {PLAIN: with_gradient(plain), MINED: with_gradient(mined)}
+
+
+def plain_cross_entropy(logits, labels):
+    """What Eq. 1 is compared to: logits upsampled as a whole, every pixel counts. float32 [B, H, W]."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, HEAD_STRIDE))
+
+
+def _plain_total(heads, targets, config):
+    """`total_loss` with it in place of Eq. 1's."""
+    few = dict(heads, semantic_logits=heads["semantic_logits"][:, :2, :2])
+    corner = {name: targets[name][:, :5, :5] for name in ("semantic", "semantic_weight")}
+    total, losses = total_loss(few, dict(targets, **corner), config)
+    plain = tf.reduce_mean(plain_cross_entropy(heads["semantic_logits"], targets["semantic"]), axis=(1, 2))
+    return total - losses["semantic"] + plain, dict(losses, semantic=plain)
 
 
 # === A step ===
 
 
-def _step_rows(name, config, targets):
-    dataset = _dataset()
+def _trainer(config, loss=total_loss):
     config.train.batch_size = 1
-    side = config.data.crop_size[0]
-    images = tf.zeros([1, side, side, 3], tf.uint8)
-    trainer = Trainer(build_model(config.model, dataset), config)
+    trainer = Trainer(build_model(config.model, _dataset()), config, loss)
     trainer.compile(build_optimizer(config))
+    return trainer
+
+
+def _images(config):
+    return tf.zeros([1, *config.data.crop_size, 3], tf.uint8)
+
+
+def _step_rows(name, config, targets):
+    images, trainer = _images(config), _trainer(config)
     network, variables = trainer.network, trainer.network.trainable_variables
     heads = network(images, training=True)
 
@@ -121,7 +149,6 @@ def _step_rows(name, config, targets):
         "there and back": there_and_back,
     }
     rows = {row["part"]: row for row in _times(tasks)}
-    rows["step"]["peak_mb"] = peak_megabytes(tasks["step"])
     step = rows["step"]["milliseconds"]
     backward = rows.pop("there and back")["milliseconds"] - rows["forward"]["milliseconds"]
     update = step - backward - rows["forward"]["milliseconds"] - rows["losses"]["milliseconds"]
@@ -175,7 +202,7 @@ def _dataset():
 # === Measuring ===
 
 
-def _times(tasks, memory=False):
+def _times(tasks):
     clock = time.perf_counter if tf.config.list_logical_devices("GPU") else time.process_time
     best = dict.fromkeys(tasks, float("inf"))
     for task in tasks.values():
@@ -185,29 +212,48 @@ def _times(tasks, memory=False):
             start = clock()
             tf.nest.map_structure(lambda x: x.numpy(), task())
             best[name] = min(best[name], clock() - start)
-    rows = [dict(part=name, milliseconds=1000 * seconds) for name, seconds in best.items()]
-    return [dict(row, peak_mb=peak_megabytes(tasks[row["part"]])) for row in rows] if memory else rows
+    return [dict(part=name, milliseconds=1000 * seconds) for name, seconds in best.items()]
 
 
-def peak_megabytes(task):
-    """How much more memory than before a call of `task` takes at its height; NaN where the system does not tell."""
-    gpus = tf.config.list_logical_devices("GPU")
-    if gpus:
+def _peak_megabytes(part, model):
+    """Peak memory of one call of a part, measured by a process of its own."""
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    command = [sys.executable, "-m", "deeperlab_tf.benchmarks.loss", part, model]
+    return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.split()[-1])
+
+
+def _measure_memory(part, model):
+    """Prints the peak memory of a part's first call, MB; NaN where the system does not tell."""
+    config = default_config()
+    _MODELS[model](config.model)
+    targets = _targets(config)
+    if part in (PLAIN, MINED):
+        task = _cross_entropies(config, targets)[part]
+    else:
+        trainer, images = _trainer(config, _plain_total if part == PLAIN_STEP else total_loss), _images(config)
+        trainer.optimizer.build(trainer.network.trainable_variables)
+        task = tf.function(lambda: trainer.train_step((images, targets)))
+    task.get_concrete_function()  # traces: graphs are no part of it
+    if tf.config.list_logical_devices("GPU"):
         before = tf.config.experimental.get_memory_info("GPU:0")["current"]
         tf.config.experimental.reset_memory_stats("GPU:0")
         task()
-        return (tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20
+        print((tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20)
+        return
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what is kept for reuse would hide what the call takes
+        before = _status("VmRSS")
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")  # starts the high-water mark anew
-        before = _status("VmRSS")
         task()
-        return (_status("VmHWM") - before) / 1024
+        print((_status("VmHWM") - before) / 1024)
     except OSError:
-        return float("nan")
+        print("nan")
 
 
 def _status(key):
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(key))
+
+
+if __name__ == "__main__":
+    _measure_memory(*sys.argv[1:])
