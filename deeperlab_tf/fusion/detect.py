@@ -254,12 +254,15 @@ def founders(points, kinds, keypoints, radius):
       int32 [F], ascending.
     """
 
+    def near(candidates, others):
+        """Which candidates lie near the proposals of others; int32 [n], [m] -> bool [n, m]."""
+        chosen = (tf.gather(x, candidates) for x in (points, kinds))
+        return near_same_keypoint(*chosen, tf.gather(keypoints, others), radius)
+
     def step(_, rest, found):
         block, rest = rest[:_BLOCK], rest[_BLOCK:]
-        near = near_same_keypoint(tf.gather(points, block), tf.gather(kinds, block), tf.gather(keypoints, block), radius)
-        new = tf.boolean_mask(block, greedy(near, tf.ones_like(block, tf.bool)))
-        near = near_same_keypoint(tf.gather(points, rest), tf.gather(kinds, rest), tf.gather(keypoints, new), radius)
-        rest = tf.boolean_mask(rest, ~tf.reduce_any(near, axis=1))
+        new = tf.boolean_mask(block, greedy(near(block, block), tf.ones_like(block, tf.bool)))
+        rest = tf.boolean_mask(rest, ~tf.reduce_any(near(rest, new), axis=1))
         return tf.size(rest) > 0, rest, tf.concat([found, new], axis=0)
 
     everyone = tf.range(tf.shape(points)[0])

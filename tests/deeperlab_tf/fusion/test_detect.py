@@ -44,9 +44,7 @@ def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, coun
     rng = np.random.default_rng(count)
     points, kinds = rng.uniform(0, 60, [count, 2]).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
     proposals = (points[:, None] + rng.normal(0, 8, [count, 3, 2])).astype(np.float32)
-    near = [
-        [np.hypot(*(point - proposal[kind])) <= 10 for proposal in proposals] for point, kind in zip(points, kinds)
-    ]
+    near = [[np.hypot(*(point - proposal[kind])) <= 10 for proposal in proposals] for point, kind in zip(points, kinds)]
     kept = greedy_oracle(np.reshape(near, [count, count]).astype(bool), np.ones(count, bool))
     np.testing.assert_array_equal(detect.founders(points, kinds, proposals, 10.0), np.flatnonzero(kept))
 
