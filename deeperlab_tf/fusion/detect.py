@@ -194,22 +194,29 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
       float32 [...], in 0..1.
     """
     num_kinds = scores.shape[1]
+    radius = config.keypoint_radius
     shape = tf.shape(kinds)
     points, kinds, sizes = tf.reshape(points, [-1, 2]), tf.reshape(kinds, [-1]), tf.reshape(sizes, [-1])
-    # What rows and columns of the square around the disk [N, S] share: positions, and the Gaussian, which is separable.
-    reach = int(config.keypoint_radius // grid.HEAD_STRIDE) + 1
-    around = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)[:, :, None] + tf.range(-reach, reach + 1)
-    squares = tf.square(grid.positions(around) - points[:, :, None])  # [N, 2, S]
-    squares = tf.where((around >= 0) & (around < grid_size[:, None]), squares, np.inf)
-    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None, None]
-    similarity_y, similarity_x = tf.unstack(tf.exp(squares / (-2 * tf.square(width))), axis=1)
-    rows, columns = tf.unstack(tf.clip_by_value(around, 0, grid_size[:, None] - 1), axis=1)
-    index = (rows * grid_size[1] * num_kinds)[:, :, None] + (columns * num_kinds + kinds[:, None])[:, None]
-    on_disk = squares[:, 0, :, None] + squares[:, 1, None] <= config.keypoint_radius**2
-    values = grid.read(tf.reshape(scores, [-1]), index) * tf.cast(on_disk, tf.float32)  # [N, S, S]
-    similar = tf.reduce_sum(tf.linalg.matvec(values, similarity_x) * similarity_y, axis=1)
-    mean = tf.math.divide_no_nan(similar, tf.reduce_sum(values, axis=[1, 2]))
+    nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
+    rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_disk(radius)))  # [N, disk]
+    squares = tf.square(grid.positions(rows) - points[:, :1]) + tf.square(grid.positions(columns) - points[:, 1:])
+    counts = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
+    counts &= squares <= radius * radius
+    values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
+    values = tf.where(counts, values, 0.0)
+    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]
+    similarity = tf.exp(squares / (-2 * tf.square(width)))
+    mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=1), tf.reduce_sum(values, axis=1))
     return tf.reshape(mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0], shape)
+
+
+def _disk(radius):
+    """Cells that can lie within `radius` pixels of a point: rows and columns, int32 [D] each, from its nearest cell."""
+    reach = int(radius // grid.HEAD_STRIDE) + 1
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32)
+    half_diagonal = grid.HEAD_STRIDE * 0.5**0.5
+    near = np.hypot(rows, columns) * grid.HEAD_STRIDE <= radius + half_diagonal
+    return rows[near], columns[near]
 
 
 def greedy(rejects, valid):
@@ -351,7 +358,8 @@ def near_same_keypoint(points, kinds, keypoints, radius):
 def box_iou(boxes):
     """Intersection over union of all pairs of boxes: float32 [J, 4] -> [J, J]."""
     areas = tf.reduce_prod(box_sizes(boxes), axis=-1)
-    top_left = tf.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    bottom_right = tf.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left + 1, 0.0), axis=-1)
+    top, left, bottom, right = tf.unstack(boxes, axis=1)  # planes of pairs: short inner dimensions are slow
+    heights = tf.minimum(bottom[:, None], bottom) - tf.maximum(top[:, None], top) + 1
+    widths = tf.minimum(right[:, None], right) - tf.maximum(left[:, None], left) + 1
+    shared = tf.maximum(heights, 0.0) * tf.maximum(widths, 0.0)
     return shared / (areas[:, None] + areas[None, :] - shared)

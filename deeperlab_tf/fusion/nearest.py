@@ -26,7 +26,7 @@ Index = collections.namedtuple("Index", ["points", "table", "neighbours", "separ
 def index_of(points):
     """`Index` of instances: float32 [J, D], J >= 1."""
     count = tf.shape(points)[0]
-    between = tf.reduce_sum(tf.math.squared_difference(points[:, None], points), axis=2)
+    between = tf.add_n([tf.math.squared_difference(x[:, None], x) for x in tf.unstack(points, axis=1)])
     between = tf.linalg.set_diag(between, tf.fill([count], _FAR))
     missing = tf.maximum(_NEIGHBOURS + 1 - count, 0)
     near = tf.math.top_k(-between, k=_NEIGHBOURS - missing)
