@@ -30,7 +30,7 @@ class DilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
 
-def fold_network(network, config, dataset, precision="float32", for_conversion=False):
+def fold_network(network, config, dataset, precision="float32", explicit_dilation=False):
     """A copy of a trained network without batch norm, for inference.
 
     Args:
@@ -39,7 +39,7 @@ def fold_network(network, config, dataset, precision="float32", for_conversion=F
       dataset: `schema.Dataset`.
       precision: of weights and computation, one of `PRECISIONS`. The last convolution of each head stays in float32,
         as in mixed-precision training (Sec. 4 of the paper is silent).
-      for_conversion: True: dilation as an attribute (`DilatedDepthwiseConv2D`), for converters to other formats.
+      explicit_dilation: True: dilation as an attribute (`DilatedDepthwiseConv2D`), for the converter to ONNX.
 
     Returns:
       keras.Model with the inputs and outputs of `network`, outputs float32.
@@ -61,7 +61,7 @@ def fold_network(network, config, dataset, precision="float32", for_conversion=F
         if layer.name in folded_norms:
             settings["use_bias"] = True
         kind = type(layer)
-        if for_conversion and kind is keras.layers.DepthwiseConv2D and max(layer.dilation_rate) > 1:
+        if explicit_dilation and kind is keras.layers.DepthwiseConv2D and max(layer.dilation_rate) > 1:
             kind = DilatedDepthwiseConv2D
         return kind.from_config(settings)
 

@@ -43,7 +43,7 @@ def export_onnx(network, config, dataset, path, calibration_images=None):
         raise UserError(f"--format=onnx needs {error.name}; {INSTALL}.") from error
     if calibration_images is not None and not len(calibration_images):
         raise UserError("there are no images to calibrate int8 on; give a folder of typical ones.")
-    folded = fold_network(network, config.model, dataset, for_conversion=True)
+    folded = fold_network(network, config.model, dataset, explicit_dilation=True)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
     function = tf.function(lambda images: folded(images, training=False), input_signature=signature, autograph=False)
     with atomic_path(path) as temporary:
@@ -76,8 +76,9 @@ def _quantise(model, path, images, config):
             return None if image is None else {name: prepare_images(image[None], config).numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
-        prepared = os.path.join(folder, ONNX_FILE)
-        quant_pre_process(model, prepared, skip_symbolic_shape=True)
+        plain, prepared = os.path.join(folder, "plain.onnx"), os.path.join(folder, "prepared.onnx")
+        onnx.save(model, plain)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             path,

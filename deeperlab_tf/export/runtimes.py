@@ -3,6 +3,7 @@
 import os
 import threading
 
+import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
@@ -65,8 +66,9 @@ def _load_tflite(path):
     runner, lock = interpreter.get_signature_runner(), threading.Lock()
 
     def run(images):
-        with lock:  # one interpreter, one call at a time
-            return runner(images=_array(images))
+        with lock:  # one interpreter, one image at a time
+            outputs = [runner(images=image[np.newaxis]) for image in _array(images)]
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
     return run
 

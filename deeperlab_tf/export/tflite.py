@@ -8,6 +8,7 @@ import os
 
 import tensorflow as tf
 
+from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.runtimes import TFLITE_FILE
@@ -18,7 +19,9 @@ PRECISIONS = ("float32", "float16")
 
 
 def export_tflite(network, config, dataset, path, precision="float32"):
-    """Writes the network as a TensorFlow Lite model for images of `config.eval.image_size`, whole or not at all.
+    """Writes the network as a TensorFlow Lite model, whole or not at all.
+
+    It takes one image of `config.eval.image_size`; smaller ones are padded to that, larger ones shrunk.
 
     Args:
       network: keras.Model of `build_model`, trained.
@@ -32,8 +35,10 @@ def export_tflite(network, config, dataset, path, precision="float32"):
     """
     if precision not in PRECISIONS:
         raise UserError(f"--format=tflite offers the precisions {', '.join(PRECISIONS)}, not {precision}.")
-    folded = fold_network(network, config.model, dataset, for_conversion=True)
-    signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
+    folded = fold_network(network, config.model, dataset)
+    config = config_from_json(config_to_json(config))
+    config.eval.pad_to_size = True  # the one size it takes
+    signature = [tf.TensorSpec([1, *config.eval.image_size, 3], tf.uint8, name="images")]
     function = tf.function(lambda images: folded(images, training=False), input_signature=signature, autograph=False)
     with atomic_path(path) as temporary:
         os.makedirs(temporary)

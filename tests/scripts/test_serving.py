@@ -1,0 +1,232 @@
+"""The way to a server: export.py, a server that speaks TF Serving's gRPC, serving_client.py, and what can go wrong."""
+
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeperlab_tf.coco_panoptic import PanopticFiles
+from deeperlab_tf.config import default_config
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.export.client import GrpcClient, RestClient
+from deeperlab_tf.model import build_model
+from deeperlab_tf.predictor import Predictor
+from deeperlab_tf.schema import Category, Dataset
+from deeperlab_tf.training.checkpoints import prepare_workdir
+
+DATASET = Dataset("toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)))
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """Workdir of a tiny untrained network."""
+    config = default_config()
+    config.model.width = 0.1
+    config.model.kernel_size = config.model.decoder_kernel_size = config.model.head_kernel_size = 3
+    config.model.aspp_channels = config.model.decoder_channels = config.model.low_level_channels = 8
+    config.model.semantic_head_channels = config.model.instance_head_channels = 8
+    config.eval.image_size = (65, 65)
+    folder = tmp_path_factory.mktemp("run")
+    prepare_workdir(str(folder), config, DATASET)
+    network = build_model(config.model, DATASET)
+    kernel = network.get_layer("semantic_logits_conv").kernel
+    kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))
+    tf.train.Checkpoint(network=network).save(str(folder / "checkpoints" / "ckpt"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(repository):
+    """Function (script, *flags): runs it, returns the finished process."""
+
+    def run(script, *flags):
+        command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
+        environment = dict(os.environ, PYTHONPATH=str(repository))
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(program, workdir, tmp_path_factory):
+    """Version 1 of the model `toy`, as export.py writes it."""
+    path = tmp_path_factory.mktemp("exports") / "toy" / "1"
+    done = program("export.py", f"--workdir={workdir}", f"--output={path}", "--batch_size=1", "--batch_size=2")
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {path}" in done.stdout
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    pytest.importorskip("tensorflow_serving")
+    from deeperlab_tf.benchmarks.local_server import LocalServer
+
+    with LocalServer(str(exported), "toy") as running:
+        yield running
+
+
+def photo(height, width, seed=0):
+    image = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    return cv2.imencode(".png", cv2.resize(image, (width, height)))[1].tobytes()
+
+
+def error_of(done):
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stderr
+    return line
+
+
+def test_everything_a_server_needs_is_beside_the_model(exported):
+    from google.protobuf import text_format
+
+    apis = pytest.importorskip("tensorflow_serving.apis")
+    from tensorflow_serving.apis import prediction_log_pb2
+    from tensorflow_serving.config import model_server_config_pb2, monitoring_config_pb2
+
+    del apis
+    folder = exported.parent
+    models = text_format.Parse((folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    assert models.model_config_list.config[0].name == "toy"
+    assert models.model_config_list.config[0].base_path == "/models/toy"
+    monitoring = (folder / "monitoring.config").read_text()
+    assert text_format.Parse(monitoring, monitoring_config_pb2.MonitoringConfig()).prometheus_config.enable
+    assert "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n" in (folder / "batching.config").read_text()
+
+    records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
+    requests = [prediction_log_pb2.PredictionLog.FromString(r.numpy()).predict_log.request for r in records]
+    module, seen = tf.saved_model.load(str(exported)), []
+    for request in requests:
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        outputs = module.signatures[request.model_spec.signature_name](**inputs)
+        seen.append((request.model_spec.signature_name, outputs["panoptic"].shape.as_list()))
+    shapes = [[1, 65, 65], [2, 65, 65]]
+    assert seen == [(name, shape) for name in ("serving_default", "image_bytes") for shape in shapes]
+
+
+@pytest.mark.slow
+def test_the_client_writes_the_parses_the_predictor_gives(program, server, exported, workdir, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for index, size in enumerate([(48, 64), (40, 30), (65, 65)]):
+        (images / f"{index}.png").write_bytes(photo(*size, seed=index))
+    flags = (f"--server={server.address}", "--model=toy", f"--dataset={exported / 'assets' / 'dataset.json'}")
+    output = f"--output={tmp_path / 'out'}"
+    done = program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=2")
+    assert done.returncode == 0, done.stderr
+    predictor = Predictor(str(workdir))
+    for index in range(3):
+        files = PanopticFiles(str(tmp_path / "out" / f"{index}.json"), str(tmp_path / "out"))
+        semantic, _, _ = files.read_labels(str(index))
+        np.testing.assert_array_equal(semantic, predictor(images / f"{index}.png").semantic)
+        assert (tmp_path / "out" / f"{index}_overlay.jpg").exists()
+    (images / "1.png").write_bytes(b"no image")
+    assert "image 1 of the batch" in error_of(
+        program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=3")
+    )
+
+
+def test_a_bad_request_says_why_and_the_server_goes_on(server):
+    client, good = GrpcClient(server.address, "toy"), photo(40, 30)
+    expected = client([good])[0]["panoptic"]
+    with pytest.raises(UserError, match=r"INVALID_ARGUMENT: image 1 of the batch \(the first is 0\) is neither"):
+        client([good, b"no image", good])
+    with pytest.raises(UserError, match=r"image 0 of the batch .* is broken or cut off"):
+        client([good[:-40]])
+    with pytest.raises(UserError, match="the batch is empty"):
+        client([])
+    with pytest.raises(UserError, match="NOT_FOUND"):
+        GrpcClient(server.address, "other")([good])
+    np.testing.assert_array_equal(client([good])[0]["panoptic"], expected)
+    with pytest.raises(UserError, match="is the server running"):
+        RestClient("localhost:1", "toy")([good])
+    with pytest.raises(UserError, match="UNAVAILABLE"):
+        GrpcClient("localhost:1", "toy", timeout=5)([good])
+
+
+def test_rest_asks_and_reads_as_tf_serving_wants_it(exported):
+    import base64
+    import http.server
+    import json
+    import threading
+
+    signature, asked = tf.saved_model.load(str(exported)), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, body["signature_name"]))
+            images = [base64.b64decode(item["b64"]) for item in body["inputs"]]
+            try:
+                outputs = signature.signatures["image_bytes"](image_bytes=tf.constant(images))
+                status, answer = 200, {"outputs": {name: v.numpy().tolist() for name, v in outputs.items()}}
+            except tf.errors.OpError as error:
+                status, answer = 400, {"error": str(error)}
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Handler) as rest:
+        threading.Thread(target=rest.serve_forever, daemon=True).start()
+        client = RestClient(f"localhost:{rest.server_port}", "toy")
+        small, large = client([photo(40, 30), photo(48, 64)])
+        with pytest.raises(UserError, match="answers 400: image 0 of the batch"):
+            client([b""])
+        rest.shutdown()
+    assert asked[0] == ("/v1/models/toy:predict", "image_bytes")
+    assert small["panoptic"].shape == (40, 30) and large["semantic"].shape == (48, 64)
+    assert small["instance_score"].dtype == np.float32 and small["panoptic"].dtype == np.int32
+
+
+@pytest.mark.slow
+def test_many_clients_at_once_get_their_own_parses(server):
+    images = [photo(20 + 7 * index, 60 - 5 * index, index) for index in range(6)]
+    client = GrpcClient(server.address, "toy")
+    expected = [client([image])[0]["panoptic"] for image in images]
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda index: (index % 6, client([images[index % 6]])[0]["panoptic"]), range(120)))
+    for index, panoptic in answers:
+        np.testing.assert_array_equal(panoptic, expected[index])
+
+
+@pytest.mark.slow
+def test_what_cannot_be_exported_is_one_clear_sentence(program, exported, workdir, tmp_path):
+    again = program("export.py", f"--workdir={workdir}", f"--output={exported}")
+    assert "exists already; choose another --output, the next version number" in error_of(again)
+
+    untrained = tmp_path / "untrained"
+    shutil.copytree(workdir, untrained, ignore=shutil.ignore_patterns("checkpoints"))
+    output = f"--output={tmp_path / 'model' / '1'}"
+    assert "has no checkpoint yet; train first" in error_of(program("export.py", f"--workdir={untrained}", output))
+
+    half = tmp_path / "half"
+    shutil.copytree(workdir, half)
+    for data in (half / "checkpoints").glob("*.data-*"):
+        data.write_bytes(data.read_bytes()[:1000])
+    assert "does not fit" in error_of(program("export.py", f"--workdir={half}", output))
+    (half / "dataset.json").write_text('{"name": "toy"')
+    assert "dataset.json is not a dataset description" in error_of(program("export.py", f"--workdir={half}", output))
+    assert not (tmp_path / "model").exists() or not list((tmp_path / "model").iterdir())
+
+    int8 = program("export.py", f"--workdir={workdir}", output, "--format=onnx", "--precision=int8")
+    assert "--calibration" in error_of(int8)
+    half = program("export.py", f"--workdir={workdir}", output, "--format=onnx", "--precision=float16")
+    assert "offers --precision=float32 or int8" in error_of(half)
+
+
+@pytest.mark.slow
+def test_requests_of_mixed_sizes_do_not_fill_the_memory(exported):
+    from deeperlab_tf.benchmarks.soak import soak
+
+    memory = soak(str(exported), requests=200, largest=64)
+    assert memory[-1] < 1.1 * memory[len(memory) // 2]
