@@ -2,7 +2,7 @@
 
 python scripts/benchmark.py --suite=fusion --output=fusion.json
 
-Each suite is a module with `run()`, which returns a list of rows. The file holds `machine` and `rows`.
+Each suite is a module, or several, with `run()`, which returns a list of rows. The file holds `machine` and `rows`.
 """
 
 import importlib
@@ -17,7 +17,7 @@ SUITES = {
     "fusion": "deeperlab_tf.benchmarks.fusion",
     "loss": "deeperlab_tf.benchmarks.loss",
     "metrics": "deeperlab_tf.benchmarks.metrics",
-    "network": "deeperlab_tf.benchmarks.network",
+    "network": "deeperlab_tf.benchmarks.network deeperlab_tf.benchmarks.exported",
     "pipeline": "input_pipeline.benchmark",
     "workers": "deeperlab_tf.benchmarks.workers",
 }
@@ -32,7 +32,7 @@ def main():
         os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value))
     from deeperlab_tf.benchmarks.machine import machine
 
-    rows = importlib.import_module(SUITES[SUITE.value]).run()
+    rows = [row for module in SUITES[SUITE.value].split() for row in importlib.import_module(module).run()]
     write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(THREADS.value), "rows": rows})
     for row in rows:
         print("  ".join(f"{name} {_readable(value)}" for name, value in row.items()))

@@ -5,7 +5,6 @@ those of a made-up street instead; the network's own are computed all the same. 
 """
 
 import concurrent.futures
-import multiprocessing
 import os
 import statistics
 import tempfile
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from deeperlab_tf.benchmarks.network import in_own_process, matrix_rate, memory_mb, network_size
 from deeperlab_tf.benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
@@ -53,26 +53,22 @@ def run(forms=tuple(FORMS)):
     Returns:
       list of dicts: for each form and batch size `form`, `batch_size`, `disk_mb`, `load_s` and `first_answer_s` (a
       fresh process), and in milliseconds an image `network_p50`, `network_p90`, `fusion_p50`, `fusion_p90`,
-      `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out), `peak_mb` of the process; then a row of the
-      load test, `clients`, `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
+      `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out); `share` of the rate at which the machine
+      multiplies float32 matrices that the network reaches, `peak_mb` of the process; then a row of the load test,
+      `clients`, `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         workdir = os.path.join(folder, "run")
-        _in_own_process(_make_workdir, workdir)
+        in_own_process(_make_workdir, workdir)
         for form in forms:
             path = workdir if form == "tensorflow" else os.path.join(folder, form)
             if form != "tensorflow":
-                _in_own_process(_export, form, workdir, path)
-            rows += [dict(form=form, **row) for row in _in_own_process(_measure, path)]
+                in_own_process(_export, form, workdir, path)
+            rows += [dict(form=form, **row) for row in in_own_process(_measure, path)]
         if "saved_model" in forms:
-            rows.append(_in_own_process(_load_test, os.path.join(folder, "saved_model")))
+            rows.append(in_own_process(_load_test, os.path.join(folder, "saved_model")))
     return rows
-
-
-def _in_own_process(function, *arguments):
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _make_workdir(path):
@@ -117,6 +113,7 @@ def _measure(path):
     scene = {name: tf.constant(head) for name, head in scene.items()}
     prepare, fuse = _graphs(config, dataset)
     network = load_network(path) or predictor._heads
+    gflop = network_size(build_model(config.model, dataset, (*IMAGE_SIZE, 3)))["gflop"]
     rows = []
     for batch_size, batches in IMAGES.items():
         jpeg = tf.constant(jpegs[:batch_size])
@@ -131,7 +128,8 @@ def _measure(path):
         row = dict(batch_size=batch_size, disk_mb=_disk_mb(path), load_s=load, first_answer_s=first)
         for name, function in whole.items():
             row.update(_percentiles(name, function, batches, batch_size))
-        rows.append(dict(row, peak_mb=_peak_mb()))
+        share = gflop / row["network_p50"] * 1000 / matrix_rate()
+        rows.append(dict(row, share=share, peak_mb=memory_mb("VmHWM")))
     return rows
 
 
@@ -154,7 +152,6 @@ def _graphs(config, dataset):
     return prepare, fuse
 
 
-
 def _ready(outputs):
     """Waits for the outputs and hands them over, as NumPy arrays."""
     return {name: np.asarray(values) for name, values in outputs.items()}
@@ -172,11 +169,6 @@ def _percentiles(name, function, repeats, images):
 
 def _disk_mb(path):
     return sum(os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(path) for name in names) / 2**20
-
-
-def _peak_mb():
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
 
 
 def _load_test(path):
@@ -203,5 +195,6 @@ def _load_test(path):
     good = [value for value in times if value is not None]
     return dict(
         form="server", clients=CLIENTS, requests=REQUESTS, failed=REQUESTS - len(good),
-        images_per_s=len(good) / seconds, p50_ms=statistics.median(good), p90_ms=float(np.percentile(good, 90)), peak_mb=_peak_mb(),
+        images_per_s=len(good) / seconds, p50_ms=statistics.median(good), p90_ms=float(np.percentile(good, 90)),
+        peak_mb=memory_mb("VmHWM"),
     )  # fmt: skip

@@ -17,13 +17,14 @@ class LocalServer:
 
     Attributes:
       address: host:port.
+      module: the loaded SavedModel.
     """
 
     def __init__(self, path, model, threads=2):
         import grpc  # with tensorflow-serving-api
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-        self._module, self._model = tf.saved_model.load(path), model
+        self.module, self._model = tf.saved_model.load(path), model
         self._codes, self._new_response = grpc.StatusCode, predict_pb2.PredictResponse
         options = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads), options=options)
@@ -41,7 +42,7 @@ class LocalServer:
     def _predict(self, request, context):
         if request.model_spec.name != self._model:
             context.abort(self._codes.NOT_FOUND, f"Servable not found for request: Latest({request.model_spec.name})")
-        signature = self._module.signatures[request.model_spec.signature_name or "serving_default"]
+        signature = self.module.signatures[request.model_spec.signature_name or "serving_default"]
         try:
             inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
             outputs = signature(**inputs)

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from deeperlab_tf.benchmarks.network import memory_mb
+
 _SIZES = 40  # different ones, again and again in another order
 _SAMPLES = 20
 
@@ -37,13 +39,8 @@ def soak(path, requests, largest=96):
         batch = rng.choice(_SIZES, rng.integers(1, 4))
         signature(image_bytes=tf.constant([images[index] for index in batch]))["panoptic"].numpy()
         if (number + 1) % max(requests // _SAMPLES, 1) == 0:
-            memory.append(_resident_mb())
+            memory.append(memory_mb("VmRSS"))
     return memory
-
-
-def _resident_mb():
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.model import build_model
 from deeperlab_tf.predictor import Predictor
 from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.training.checkpoints import prepare_workdir
+from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 
 DATASET = Dataset("toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)))
 
@@ -84,28 +84,24 @@ def error_of(done):
     return line
 
 
-def test_everything_a_server_needs_is_beside_the_model(exported):
+def test_everything_a_server_needs_is_beside_the_model(exported, server):
     from google.protobuf import text_format
-
-    apis = pytest.importorskip("tensorflow_serving.apis")
     from tensorflow_serving.apis import prediction_log_pb2
-    from tensorflow_serving.config import model_server_config_pb2, monitoring_config_pb2
+    from tensorflow_serving.config import model_server_config_pb2
 
-    del apis
     folder = exported.parent
     models = text_format.Parse((folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
     assert models.model_config_list.config[0].name == "toy"
     assert models.model_config_list.config[0].base_path == "/models/toy"
-    monitoring = (folder / "monitoring.config").read_text()
-    assert text_format.Parse(monitoring, monitoring_config_pb2.MonitoringConfig()).prometheus_config.enable
+    assert "prometheus_config {\n  enable: true" in (folder / "monitoring.config").read_text()
     assert "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n" in (folder / "batching.config").read_text()
 
     records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
     requests = [prediction_log_pb2.PredictionLog.FromString(r.numpy()).predict_log.request for r in records]
-    module, seen = tf.saved_model.load(str(exported)), []
+    seen = []
     for request in requests:
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        outputs = module.signatures[request.model_spec.signature_name](**inputs)
+        outputs = server.module.signatures[request.model_spec.signature_name](**inputs)
         seen.append((request.model_spec.signature_name, outputs["panoptic"].shape.as_list()))
     shapes = [[1, 65, 65], [2, 65, 65]]
     assert seen == [(name, shape) for name in ("serving_default", "image_bytes") for shape in shapes]
@@ -151,13 +147,13 @@ def test_a_bad_request_says_why_and_the_server_goes_on(server):
         GrpcClient("localhost:1", "toy", timeout=5)([good])
 
 
-def test_rest_asks_and_reads_as_tf_serving_wants_it(exported):
+def test_rest_asks_and_reads_as_tf_serving_wants_it(server):
     import base64
     import http.server
     import json
     import threading
 
-    signature, asked = tf.saved_model.load(str(exported)), []
+    asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
@@ -165,7 +161,7 @@ def test_rest_asks_and_reads_as_tf_serving_wants_it(exported):
             asked.append((self.path, body["signature_name"]))
             images = [base64.b64decode(item["b64"]) for item in body["inputs"]]
             try:
-                outputs = signature.signatures["image_bytes"](image_bytes=tf.constant(images))
+                outputs = server.module.signatures["image_bytes"](image_bytes=tf.constant(images))
                 status, answer = 200, {"outputs": {name: v.numpy().tolist() for name, v in outputs.items()}}
             except tf.errors.OpError as error:
                 status, answer = 400, {"error": str(error)}
@@ -199,29 +195,36 @@ def test_many_clients_at_once_get_their_own_parses(server):
         np.testing.assert_array_equal(panoptic, expected[index])
 
 
-@pytest.mark.slow
 def test_what_cannot_be_exported_is_one_clear_sentence(program, exported, workdir, tmp_path):
     again = program("export.py", f"--workdir={workdir}", f"--output={exported}")
     assert "exists already; choose another --output, the next version number" in error_of(again)
 
-    untrained = tmp_path / "untrained"
+    untrained, half = tmp_path / "untrained", tmp_path / "half"
     shutil.copytree(workdir, untrained, ignore=shutil.ignore_patterns("checkpoints"))
-    output = f"--output={tmp_path / 'model' / '1'}"
-    assert "has no checkpoint yet; train first" in error_of(program("export.py", f"--workdir={untrained}", output))
+    output = tmp_path / "model" / "1"
+    done = program("export.py", f"--workdir={untrained}", f"--output={output}")
+    assert "has no checkpoint yet; train first" in error_of(done)
+    assert not output.parent.exists()
 
-    half = tmp_path / "half"
     shutil.copytree(workdir, half)
     for data in (half / "checkpoints").glob("*.data-*"):
         data.write_bytes(data.read_bytes()[:1000])
-    assert "does not fit" in error_of(program("export.py", f"--workdir={half}", output))
+    with pytest.raises(UserError, match="can be read"):
+        load_run(str(half))
     (half / "dataset.json").write_text('{"name": "toy"')
-    assert "dataset.json is not a dataset description" in error_of(program("export.py", f"--workdir={half}", output))
-    assert not (tmp_path / "model").exists() or not list((tmp_path / "model").iterdir())
+    with pytest.raises(UserError, match=r"dataset\.json is not a dataset description"):
+        load_run(str(half))
 
-    int8 = program("export.py", f"--workdir={workdir}", output, "--format=onnx", "--precision=int8")
-    assert "--calibration" in error_of(int8)
-    half = program("export.py", f"--workdir={workdir}", output, "--format=onnx", "--precision=float16")
-    assert "offers --precision=float32 or int8" in error_of(half)
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--format=onnx", "--precision=int8"), "needs --calibration"),
+        (("--format=onnx", "--precision=float16"), "offers --precision=float32 or int8"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_told(program, workdir, tmp_path, flags, message):
+    assert message in error_of(program("export.py", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", *flags))
 
 
 @pytest.mark.slow

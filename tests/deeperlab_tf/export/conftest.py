@@ -9,6 +9,7 @@ import tensorflow as tf
 from deeperlab_tf.compat import keras
 from deeperlab_tf.export.saved_model import export_saved_model
 from deeperlab_tf.model import build_model
+from deeperlab_tf.predictor import Predictor
 from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 
 BATCH_SIZES = (1, 2)
@@ -37,6 +38,12 @@ def workdir(small_sized_config, toy_dataset, tmp_path_factory):
 def run(workdir):
     """(network, config, dataset) of `workdir`."""
     return load_run(workdir)
+
+
+@pytest.fixture(scope="session")
+def original(workdir):
+    """The Predictor of `workdir`, whose way from image to parse is the evaluation's."""
+    return Predictor(workdir)
 
 
 @pytest.fixture(scope="session")

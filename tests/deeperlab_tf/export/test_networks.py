@@ -13,11 +13,6 @@ from deeperlab_tf.predictor import Predictor
 SIZES = [(65, 65), (40, 57)]
 
 
-@pytest.fixture(scope="module")
-def original(workdir):
-    return Predictor(workdir)
-
-
 def assert_same(path, original, images, tolerance=1e-3):
     predictor = Predictor(str(path))
     for image in images:

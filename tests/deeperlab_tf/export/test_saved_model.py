@@ -15,11 +15,14 @@ LABELS = ("semantic", "instance", "panoptic")
 
 
 @pytest.fixture(scope="module")
-def parse(run):
+def parse(original):
     """The evaluation's own path, as a graph like the exported one: image -> parse, NumPy."""
-    network, config, dataset = run
-    graph = tf.function(lambda images: parse_images(network, images, config, dataset.thing_classes))
-    return lambda image: {name: values[0].numpy() for name, values in graph(tf.constant(image[np.newaxis])).items()}
+
+    def run(image):
+        outputs = original._parse(tf.constant(image[np.newaxis]))
+        return {name: values[0].numpy() for name, values in outputs.items()}
+
+    return run
 
 
 def png(image):
@@ -74,17 +77,17 @@ def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
         assert np.mean(same) >= 0.999
 
 
-def test_heads_signature_gives_the_raw_maps(signatures, workdir, pictures):
+def test_heads_signature_gives_the_raw_maps(signatures, original, pictures):
     images = tf.constant(np.stack(pictures((40, 57))))
-    expected = Predictor(workdir)._heads(images)
+    expected = original._heads(images)
     result = signatures["heads"](images=images)
     assert set(result) == set(expected)
     for name in expected:
         np.testing.assert_allclose(result[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_predictor_reads_the_export_and_its_classes(exported, workdir, pictures):
-    predictor, original = Predictor(str(exported.parent)), Predictor(workdir)
+def test_predictor_reads_the_export_and_its_classes(exported, original, pictures):
+    predictor = Predictor(str(exported.parent))
     assert predictor.dataset == original.dataset
     (image,) = pictures((40, 57))
     np.testing.assert_array_equal(predictor(image).panoptic, original(image).panoptic)
@@ -110,15 +113,15 @@ def test_only_core_operations_are_exported(exported):
 
 
 @pytest.mark.slow
-def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(run, workdir, pictures, tmp_path):
+def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(run, original, pictures, tmp_path):
     export_saved_model(*run, str(tmp_path / "model"), optimise=True)
     module = tf.saved_model.load(str(tmp_path / "model"))
     library = module.signatures["serving_default"].graph.as_graph_def().library.function
     operations = {node.op for function in library for node in function.node_def}
     assert "Conv2D" in operations and not operations & {"FusedBatchNormV3", "ReadVariableOp"}
-    images, predictor = tf.constant(np.stack(pictures((40, 57)))), Predictor(workdir)
-    heads, expected = module.signatures["heads"](images=images), predictor._heads(images)
+    images = tf.constant(np.stack(pictures((40, 57))))
+    heads, expected = module.signatures["heads"](images=images), original._heads(images)
     for name in expected:
         np.testing.assert_allclose(heads[name], expected[name], rtol=1e-4, atol=1e-3)
     parse = module.signatures["serving_default"](images=images)
-    assert np.mean(parse["panoptic"][0] == predictor(images[0].numpy()).panoptic) >= 0.999
+    assert np.mean(parse["panoptic"][0] == original(images[0].numpy()).panoptic) >= 0.999
