@@ -88,8 +88,10 @@ def _fusion(keypoint_radius, keypoint_graph):
             rescore="expected_oks",  # expected_oks | none [P]
             oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
             detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]
+            detection_reach=0.3,  # the same in λ, of small instances; 0: off, 10 pixels for all as in the paper
             nms_iou=0.6,  # hard box NMS [R]
             claim_reach=0.5,  # pixels beyond R + this · λ of all instances are no one's; 0: off, as in the paper
+            assign_by="distance",  # to keypoints of an instance: as it is, in pixels, as in the paper | scaled: in λ
             max_instances=256,  # J [R]
             label_divisor=1000,  # panoptic = class * label_divisor + instance
         )

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from deeperlab_tf.fusion.detect import detection_radius
 from deeperlab_tf.fusion.grid import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -158,7 +159,8 @@ def _reason(code, mask, iou, on_grid, semantic, keypoints, parse, config):
     mine = keypoints[code]
     others = {other: points for other, points in keypoints.items() if other != code}
     for other, points in others.items():
-        if np.linalg.norm(points - mine, axis=1).max() <= config.detection_radius:
+        radius = detection_radius(tf.constant([_size(points)], tf.float32), config).numpy()[0]
+        if np.linalg.norm(points - mine, axis=1).max() <= radius:
             return f"shares all keypoints with segment {other}"
     for other, points in others.items():
         if _box_iou(points, mine) > config.nms_iou:
@@ -191,6 +193,11 @@ def _keypoints(mask):
     rows, columns = np.nonzero(mask)
     (top, bottom), (left, right) = (rows.min(), rows.max()), (columns.min(), columns.max())
     return np.array([(top, left), (top, right), (bottom, left), (bottom, right), (rows.mean(), columns.mean())])
+
+
+def _size(points):
+    """λ: square root of the box area."""
+    return np.sqrt(np.prod(points[3] - points[0] + 1))
 
 
 def _box_iou(first, second):

@@ -2,7 +2,8 @@
 
 python scripts/sweep_fusion.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 --output=sweep.json
 
-Takes the flags of scripts/oracle.py. The file holds one row per choice, with the PQ under each kind of noise.
+Takes the flags of scripts/oracle.py, for datasets as for files. The file holds one row per choice, with the PQ under each
+kind of noise.
 """
 
 import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
@@ -10,6 +11,7 @@ import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow'
 import cv2
 import numpy as np
 import tensorflow as tf
+from absl import flags
 from tqdm import tqdm
 
 # isort: split
@@ -17,10 +19,14 @@ from oracle import GRAPH, OUTPUT, RADIUS, open_labels, oracle_config, parser
 
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import write_json
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.oracle import perfect_heads
 from input_pipeline.targets import make_targets
+
+SEEDS = flags.DEFINE_integer("seeds", 1, "How often the noise is drawn for each image.", lower_bound=1)
+ONLY = flags.DEFINE_list("choices", None, "Only these choices; all, if not given.")
 
 CHOICES = {
     "defaults": {},
@@ -40,54 +46,60 @@ CHOICES = {
     "box NMS at 0.5": {"nms_iou": 0.5},
     "box NMS at 0.8": {"nms_iou": 0.8},
     "every pixel claimed": {"claim_reach": 0.0},
+    "claim reach 1": {"claim_reach": 1.0},
     "proposals need not lead back": {"return_reach": 0.0},
+    "10 px for small things": {"detection_reach": 0.0},
+    "assigned by 1/λ": {"assign_by": "scaled"},
 }
 
 
 def offsets(sigma):
-    """Smooth and white noise on all offsets: `sigma` pixels on middle and long ones, a third on short ones."""
+    """Smooth and white noise on all offsets: `sigma` · R pixels on middle and long ones, a third on short ones."""
 
     def corrupt(heads, rng):
         for name, share in (("short_offsets", 1 / 3), ("middle_offsets", 1), ("long_offsets", 1)):
             _, height, width, channels = heads[name].shape
             coarse = rng.normal(size=[height // 8 + 1, width // 8 + 1, channels]).astype(np.float32)
             smooth = np.stack([cv2.resize(coarse[..., k], (width, height)) for k in range(channels)], axis=-1)
-            heads[name] = heads[name] + share * sigma * (smooth + rng.normal(0, 0.5, smooth.shape)).astype(np.float32)
+            heads[name] = heads[name] + share * sigma * RADIUS.value * (smooth + rng.normal(0, 0.5, smooth.shape)).astype(np.float32)
 
     return corrupt
 
 
 def blurred_heatmap(heads, rng):
-    """Disks of the heatmap blurred, shifted by a cell, and less certain."""
-    heatmap = np.roll(heads["keypoint_logits"][0], (1, -1), axis=(0, 1)) + rng.normal(
-        0, 1, heads["keypoint_logits"].shape[1:]
-    )
-    heads["keypoint_logits"] = 0.5 * cv2.GaussianBlur(heatmap.astype(np.float32), (0, 0), 2)[None]
+    """Disks of the heatmap blurred over three cells, shifted by two, noisy and far less certain."""
+    heatmap = np.roll(heads["keypoint_logits"][0], (2, -2), axis=(0, 1))
+    heatmap = cv2.GaussianBlur(heatmap, (0, 0), 3) / 4 + rng.normal(0, 1, heatmap.shape)
+    heads["keypoint_logits"] = (heatmap - 1)[None].astype(np.float32)
 
 
 def dropped_keypoints(heads, rng):
-    """No heatmap at all in three of ten 64 x 64 windows, separately for each kind."""
+    """No heatmap at all in eight of ten 64 x 64 windows, separately for each kind."""
     _, height, width, kinds = heads["keypoint_logits"].shape
-    holes = rng.random([height // 16 + 1, width // 16 + 1, kinds]) < 0.3
-    holes = np.repeat(np.repeat(holes, 16, axis=0), 16, axis=1)[:height, :width]
+    holes = _windows(rng.random([height // 16 + 1, width // 16 + 1, kinds]) < 0.8, 16, height, width)
     heads["keypoint_logits"] = np.where(holes, -8.0, heads["keypoint_logits"]).astype(np.float32)
 
 
 def wrong_semantics(heads, rng):
-    """Another class in one of ten 16 x 16 windows."""
+    """Another class of the image's own in one of ten 16 x 16 windows."""
     _, height, width, classes = heads["semantic_logits"].shape
     wrong = rng.random([height // 4 + 1, width // 4 + 1]) < 0.1
-    label = rng.integers(0, classes, wrong.shape)
-    wrong, label = (np.repeat(np.repeat(x, 4, axis=0), 4, axis=1)[:height, :width] for x in (wrong, label))
+    label = rng.choice(np.unique(heads["semantic_logits"].argmax(-1)), wrong.shape)
+    wrong, label = (_windows(x, 4, height, width) for x in (wrong, label))
     boost = 20.0 * (np.arange(classes) == label[..., None]) * wrong[..., None]
     heads["semantic_logits"] = heads["semantic_logits"] + boost[None].astype(np.float32)
 
 
+def _windows(values, side, height, width):
+    """One value for each window of `side` cells -> one for each cell."""
+    return np.repeat(np.repeat(values, side, axis=0), side, axis=1)[:height, :width]
+
+
 NOISES = {
     "none": lambda heads, rng: None,
-    "offsets 5 px": offsets(5.0),
-    "offsets 10 px": offsets(10.0),
-    "offsets 20 px": offsets(20.0),
+    "offsets R/5": offsets(0.2),
+    "offsets R/2": offsets(0.5),
+    "offsets R": offsets(1.0),
     "heatmap": blurred_heatmap,
     "dropped": dropped_keypoints,
     "semantics": wrong_semantics,
@@ -103,12 +115,16 @@ def main():
         targets = make_targets(*(tf.constant(x) for x in labels), config)
         heads = perfect_heads({name: value.numpy() for name, value in targets.items()}, dataset.num_classes)
         for noise, corrupt in NOISES.items():
-            noisy = dict(heads)
-            corrupt(noisy, np.random.default_rng(number))
-            scenes.append((noise, labels, noisy))
+            for seed in range(SEEDS.value if noise != "none" else 1):
+                noisy = dict(heads)
+                corrupt(noisy, np.random.default_rng([number, seed]))
+                scenes.append((noise, labels, noisy))
 
+    unknown = set(ONLY.value or ()) - set(CHOICES)
+    if unknown:
+        raise UserError(f"--choices names {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}.")
     rows = []
-    for choice, fields in tqdm(CHOICES.items(), unit="choice"):
+    for choice, fields in tqdm([(name, CHOICES[name]) for name in ONLY.value or CHOICES], unit="choice"):
         fusion = default_config().fusion
         fusion.update({"keypoint_radius": RADIUS.value, "keypoint_graph": GRAPH.value, **fields})
         parse_heads = parser(dataset, fusion)

@@ -3,6 +3,9 @@
 A pixel at x goes to argmin_j Σ_k |x + L_k(x) - y_jk|². With the predictions as one vector g = x + L(x) that is
 argmax_j g · 2 y_j - |y_j|²: linear in g, so that interpolating g and comparing is the same as comparing and
 interpolating.
+
+Distances can be measured in the size λ_j of the instance instead (assign_by = "scaled"), as in keypoint similarities:
+argmin_j Σ_k |x + L_k(x) - y_jk|² / λ_j². There |g|² does not cancel, so that every pixel is compared with all instances.
 """
 
 import collections
@@ -45,6 +48,8 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     lowest = upsample.over_corners(tf.minimum, grid.choose(semantics.is_thing, instance, num_instances), grid_size)
     highest = upsample.over_corners(tf.maximum, grid.choose(semantics.is_thing, instance, -1), grid_size)
     is_contested = (lowest < highest) | semantics.is_orphan
+    if config.assign_by == "scaled":  # where corners agree, a pixel amid them may be nearer to a smaller instance
+        is_contested |= highest >= 0
     contested, more = grid.indices(is_contested), grid.indices(is_contested & ~semantics.is_mixed)
     mixed = tf.concat([semantics.mixed, more], axis=0)
     pixel_class = tf.concat([semantics.mixed_pixels, upsample.whole(tf.gather(semantics.label, more))], axis=0)
@@ -52,7 +57,7 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     row_of_mixed = tf.gather(upsample.row_of_cell(mixed, num_cells), contested)
     contested_class = tf.gather(pixel_class, row_of_mixed)
     nearest_instance = nearest_pixels(
-        prediction, rows, claimed, semantics, contested_class, index, contested, grid_size
+        prediction, rows, claimed, semantics, contested_class, index, contested, grid_size, config
     )
     pixel_instance = upsample.whole(tf.gather(highest, mixed))
     pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, row_of_mixed[:, None], nearest_instance)
@@ -72,8 +77,28 @@ def predict(long_targets, instances, grid_size, config):
         return tf.concat([(y - origin[0]) / config.keypoint_radius, (x - origin[1]) / config.keypoint_radius], axis=1)
 
     predicted, points = vectors(*tf.unstack(long_targets)), vectors(*tf.unstack(instances.keypoints, axis=2))
-    index = nearest.index_of(points[: tf.maximum(instances.count, 1)])
-    return Predictions(predicted, *nearest.nearest(predicted, index)), index
+    points = points[: tf.maximum(instances.count, 1)]
+    index = nearest.index_of(points)
+    if config.assign_by == "distance":
+        return Predictions(predicted, *nearest.nearest(predicted, index)), index
+    index = index._replace(table=scaled_table(points, detect.scale(instances.boxes)[: tf.shape(points)[0]]))
+    nearest_instance = nearest.nearest_of_all(with_square(predicted), index.table)
+    squares = nearest.distances(predicted, tf.gather(points, nearest_instance))
+    return Predictions(predicted, nearest_instance, squares), index
+
+
+def scaled_table(points, sizes):
+    """`nearest.Index.table` for distances in units of λ: float32 [J, 2P], [J] -> [2P + 2, J].
+
+    Columns (2 y_j, -1, -|y_j|²) / λ_j²: (g, |g|², 1) · column is -|g - y_j|² / λ_j².
+    """
+    columns = [2 * points, -tf.ones_like(points[:, :1]), -tf.reduce_sum(tf.square(points), axis=1, keepdims=True)]
+    return tf.transpose(tf.concat(columns, axis=1) / tf.square(sizes)[:, None])
+
+
+def with_square(vectors):
+    """g -> (g, |g|²): float32 [N, 2P] -> [N, 2P + 1]."""
+    return tf.concat([vectors, tf.reduce_sum(tf.square(vectors), axis=1, keepdims=True)], axis=1)
 
 
 def follow_neighbours(rows, semantics, claimed, grid_size):
@@ -124,7 +149,7 @@ def claims(prediction, instances, config):
     return claimed
 
 
-def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cells, grid_size):
+def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cells, grid_size, config):
     """Nearest instance of every pixel of some cells, by interpolated predictions; -1 if no instance claims it.
 
     The corners that count are those of the pixel's class; where there is none, all claimed ones. Leaving others out of
@@ -139,6 +164,7 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
       index: `nearest.Index` of the instances.
       cells: int32 [n], flat cells.
       grid_size: int32 [2], h and w.
+      config: config.fusion; reads assign_by.
 
     Returns:
       int32 [n, 16].
@@ -150,6 +176,10 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
 
     rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
     vectors = tf.where(is_claimed[..., None], grid.read(prediction.vectors, rows), 0.0)
+    if config.assign_by == "scaled":
+        best = compare_all(tf.zeros_like(pixel_class), majority, vectors, shares, index.table, with_square)
+        return tf.where(majority, best, -1)
+
     instance = tf.gather(prediction.instance, rows)
     low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
     high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
@@ -188,7 +218,7 @@ def claimed_shares(corner_class, is_claimed, pixel_class):
     return tf.stack(claimed, axis=1), 2 * tf.add_n(claimed) >= tf.add_n(shares)
 
 
-def compare_all(best, doubtful, vectors, shares, table):
+def compare_all(best, doubtful, vectors, shares, table, lift=tf.identity):
     """Puts the nearest of all instances into doubtful pixels.
 
     Args:
@@ -196,7 +226,8 @@ def compare_all(best, doubtful, vectors, shares, table):
       doubtful: bool [n, 16].
       vectors: float32 [n, 4, 2P], of corners.
       shares: float32 [n, 4, 16], of corners.
-      table: see `nearest.Index`.
+      table: see `nearest.Index` or `scaled_table`.
+      lift: what makes vectors fit the table: `with_square` for the latter.
 
     Returns:
       int32 [n, 16].
@@ -208,7 +239,7 @@ def compare_all(best, doubtful, vectors, shares, table):
     which = grid.indices(tf.reshape(tf.gather(doubtful, cells), [-1]))
     pixels = tf.gather(tf.reshape(pixels, [-1, vectors.shape[2]]), which)
     pixels = tf.math.divide_no_nan(pixels, tf.gather(tf.reshape(total, [-1]), which)[:, None])
-    compared = nearest.nearest_of_all(pixels, table)
+    compared = nearest.nearest_of_all(lift(pixels), table)
     updates = tf.tensor_scatter_nd_update(tf.reshape(tf.gather(best, cells), [-1]), which[:, None], compared)
     return tf.tensor_scatter_nd_update(best, cells[:, None], tf.reshape(updates, [-1, upsample.PIXELS]))
 

@@ -255,7 +255,7 @@ def founders(points, kinds, keypoints, radius):
       points: float32 [C, 2], best candidates first, pixels.
       kinds: int32 [C].
       keypoints: float32 [C, P, 2], their proposals.
-      radius: pixels.
+      radius: float32 [C], of each proposal, pixels.
 
     Returns:
       int32 [F], ascending.
@@ -264,7 +264,7 @@ def founders(points, kinds, keypoints, radius):
     def near(candidates, others):
         """Which candidates lie near the proposals of others; int32 [n], [m] -> bool [n, m]."""
         chosen = (tf.gather(x, candidates) for x in (points, kinds))
-        return near_same_keypoint(*chosen, tf.gather(keypoints, others), radius)
+        return near_same_keypoint(*chosen, tf.gather(keypoints, others), tf.gather(radius, others))
 
     def step(_, rest, found):
         block, rest = rest[:_BLOCK], rest[_BLOCK:]
@@ -309,7 +309,8 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
     order = tf.boolean_mask(tf.range(tf.size(found)), valid)
     order = tf.gather(order, tf.argsort(tf.gather(found, order), direction="DESCENDING", stable=True))
     points, kinds, proposals = (tf.gather(x, order) for x in (points, kinds, proposals))
-    chosen = founders(points, kinds, proposals, config.detection_radius)[: config.max_instances]
+    radius = detection_radius(scale(boxes_of(proposals)), config)
+    chosen = founders(points, kinds, proposals, radius)[: config.max_instances]
 
     keypoints = tf.gather(proposals, chosen)
     boxes = boxes_of(keypoints)
@@ -340,14 +341,25 @@ def _pad_rows(x, count):
     return tf.ensure_shape(x, [count, *x.shape[1:]])
 
 
+def detection_radius(sizes, config):
+    """How near to a proposal's keypoints candidates are its own, pixels: float32 [C], λ -> [C].
+
+    The paper's 10 pixels, but no more than a share of the instance's size: they span several objects of a few cells.
+    """
+    radius = tf.fill(tf.shape(sizes), config.detection_radius)
+    if config.detection_reach:
+        radius = tf.minimum(radius, tf.maximum(config.detection_reach * sizes, grid.HEAD_STRIDE / 2))
+    return radius
+
+
 def near_same_keypoint(points, kinds, keypoints, radius):
-    """bool [C, N]; [i, j]: candidate i lies within `radius` pixels of proposal j's keypoint of the same kind.
+    """bool [C, N]; [i, j]: candidate i lies within radius[j] pixels of proposal j's keypoint of the same kind.
 
     Args:
       points: float32 [C, 2], pixels.
       kinds: int32 [C].
       keypoints: float32 [N, P, 2], of proposals.
-      radius: pixels.
+      radius: float32 [N], pixels.
     """
     squares = [
         tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds)) for axis in (0, 1)

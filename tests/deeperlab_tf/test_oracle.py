@@ -95,3 +95,35 @@ def test_program_scores_real_labels_beside_their_ceiling(repository, data_dir, t
     measured = json.loads((tmp_path / "oracle.json").read_text())
     assert measured["fused"]["pq"] >= 0.98 * measured["ceiling"]["pq"]
     assert isinstance(measured["lost"], list)
+
+
+def run_script(repository, name, *arguments):
+    command = [sys.executable, repository / "scripts" / name, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def test_program_takes_datasets_scales_and_every_nth_image(repository, tmp_path):
+    output = tmp_path / "oracle.json"
+    arguments = ["--dataset=shapes", "--every=70", "--scale=0.75", "--keypoint_radius=6", f"--output={output}"]
+    result = run_script(repository, "oracle.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(output.read_text())
+    assert measured["fused"]["per_class"][0]["tp"] == 3  # sky, in each of the images 0, 70 and 140 of 200
+    assert measured["ratio"] == pytest.approx(measured["fused"]["pq"] / measured["ceiling"]["pq"])
+
+
+def test_program_without_labels_says_what_to_give(repository, tmp_path):
+    result = run_script(repository, "oracle.py", f"--output={tmp_path / 'oracle.json'}")
+    assert result.returncode == 1
+    assert "--dataset" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_sweep_scores_choices_under_noise(repository, tmp_path):
+    output = tmp_path / "sweep.json"
+    arguments = ["--dataset=shapes", "--every=150", "--image_size=129", "--keypoint_radius=8", f"--output={output}"]
+    choices = ["defaults", "no middle-range refinement"]
+    result = run_script(repository, "sweep_fusion.py", *arguments, f"--choices={','.join(choices)}")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["choice"] for row in rows] == choices
+    assert all(row["none"] >= row["offsets R"] for row in rows)

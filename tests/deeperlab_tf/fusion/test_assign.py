@@ -10,13 +10,15 @@ from deeperlab_tf.fusion import assign, detect, semantics, upsample
 NUM_CLASSES, THINGS, INSTANCES = 3, (1, 2), 30
 
 
-def assign_oracle(label, pixel_class, targets, keypoints, reach):
+def assign_oracle(label, pixel_class, targets, keypoints, reach, sizes):
     """Slot of every pixel by plain loops: -1 where no instance claims it, -2 where the rules leave it open.
 
-    label [h, w], pixel_class [H, W], targets [h, w, P, 2] pixels, keypoints [J, P, 2], reach float [J] pixels.
+    label [h, w], pixel_class [H, W], targets [h, w, P, 2] pixels, keypoints [J, P, 2], reach float [J] pixels, sizes
+    float [J], the units of distances.
     """
     squares = ((targets[:, :, None] - keypoints) ** 2).sum((3, 4))  # [h, w, J]
-    claimed = squares.min(2) <= targets.shape[2] * reach[squares.argmin(2)] ** 2
+    nearest = (squares / sizes**2).argmin(2)
+    claimed = np.take_along_axis(squares, nearest[..., None], 2)[..., 0] <= targets.shape[2] * reach[nearest] ** 2
     slots = np.full(pixel_class.shape, -2)
     for y, x in np.ndindex(*slots.shape):
         corners = [
@@ -33,16 +35,18 @@ def assign_oracle(label, pixel_class, targets, keypoints, reach):
         slots[y, x] = -1
         if 2 * share >= total:
             mean = sum(weight * targets[i, j] for i, j, weight in sure) / share
-            slots[y, x] = ((mean - keypoints) ** 2).sum((1, 2)).argmin()
+            slots[y, x] = (((mean - keypoints) ** 2).sum((1, 2)) / sizes**2).argmin()
     return slots
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("noise", [3.0, 30.0])
-def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch):
+@pytest.mark.parametrize("assign_by", ["distance", "scaled"])
+def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monkeypatch):
     monkeypatch.setattr(assign, "follow_neighbours", lambda rows, *_: rows)  # a rule of its own
     config = default_config().fusion
+    config.assign_by = assign_by
     rng = np.random.default_rng(seed)
     height, width = 12, 15
     logits = 4 * rng.normal(size=[height, width, NUM_CLASSES]) * (rng.random([height, width, 1]) < 0.3)
@@ -64,8 +68,10 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch):
     fast = upsample.fill(parts.cell_slot, *fill).numpy()
     pixel_class = upsample.fill(parts.cell_class, parts.mixed, parts.pixel_class, *fill[2:]).numpy()
 
-    reach = config.keypoint_radius + config.claim_reach * detect.scale(boxes).numpy()
-    slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach)
+    sizes = detect.scale(boxes).numpy()
+    reach = config.keypoint_radius + config.claim_reach * sizes
+    sizes = sizes if assign_by == "scaled" else np.ones_like(sizes)
+    slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach, sizes)
     slow = np.where(slow == -1, INSTANCES + 5 + pixel_class, slow)  # class segments
     ruled = slow != -2
     assert ruled.mean() > 0.3 and len(np.unique(slow)) > 5

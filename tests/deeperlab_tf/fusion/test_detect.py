@@ -44,9 +44,13 @@ def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, coun
     rng = np.random.default_rng(count)
     points, kinds = rng.uniform(0, 60, [count, 2]).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
     proposals = (points[:, None] + rng.normal(0, 8, [count, 3, 2])).astype(np.float32)
-    near = [[np.hypot(*(point - proposal[kind])) <= 10 for proposal in proposals] for point, kind in zip(points, kinds)]
+    radius = rng.uniform(2, 12, count).astype(np.float32)
+    near = [
+        [np.hypot(*(point - proposal[kind])) <= reach for proposal, reach in zip(proposals, radius)]
+        for point, kind in zip(points, kinds)
+    ]
     kept = greedy_oracle(np.reshape(near, [count, count]).astype(bool), np.ones(count, bool))
-    np.testing.assert_array_equal(detect.founders(points, kinds, proposals, 10.0), np.flatnonzero(kept))
+    np.testing.assert_array_equal(detect.founders(points, kinds, proposals, radius), np.flatnonzero(kept))
 
 
 @pytest.mark.parametrize("name", sorted(GRAPHS))
@@ -103,6 +107,14 @@ def test_a_candidate_is_near_proposals_by_its_own_kind():
     proposals = tf.constant([[[0.0, 0.0], [25.0, 0.0]], [[20.0, 0.0], [30.0, 0.0]]])
     near = detect.near_same_keypoint(points, kinds, proposals, 10.0)
     np.testing.assert_array_equal(near, [[True, False], [True, True]])
+
+
+def test_things_smaller_than_the_detection_radius_are_told_apart(scene):
+    pair = scene().add((24, 24, 31, 31)).add((24, 32, 31, 39), label=3)
+    pair.config.fusion.detection_radius = 10.0
+    assert min(pair.ious(pair.fuse())) > 0.5
+    pair.config.fusion.detection_reach = 0.0  # the paper's rule
+    assert min(pair.ious(pair.fuse())) < 0.5
 
 
 def test_box_iou_counts_the_outermost_pixels():
