@@ -18,7 +18,6 @@ def get_config():
     config.model.low_level_channels = 48
     config.model.decoder_channels = 64
     config.model.semantic_head_channels = 64
-    config.fusion.peak_threshold = 0.2  # a network this sure of its keypoints needs no weak candidates: fewer splits
 
     config.train.steps = 9000
     config.train.learning_rate = 0.2
