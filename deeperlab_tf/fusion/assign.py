@@ -81,7 +81,8 @@ def predict(long_targets, instances, grid_size, config):
     index = nearest.index_of(points)
     if config.assign_by == "distance":
         return Predictions(predicted, *nearest.nearest(predicted, index)), index
-    index = index._replace(table=scaled_table(points, detect.scale(instances.boxes)[: tf.shape(points)[0]]))
+    sizes = tf.maximum(detect.scale(instances.boxes)[: tf.shape(points)[0]], 1.0)  # at least a pixel, never 0
+    index = index._replace(table=scaled_table(points, sizes))
     nearest_instance = nearest.nearest_of_all(with_square(predicted), index.table)
     squares = nearest.distances(predicted, tf.gather(points, nearest_instance))
     return Predictions(predicted, nearest_instance, squares), index

@@ -53,7 +53,11 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     logits[..., 1] += np.linspace(2, -2, width)  # thing, thing, stuff from left to right
     logits[..., 2] += 1
     logits[..., 0] += np.linspace(-2, 2, width)
-    keypoints = (rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.normal(0, 12, [INSTANCES, 5, 2])).astype(np.float32)
+    keypoints = rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.normal(0, 12, [INSTANCES, 5, 2])
+    if assign_by == "scaled":  # real boxes
+        corners = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1), (0, 0)])
+        keypoints = rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.uniform(8, 14, [INSTANCES, 1, 1]) * corners
+    keypoints = keypoints.astype(np.float32)
     owner = np.repeat(np.repeat(rng.integers(0, INSTANCES, [6, 5]), 2, 0), 3, 1)
     targets = (keypoints[owner] + rng.normal(0, noise, [height, width, 5, 2])).astype(np.float32)
     boxes = detect.boxes_of(tf.constant(keypoints))
@@ -70,7 +74,7 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
 
     sizes = detect.scale(boxes).numpy()
     reach = config.keypoint_radius + config.claim_reach * sizes
-    sizes = sizes if assign_by == "scaled" else np.ones_like(sizes)
+    sizes = np.maximum(sizes, 1) if assign_by == "scaled" else np.ones_like(sizes)
     slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach, sizes)
     slow = np.where(slow == -1, INSTANCES + 5 + pixel_class, slow)  # class segments
     ruled = slow != -2
