@@ -59,7 +59,7 @@ def _saved_model(run):
         *run, OUTPUT.value, OPTIMISE.value, PRECISION.value, sorted(set(BATCH_SIZES.value)), MAX_IMAGE_PIXELS.value
     )
     if not warm:
-        print("without warm-up requests, which need pip install deeperlab-tf[serving]")
+        print("without warm-up requests, which need pip install -e .[serving]")
     if not os.path.basename(os.path.abspath(OUTPUT.value)).isdigit():
         print("TF Serving wants a number as the last folder, such as NAME/1; its configs go beside that.")
 

@@ -19,7 +19,7 @@ from deeperlab_tf.files import atomic_path
 from deeperlab_tf.inference import prepare_images
 
 OPSET = 17
-INSTALL = "install it with pip install deeperlab-tf[onnx]"
+INSTALL = "install it with pip install -e .[onnx]"
 
 
 def export_onnx(network, config, dataset, path, calibration_images=None):

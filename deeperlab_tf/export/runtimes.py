@@ -41,7 +41,7 @@ def _load_onnx(path):
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"{path} needs onnxruntime; install it with pip install deeperlab-tf[onnx].") from error
+        raise UserError(f"{path} needs onnxruntime; install it with pip install -e .[onnx].") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads()
     # Between two calls it is TensorFlow's turn, for the fusion: threads that wait by spinning would take its cores.
