@@ -2,8 +2,8 @@
 
 python scripts/sweep_fusion.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 --output=sweep.json
 
-Takes the flags of scripts/oracle.py, for datasets as for files. The file holds one row per choice, with the PQ under each
-kind of noise.
+Takes the flags of scripts/oracle.py, for datasets as for files. The file holds one row per choice, with the PQ under
+each kind of noise.
 """
 
 import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
@@ -61,7 +61,9 @@ def offsets(sigma):
             _, height, width, channels = heads[name].shape
             coarse = rng.normal(size=[height // 8 + 1, width // 8 + 1, channels]).astype(np.float32)
             smooth = np.stack([cv2.resize(coarse[..., k], (width, height)) for k in range(channels)], axis=-1)
-            heads[name] = heads[name] + share * sigma * RADIUS.value * (smooth + rng.normal(0, 0.5, smooth.shape)).astype(np.float32)
+            heads[name] = heads[name] + share * sigma * RADIUS.value * (
+                smooth + rng.normal(0, 0.5, smooth.shape)
+            ).astype(np.float32)
 
     return corrupt
 

@@ -31,9 +31,7 @@ class GrpcClient:
             import grpc
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
-            raise UserError(
-                "gRPC needs tensorflow-serving-api; pip install -e .[serving], or use REST."
-            ) from error
+            raise UserError("gRPC needs tensorflow-serving-api; pip install -e .[serving], or use REST.") from error
         options = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
         channel = grpc.insecure_channel(address, options=options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

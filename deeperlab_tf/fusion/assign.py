@@ -5,7 +5,7 @@ argmax_j g · 2 y_j - |y_j|²: linear in g, so that interpolating g and comparin
 interpolating.
 
 Distances can be measured in the size λ_j of the instance instead (assign_by = "scaled"), as in keypoint similarities:
-argmin_j Σ_k |x + L_k(x) - y_jk|² / λ_j². There |g|² does not cancel, so that every pixel is compared with all instances.
+argmin_j Σ_k |x + L_k(x) - y_jk|² / λ_j². There |g|² does not cancel, so every pixel is compared with all instances.
 """
 
 import collections
