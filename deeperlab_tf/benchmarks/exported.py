@@ -1,7 +1,7 @@
 """Every exported form of one network: time, memory, size on disk, and how the exported model holds up as a server.
 
 The network is the paper's Light Wider MobileNetV2 with random weights. Random heads are no scene, so fusion is given
-those of a made-up street instead; the network's own are computed all the same. Each form runs in a process of its own.
+those of a made-up street instead; the network's own are computed all the same.
 """
 
 import concurrent.futures
@@ -32,7 +32,7 @@ from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 
 IMAGE_SIZE = (721, 721)
 NUM_CLASSES, NUM_THINGS, NUM_INSTANCES = 66, 37, 20  # Mapillary Vistas, a street
-IMAGES = {1: 12, 4: 3}  # batch size: batches that are timed
+ROUNDS = {1: 12, 4: 3}  # batch size: times that each form has its turn
 CLIENTS, REQUESTS = 8, 48  # of the load test
 
 FORMS = {
@@ -50,24 +50,28 @@ FORMS = {
 def run(forms=tuple(FORMS)):
     """Exports and measures the forms, and puts the SavedModel under load.
 
+    Times are of forms that take turns in one process, with a matrix product in each turn, because the speed of a shared
+    machine changes from one minute to the next.
+
     Returns:
-      list of dicts: for each form and batch size `form`, `batch_size`, `disk_mb`, `load_s` and `first_answer_s` (a
-      fresh process), and in milliseconds an image `network_p50`, `network_p90`, `fusion_p50`, `fusion_p90`,
-      `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out); `share` of the rate at which the machine
-      multiplies float32 matrices that the network reaches, `peak_mb` of the process; then a row of the load test,
-      `clients`, `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
+      list of dicts. For each form: `form`, `disk_mb`, `load_s`, `first_answer_s` and `peak_mb` of a fresh process that
+      parses one image. For each form and batch size, in milliseconds an image: `network_p50`, `network_p90`,
+      `fusion_p50`, `fusion_p90`, `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out), and `share`, of
+      the rate at which the machine multiplies float32 matrices, that the network reaches. Of the load test: `clients`,
+      `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        workdir = os.path.join(folder, "run")
-        in_own_process(_make_workdir, workdir)
+        paths = {form: os.path.join(folder, form) for form in {"tensorflow": None, **dict.fromkeys(forms)}}
+        in_own_process(_make_workdir, paths["tensorflow"])
         for form in forms:
-            path = workdir if form == "tensorflow" else os.path.join(folder, form)
             if form != "tensorflow":
-                in_own_process(_export, form, workdir, path)
-            rows += [dict(form=form, **row) for row in in_own_process(_measure, path)]
+                in_own_process(_export, form, paths["tensorflow"], paths[form])
+            rows.append(dict(form=form, **in_own_process(_measure_start, paths[form])))
+        for batch_size, rounds in ROUNDS.items():
+            rows += in_own_process(_take_turns, {form: paths[form] for form in forms}, batch_size, rounds)
         if "saved_model" in forms:
-            rows.append(in_own_process(_load_test, os.path.join(folder, "saved_model")))
+            rows.append(in_own_process(_load_test, paths["saved_model"]))
     return rows
 
 
@@ -98,39 +102,61 @@ def _jpegs(count):
     return [cv2.imencode(".jpg", picture)[1].tobytes() for picture in _pictures(count)]
 
 
-def _measure(path):
-    """Rows of one form, one for each batch size."""
+def _measure_start(path):
+    """What a fresh process takes to the first answer."""
+    (picture,) = _pictures(1)
     start = time.perf_counter()
     predictor = Predictor(path)
-    load = time.perf_counter() - start
-    config, dataset, jpegs = predictor.config, predictor.dataset, _jpegs(4)
-    start = time.perf_counter()
-    predictor([cv2.imdecode(np.frombuffer(jpegs[0], np.uint8), cv2.IMREAD_COLOR)])
-    first = time.perf_counter() - start
+    loaded = time.perf_counter()
+    predictor(picture)
+    first = time.perf_counter()
+    memory = memory_mb("VmHWM")
+    return dict(disk_mb=_disk_mb(path), load_s=loaded - start, first_answer_s=first - loaded, peak_mb=memory)
 
+
+def _take_turns(paths, batch_size, rounds):
+    """A row for each form."""
+    predictors = {form: Predictor(path) for form, path in paths.items()}
+    networks = {form: load_network(path) or predictors[form]._heads for form, path in paths.items()}
+    config, dataset = next((p.config, p.dataset) for p in predictors.values())
+    prepare, fuse = _graphs(config, dataset)
+    jpeg, heads = tf.constant(_jpegs(batch_size)), _street(config, batch_size)
+    images = prepare(jpeg)
+
+    def steps(network):
+        return {
+            "network": lambda: _ready(network(images)),
+            "fusion": lambda: _ready(fuse(heads)),
+            # What follows the network is given the street instead of its heads.
+            "end_to_end": lambda: (_ready(network(prepare(jpeg))), _ready(fuse(heads))),
+        }
+
+    times = {form: {name: [] for name in steps(None)} for form in networks}
+    rates = []
+    for number in range(-1, rounds):  # the first round is for warming up
+        rates.append(matrix_rate())
+        for form, network in networks.items():
+            for name, step in steps(network).items():
+                start = time.perf_counter()
+                step()
+                if number >= 0:
+                    times[form][name].append(1000 * (time.perf_counter() - start) / batch_size)
+    gflop = network_size(build_model(config.model, dataset, (*IMAGE_SIZE, 3)))["gflop"]
+    rate = statistics.median(rates)
+    rows = []
+    for form, measured in times.items():
+        row = dict(form=form, batch_size=batch_size)
+        for name, values in measured.items():
+            row.update({f"{name}_p50": statistics.median(values), f"{name}_p90": float(np.percentile(values, 90))})
+        rows.append(dict(row, share=gflop / row["network_p50"] * 1000 / rate, matrix_gflop_per_second=rate))
+    return rows
+
+
+def _street(config, batch_size):
+    """Heads of a made-up street, with a batch dimension."""
     graph = keypoint_graph(config.model.keypoint_graph)
     scene = scene_heads(IMAGE_SIZE, NUM_INSTANCES, NUM_CLASSES, NUM_THINGS, graph, config.model.keypoint_radius)
-    scene = {name: tf.constant(head) for name, head in scene.items()}
-    prepare, fuse = _graphs(config, dataset)
-    network = load_network(path) or predictor._heads
-    gflop = network_size(build_model(config.model, dataset, (*IMAGE_SIZE, 3)))["gflop"]
-    rows = []
-    for batch_size, batches in IMAGES.items():
-        jpeg = tf.constant(jpegs[:batch_size])
-        heads = {name: tf.repeat(head, batch_size, axis=0) for name, head in scene.items()}
-        images = prepare(jpeg)
-        whole = {
-            "network": lambda images=images: _ready(network(images)),
-            "fusion": lambda heads=heads: _ready(fuse(heads)),
-            # What follows the network is given the scene instead of its heads.
-            "end_to_end": lambda jpeg=jpeg, heads=heads: (_ready(network(prepare(jpeg))), _ready(fuse(heads))),
-        }
-        row = dict(batch_size=batch_size, disk_mb=_disk_mb(path), load_s=load, first_answer_s=first)
-        for name, function in whole.items():
-            row.update(_percentiles(name, function, batches, batch_size))
-        share = gflop / row["network_p50"] * 1000 / matrix_rate()
-        rows.append(dict(row, share=share, peak_mb=memory_mb("VmHWM")))
-    return rows
+    return {name: tf.repeat(tf.constant(head), batch_size, axis=0) for name, head in scene.items()}
 
 
 def _graphs(config, dataset):
@@ -155,16 +181,6 @@ def _graphs(config, dataset):
 def _ready(outputs):
     """Waits for the outputs and hands them over, as NumPy arrays."""
     return {name: np.asarray(values) for name, values in outputs.items()}
-
-
-def _percentiles(name, function, repeats, images):
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(1000 * (time.perf_counter() - start) / images)
-    return {f"{name}_p50": statistics.median(times), f"{name}_p90": float(np.percentile(times, 90))}
 
 
 def _disk_mb(path):
