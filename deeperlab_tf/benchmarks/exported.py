@@ -21,6 +21,7 @@ from deeperlab_tf.export.encoded import check_headers, decode_image, image_heade
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.runtimes import load_network
 from deeperlab_tf.export.saved_model import export_saved_model
+from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.inference import parse_heads, prepare_images
@@ -57,7 +58,8 @@ def run(forms=tuple(FORMS)):
       list of dicts. For each form: `form`, `disk_mb`, `load_s`, `first_answer_s` and `peak_mb` of a fresh process that
       parses one image. For each form and batch size, in milliseconds an image: `network_p50`, `network_p90`,
       `fusion_p50`, `fusion_p90`, `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out), and `share`, of
-      the rate at which the machine multiplies float32 matrices, that the network reaches. Of the load test: `clients`,
+      the rate at which the machine multiplies float32 matrices, that the network reaches. Of a server's start, with and
+      without warm-up: `load_s`, `warm_up_s`, `first_answer_s`, `second_answer_s`. Of the load test: `clients`,
       `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
     """
     rows = []
@@ -71,6 +73,8 @@ def run(forms=tuple(FORMS)):
         for batch_size, rounds in ROUNDS.items():
             rows += in_own_process(_take_turns, {form: paths[form] for form in forms}, batch_size, rounds)
         if "saved_model" in forms:
+            for warm in (False, True):
+                rows.append(in_own_process(_measure_server_start, paths["saved_model"], warm))
             rows.append(in_own_process(_load_test, paths["saved_model"]))
     return rows
 
@@ -112,6 +116,27 @@ def _measure_start(path):
     first = time.perf_counter()
     memory = memory_mb("VmHWM")
     return dict(disk_mb=_disk_mb(path), load_s=loaded - start, first_answer_s=first - loaded, peak_mb=memory)
+
+
+def _measure_server_start(path, warm):
+    """A row: what a server takes to the first answer, with the export's warm-up requests or without."""
+    (jpeg,) = _jpegs(1)
+    start = time.perf_counter()
+    module = tf.saved_model.load(path)
+    loaded = time.perf_counter()
+    if warm:
+        for signature, inputs in warmup_requests(path):
+            module.signatures[signature](**inputs)
+    ready = time.perf_counter()
+    answers = []
+    for _ in range(2):
+        before = time.perf_counter()
+        module.signatures["image_bytes"](image_bytes=tf.constant([jpeg]))["panoptic"].numpy()
+        answers.append(time.perf_counter() - before)
+    return dict(
+        form="server start", warm_up=warm, load_s=loaded - start, warm_up_s=ready - loaded, first_answer_s=answers[0],
+        second_answer_s=answers[1],
+    )  # fmt: skip
 
 
 def _take_turns(paths, batch_size, rounds):

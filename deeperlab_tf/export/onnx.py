@@ -87,7 +87,6 @@ def _quantise(model, path, images, config):
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            op_types_to_quantize=["Conv"],
             nodes_to_exclude=_output_convolutions(onnx.load(prepared)),
         )
 

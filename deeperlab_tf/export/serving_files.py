@@ -97,6 +97,19 @@ def write_warmup_requests(folder, image_size, batch_sizes):
     return True
 
 
+def warmup_requests(folder):
+    """Yields (signature, dict of input tensors) of the warm-up requests in a SavedModel's folder, as a server would.
+
+    They need tensorflow-serving-api to read.
+    """
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(os.path.join(folder, WARMUP_FILE)):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        yield request.model_spec.signature_name, inputs
+
+
 def _grey_images(signature, batch_size, image_size):
     """(input name, TensorProto) of a batch of grey pictures."""
     if signature == "image_bytes":

@@ -15,6 +15,7 @@ from deeperlab_tf.coco_panoptic import PanopticFiles
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
+from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.model import build_model
 from deeperlab_tf.predictor import Predictor
 from deeperlab_tf.schema import Category, Dataset
@@ -86,7 +87,6 @@ def error_of(done):
 
 def test_everything_a_server_needs_is_beside_the_model(exported, server):
     from google.protobuf import text_format
-    from tensorflow_serving.apis import prediction_log_pb2
     from tensorflow_serving.config import model_server_config_pb2
 
     folder = exported.parent
@@ -96,13 +96,10 @@ def test_everything_a_server_needs_is_beside_the_model(exported, server):
     assert "prometheus_config {\n  enable: true" in (folder / "monitoring.config").read_text()
     assert "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n" in (folder / "batching.config").read_text()
 
-    records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
-    requests = [prediction_log_pb2.PredictionLog.FromString(r.numpy()).predict_log.request for r in records]
     seen = []
-    for request in requests:
-        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        outputs = server.module.signatures[request.model_spec.signature_name](**inputs)
-        seen.append((request.model_spec.signature_name, outputs["panoptic"].shape.as_list()))
+    for signature, inputs in warmup_requests(str(exported)):
+        outputs = server.module.signatures[signature](**inputs)
+        seen.append((signature, outputs["panoptic"].shape.as_list()))
     shapes = [[1, 65, 65], [2, 65, 65]]
     assert seen == [(name, shape) for name in ("serving_default", "image_bytes") for shape in shapes]
 

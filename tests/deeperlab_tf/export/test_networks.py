@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeperlab_tf.benchmarks import exported
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.onnx import export_onnx
@@ -99,3 +100,13 @@ def test_a_broken_model_file_is_one_clear_sentence(tmp_path):
         (folder / name).write_bytes(b"no model")
         with pytest.raises(UserError, match=r"cannot load .*; export it again"):
             Predictor(str(folder))
+
+
+def test_the_benchmark_times_every_form_in_turns(workdir, monkeypatch):
+    monkeypatch.setattr(exported, "IMAGE_SIZE", (65, 65))
+    monkeypatch.setattr(exported, "NUM_INSTANCES", 3)
+    (row,) = exported._take_turns({"tensorflow": workdir}, batch_size=2, rounds=2)
+    assert row["form"] == "tensorflow" and row["batch_size"] == 2
+    for part in ("network", "fusion", "end_to_end"):
+        assert 0 < row[f"{part}_p50"] <= row[f"{part}_p90"]
+    assert row["end_to_end_p50"] > row["network_p50"] * 0.5 and row["share"] > 0
