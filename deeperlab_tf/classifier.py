@@ -80,7 +80,7 @@ def evaluate_classifier(network, batches):
     Returns:
       dict of `top1`, `top5` (0-1), `num_images`.
     """
-    predict = tf.function(lambda images: network(images, training=False), reduce_retracing=True)
+    predict = tf.function(lambda images: network(images, training=False), reduce_retracing=True, autograph=False)
     sums, count = {"top1": 0.0, "top5": 0.0}, 0
     for images, targets in batches:
         for name, correct in accuracy(predict(images), targets["label"]).items():

@@ -104,11 +104,11 @@ def _load_workdir(path):
     network, config, dataset = load_run(path)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def parse(images):
         return parse_images(network, images, config, dataset.thing_classes)
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def heads(images):
         return network(prepare_images(images, config), training=False)
 
@@ -119,9 +119,9 @@ def _around_network(network, path):
     """The same for a network that runs outside TensorFlow, of `export.runtimes`."""
     config, dataset = read_run(path)
     images = tf.TensorSpec([None, None, None, 3], tf.uint8)
-    prepare = tf.function(lambda images: prepare_images(images, config), input_signature=[images])
+    prepare = tf.function(lambda images: prepare_images(images, config), input_signature=[images], autograph=False)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def fuse(heads, size):
         return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)
 

@@ -170,7 +170,7 @@ class ImagePanels(StepCallback):
     def on_train_begin(self, logs=None):
         network, config, things = self.model.network, self.config, self._dataset.thing_classes
 
-        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)], autograph=False)
         def parse_and_heads(images):
             heads = network(prepare_images(images, config), training=False)
             return parse_heads(heads, tf.shape(images)[1], tf.shape(images)[2], config, things), heads

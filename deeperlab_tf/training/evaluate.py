@@ -38,7 +38,7 @@ class DistributedPredictor:
             outputs = parse_images(network, images, config, dataset.thing_classes)
             return {name: outputs[name] for name in _OUTPUTS if name in outputs}
 
-        @tf.function(reduce_retracing=True)  # images of many sizes: the sizes become dynamic
+        @tf.function(reduce_retracing=True, autograph=False)  # images of many sizes: the sizes become dynamic
         def parse_shares(shares):
             return self._strategy.run(parse, args=(shares,))
 

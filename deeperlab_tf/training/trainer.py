@@ -122,6 +122,7 @@ class Trainer(keras.Model):
         if self._jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
 
+        @tf.autograph.experimental.do_not_convert
         def one_step(iterator):
             data, waited = _timed_next(iterator, strategy) if self.times_input else (next(iterator), 0.0)
             logs = strategy.run(step, args=(data,))

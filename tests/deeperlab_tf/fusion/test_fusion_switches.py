@@ -39,13 +39,22 @@ FUSION = {
 def heads_and_size(scene_class):
     """Noisy heads of four things, two of which overlap, on a street of stuff."""
     made = scene_class((97, 129))
-    for box, label in (((8, 8, 40, 40), 2), ((30, 30, 70, 66), 3), ((60, 84, 90, 120), 2), ((10, 90, 22, 102), 3)):
+    boxes = (8, 8, 40, 40), (30, 30, 70, 66), (60, 84, 90, 120), (10, 90, 22, 102), (74, 20, 90, 36)
+    for box, label in zip(boxes, (2, 3, 2, 3, 2)):
         made.add(box, label)
     rng = np.random.default_rng(0)
     heads = {name: head + rng.normal(0, 1.5, head.shape).astype(np.float32) for name, head in made.heads().items()}
     heads["middle_offsets"][:, :12, :12, :8] += 9  # of the first thing, centre -> corner: none leads back exactly,
     heads["keypoint_logits"][:, :12, :12, 4] -= 4  # and the corners come before the centre
     heads["long_offsets"][:, 16:, 22:] += 12  # of the third, so that its pixels miss it by some way
+    # Some of the second lie between it and the smaller fifth: nearer to the fifth, but not in units of their sizes.
+    second, fifth = (
+        np.array([[y1, x1], [y1, x2], [y2, x1], [y2, x2], [(y1 + y2) / 2, (x1 + x2) / 2]])
+        for y1, x1, y2, x2 in (boxes[1], boxes[4])
+    )
+    ys, xs = np.mgrid[13:16, 10:14]
+    here = 4.0 * np.stack([ys, xs], axis=-1)[:, :, None]
+    heads["long_offsets"][0, ys, xs] = (0.42 * second + 0.58 * fifth - here).reshape(3, 4, 10)
     return heads, made.semantic.shape
 
 

@@ -62,12 +62,16 @@ def test_losses_and_weights_are_those_of_one_process(results):
     assert [read[name]["replicas"] for name in ("alone", "0", "1")] == [1, 2, 2]
     for name in ("0", "1"):
         assert len(read[name]["losses"]) == 3
-        for mine, other in zip(read[name]["losses"], read["alone"]["losses"]):
-            for key, value in mine.items():  # the gradient's norm goes through the small variances of batch norm
-                tolerance = 5e-3 if key == "gradient_norm" else 2e-4
+        for step, (mine, other) in enumerate(zip(read[name]["losses"], read["alone"]["losses"])):
+            for key, value in mine.items():
+                tolerance = 2e-4 if key != "gradient_norm" else 1e-4 if step == 0 else 5e-2
                 np.testing.assert_allclose(value, other[key], rtol=tolerance, atol=1e-6, err_msg=key)
+        # By norm: after a step, rounding turns some ReLUs on and off, and single weights with small gradients part by
+        # per cents. With statistics of each process alone the weights' change differs by 60 %.
         for key in ("weights", "moving"):
-            np.testing.assert_allclose(read[name][key], read["alone"][key], rtol=1e-3, atol=1e-5)
+            mine, other = (np.asarray(read[process]["change"][key]) for process in (name, "alone"))
+            assert np.linalg.norm(other) > 0.01
+            assert np.linalg.norm(mine - other) < 0.05 * np.linalg.norm(other), key
 
 
 @pytest.mark.slow
