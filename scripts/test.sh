@@ -8,4 +8,4 @@ REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$REPOSITORY/scripts/environment.sh"
 activate_environment "[test]"
 cd "$REPOSITORY"
-exec python -m pytest --numprocesses=2 "$@"
+exec python -m pytest --numprocesses=2 --dist=worksteal "$@"

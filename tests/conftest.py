@@ -1,11 +1,16 @@
 """Fixtures every test may use."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+gc.set_threshold(
+    200_000, 20, 100
+)  # graphs are millions of objects, all in use: searching them takes a tenth of the time
 
 
 @pytest.fixture(scope="session")

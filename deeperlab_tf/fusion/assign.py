@@ -12,7 +12,7 @@ import collections
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import detect, grid, merge, nearest, upsample
+from deeperlab_tf.fusion import boxes, grid, merge, nearest, upsample
 from deeperlab_tf.fusion.semantics import is_any
 
 # What the cells of `Semantics.support` predict, one row each: vectors float32 [N, 2P], in units of R from the image's
@@ -81,7 +81,7 @@ def predict(long_targets, instances, grid_size, config):
     index = nearest.index_of(points)
     if config.assign_by == "distance":
         return Predictions(predicted, *nearest.nearest(predicted, index)), index
-    sizes = tf.maximum(detect.scale(instances.boxes)[: tf.shape(points)[0]], 1.0)  # at least a pixel, never 0
+    sizes = tf.maximum(boxes.scale(instances.boxes)[: tf.shape(points)[0]], 1.0)  # at least a pixel, never 0
     index = index._replace(table=scaled_table(points, sizes))
     nearest_instance = nearest.nearest_of_all(with_square(predicted), index.table)
     squares = nearest.distances(predicted, tf.gather(points, nearest_instance))
@@ -144,7 +144,7 @@ def claims(prediction, instances, config):
     """
     claimed = tf.fill(tf.shape(prediction.instance), instances.count > 0)
     if config.claim_reach:
-        reach = 1 + config.claim_reach * detect.scale(instances.boxes) / config.keypoint_radius
+        reach = 1 + config.claim_reach * boxes.scale(instances.boxes) / config.keypoint_radius
         limit = instances.keypoints.shape[1] * tf.square(reach)
         claimed &= prediction.squares <= tf.gather(limit, prediction.instance)
     return claimed

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -61,8 +60,6 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
         file.write(b"\xff\xff\xff")
     flags = [f"--config={repository / 'experiments' / 'shapes.py'}", f"--workdir={tmp_path / 'run'}", *TINY]
     flags += [f"--config.data.records={folder}", "--config.train.steps=4", "--skip_corrupt"]
-    assert f"record 2 of {shard} is corrupt" in error_of(train(repository, *flags[:-1], "--config.data.cache=False"))
-    shutil.rmtree(tmp_path / "run")
     first = train(repository, *flags)
     assert first.returncode == 0, first.stderr
     assert f"left out as corrupt: 1 (record 2 of {shard})" in first.stderr.splitlines()[-1]

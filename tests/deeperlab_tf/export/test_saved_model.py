@@ -66,7 +66,10 @@ def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
     network, config, dataset = run
     config = config_from_json(config_to_json(config))
     config.eval.pad_to_size = True
-    graph = tf.function(lambda images: parse_images(network, images, config, dataset.thing_classes))
+    any_image = tf.TensorSpec([1, None, None, 3], tf.uint8)
+    graph = tf.function(
+        lambda images: parse_images(network, images, config, dataset.thing_classes), input_signature=[any_image]
+    )
     images = pictures((40, 57), (100, 30))
     module = ServedModel(network, config, dataset)
     result = module.parse_bytes(tf.constant([png(image) for image in images]))

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import assign, detect, semantics, upsample
+from deeperlab_tf.fusion.boxes import boxes_of, scale
 
 NUM_CLASSES, THINGS, INSTANCES = 3, (1, 2), 30
 
@@ -60,7 +61,7 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     keypoints = keypoints.astype(np.float32)
     owner = np.repeat(np.repeat(rng.integers(0, INSTANCES, [6, 5]), 2, 0), 3, 1)
     targets = (keypoints[owner] + rng.normal(0, noise, [height, width, 5, 2])).astype(np.float32)
-    boxes = detect.boxes_of(tf.constant(keypoints))
+    boxes = boxes_of(tf.constant(keypoints))
     padded = [tf.pad(x, [[0, 5]] + [[0, 0]] * (x.shape.rank - 1)) for x in (tf.constant(keypoints), boxes, boxes[:, 0])]
     instances = detect.Instances(*padded, tf.constant(INSTANCES))
 
@@ -72,7 +73,7 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     fast = upsample.fill(parts.cell_slot, *fill).numpy()
     pixel_class = upsample.fill(parts.cell_class, parts.mixed, parts.pixel_class, *fill[2:]).numpy()
 
-    sizes = detect.scale(boxes).numpy()
+    sizes = scale(boxes).numpy()
     reach = config.keypoint_radius + config.claim_reach * sizes
     sizes = np.maximum(sizes, 1) if assign_by == "scaled" else np.ones_like(sizes)
     slow = assign_oracle(found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach, sizes)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import detect
+from deeperlab_tf.fusion import boxes, detect, propose, rescore, select
 from deeperlab_tf.keypoints import GRAPHS
 
 
@@ -26,21 +26,21 @@ def test_greedy_selection_equals_the_queue(count, density, seed):
     rng = np.random.default_rng(seed)
     rejects, valid = rng.random([count, count]) < density, rng.random(count) < 0.8
     np.testing.assert_array_equal(
-        detect.greedy(tf.constant(rejects), tf.constant(valid)), greedy_oracle(rejects, valid)
+        select.greedy(tf.constant(rejects), tf.constant(valid)), greedy_oracle(rejects, valid)
     )
 
 
 def test_greedy_selection_follows_a_chain_to_its_end():
     count = 50
     rejects = np.eye(count, k=-1, dtype=bool)  # each is rejected by the one before it, if that one is kept
-    kept = detect.greedy(tf.constant(rejects), tf.ones([count], tf.bool)).numpy()
+    kept = select.greedy(tf.constant(rejects), tf.ones([count], tf.bool)).numpy()
     np.testing.assert_array_equal(kept, np.arange(count) % 2 == 0)
 
 
 @pytest.mark.parametrize("block", [1, 7, 256])
 @pytest.mark.parametrize("count", [0, 1, 7, 60])
 def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, count):
-    monkeypatch.setattr(detect, "_BLOCK", block)
+    monkeypatch.setattr(select, "_BLOCK", block)
     rng = np.random.default_rng(count)
     points, kinds = rng.uniform(0, 60, [count, 2]).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
     proposals = (points[:, None] + rng.normal(0, 8, [count, 3, 2])).astype(np.float32)
@@ -50,7 +50,7 @@ def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, coun
         for point, kind in zip(points, kinds)
     ]
     kept = greedy_oracle(np.reshape(near, [count, count]).astype(bool), np.ones(count, bool))
-    np.testing.assert_array_equal(detect.founders(points, kinds, proposals, radius), np.flatnonzero(kept))
+    np.testing.assert_array_equal(select.founders(points, kinds, proposals, radius), np.flatnonzero(kept))
 
 
 @pytest.mark.parametrize("name", sorted(GRAPHS))
@@ -58,7 +58,7 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
     graph = GRAPHS[name]
     for start in range(graph.num_keypoints):
         reached = {start}
-        for hop in detect._hops(graph):
+        for hop in propose._hops(graph):
             source = hop.source[start]
             new = set()
             for target, edge, reaches in zip(hop.target[start], hop.edge[start], hop.reaches[start]):
@@ -67,7 +67,7 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
                     new.add(int(target))
             reached |= new
         assert reached == set(range(graph.num_keypoints))
-    assert len(detect._hops(graph)) == 2
+    assert len(propose._hops(graph)) == 2
 
 
 def test_local_maxima_are_found_finer_than_the_grid_best_first():
@@ -98,14 +98,14 @@ def test_expected_oks_equals_its_formula(row):
     probability = np.array([1 - below, below]) @ corner @ np.array([0.5, 0.5])
     expected = probability * (share * similarity).sum() / share.sum()
     arguments = (tf.constant([point], tf.float32), tf.constant([kind]), tf.constant([size]))
-    oks = detect.expected_oks(*arguments, scores, heatmap, tf.constant([height, width]), config)
+    oks = rescore.expected_oks(*arguments, scores, heatmap, tf.constant([height, width]), config)
     np.testing.assert_allclose(oks, [expected], rtol=1e-4)
 
 
 def test_a_candidate_is_near_proposals_by_its_own_kind():
     points, kinds = tf.constant([[0.0, 0.0], [30.0, 0.0]]), tf.constant([0, 1])
     proposals = tf.constant([[[0.0, 0.0], [25.0, 0.0]], [[20.0, 0.0], [30.0, 0.0]]])
-    near = detect.near_same_keypoint(points, kinds, proposals, 10.0)
+    near = select.near_same_keypoint(points, kinds, proposals, 10.0)
     np.testing.assert_array_equal(near, [[True, False], [True, True]])
 
 
@@ -118,5 +118,5 @@ def test_things_smaller_than_the_detection_radius_are_told_apart(scene):
 
 
 def test_box_iou_counts_the_outermost_pixels():
-    boxes = tf.constant([[0.0, 0.0, 9.0, 9.0], [0.0, 5.0, 9.0, 14.0], [3.0, 3.0, 3.0, 3.0]])
-    np.testing.assert_allclose(detect.box_iou(boxes), [[1, 1 / 3, 0.01], [1 / 3, 1, 0], [0.01, 0, 1]], rtol=1e-5)
+    three = tf.constant([[0.0, 0.0, 9.0, 9.0], [0.0, 5.0, 9.0, 14.0], [3.0, 3.0, 3.0, 3.0]])
+    np.testing.assert_allclose(boxes.box_iou(three), [[1, 1 / 3, 0.01], [1 / 3, 1, 0], [0.01, 0, 1]], rtol=1e-5)

@@ -1,0 +1,40 @@
+"""Bounding boxes of instances, from their keypoints (paper Sec. 3.3.2)."""
+
+import tensorflow as tf
+
+
+def boxes_of(keypoints):
+    """Bounding boxes from the four corner keypoints: float32 [..., P, 2] -> [..., 4] (y1, x1, y2, x2), pixels.
+
+    The outermost pixels belong to the box, as in the targets: a one-pixel object has y1 = y2.
+    """
+    top_left, top_right, bottom_left, bottom_right = (keypoints[..., kind, :] for kind in range(4))
+    return tf.stack(
+        [
+            (top_left[..., 0] + top_right[..., 0]) / 2,
+            (top_left[..., 1] + bottom_left[..., 1]) / 2,
+            (bottom_left[..., 0] + bottom_right[..., 0]) / 2,
+            (top_right[..., 1] + bottom_right[..., 1]) / 2,
+        ],
+        axis=-1,
+    )
+
+
+def box_sizes(boxes):
+    """Heights and widths, outermost pixels included: float32 [..., 4] -> [..., 2]. Not positive: degenerate."""
+    return boxes[..., 2:] - boxes[..., :2] + 1
+
+
+def scale(boxes):
+    """λ, the size of instances: square root of the box area. float32 [..., 4] -> [...]."""
+    return tf.sqrt(tf.reduce_prod(tf.maximum(box_sizes(boxes), 0.0), axis=-1))
+
+
+def box_iou(boxes):
+    """Intersection over union of all pairs of boxes: float32 [J, 4] -> [J, J]."""
+    areas = tf.reduce_prod(box_sizes(boxes), axis=-1)
+    top, left, bottom, right = tf.unstack(boxes, axis=1)  # planes of pairs: short inner dimensions are slow
+    heights = tf.minimum(bottom[:, None], bottom) - tf.maximum(top[:, None], top) + 1
+    widths = tf.minimum(right[:, None], right) - tf.maximum(left[:, None], left) + 1
+    shared = tf.maximum(heights, 0.0) * tf.maximum(widths, 0.0)
+    return shared / (areas[:, None] + areas[None, :] - shared)
