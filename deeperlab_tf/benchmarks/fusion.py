@@ -82,10 +82,10 @@ def steps(heads, image_size, config):
 
     step("semantics", lambda: vars(semantics.semantics(logits, THINGS, size)))
     found = semantics.Semantics(**results["semantics"])
-    weights = tf.cast(tf.gather(found.is_thing, found.support), tf.float32)
     step("refine", lambda: refine.long_targets(long, heatmap, short, found.support, size, config))
     targets = results["refine"]
-    step("vote", lambda: hough.score_map(heatmap, short, targets, weights, size, config))
+    of_things = targets[:, : tf.size(found.things)]
+    step("vote", lambda: hough.score_map(heatmap, short, of_things, size, config))
     scores = results["vote"]
     step("peaks", lambda: detect.local_maxima(scores, size, config))
     step("detect", lambda: detect.detect(scores, heatmap, short, middle, size, graph, config))

@@ -75,14 +75,16 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     semantic = semantics.semantics(logits, thing_classes, grid_size)
 
     # 3.4.1 Recursive offset refinement (the middle-range offsets' is part of following them).
-    cells = semantic.support
-    long_targets = refine.long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
+    long_targets, orphan_targets = (
+        refine.long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
+        for cells in (semantic.things, semantic.orphan_corners)
+    )
     # Keypoint localization.
-    long_weights = tf.cast(tf.gather(semantic.is_thing, cells), tf.float32)
-    scores = hough.score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, config)
+    scores = hough.score_map(heatmap, short_offsets, long_targets, grid_size, config)
     # Instance detection.
     instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     # Assignment of pixels to instances.
+    long_targets = tf.concat([long_targets, orphan_targets], axis=1)
     parts = assign.assign(semantic, long_targets, instances, thing_classes, grid_size, config)
     # 3.4.2 Semantic and instance prediction fusion.
     return merge.merge(parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor)

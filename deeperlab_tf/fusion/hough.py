@@ -7,14 +7,13 @@ import tensorflow as tf
 from deeperlab_tf.fusion import grid
 
 
-def score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, config):
+def score_map(heatmap, short_offsets, long_targets, grid_size, config):
     """Fused keypoint score map: short-range scores + w · long-range scores.
 
     Args:
       heatmap: float32 [h · w, P], probabilities.
       short_offsets: float32 [h · w, P, 2], pixels.
-      long_targets: float32 [2, N, P], x + L(x) of N cells, y and x, pixels.
-      long_weights: float32 [N], 1 for cells predicted as things, else 0.
+      long_targets: float32 [2, N, P], x + L(x) of the N cells predicted as things, y and x, pixels.
       grid_size: int32 [2], h and w.
       config: config.fusion.
 
@@ -26,9 +25,9 @@ def score_map(heatmap, short_offsets, long_targets, long_weights, grid_size, con
     scores = short_votes(heatmap, short_offsets, grid_size, config.min_vote) / disk_area
     if config.long_vote_weight:
         share = config.long_vote_every
-        voters = tf.range(0, tf.size(long_weights), share)  # gathered: slicing with a stride is slow
-        votes = long_votes(tf.gather(long_targets, voters, axis=1), tf.gather(long_weights, voters) * share, grid_size)
-        long_scores = tf.minimum(votes / disk_area, 1.0)
+        voters = tf.range(0, tf.shape(long_targets)[1], share)  # gathered: slicing with a stride is slow
+        votes = long_votes(tf.gather(long_targets, voters, axis=1), grid_size)
+        long_scores = tf.minimum(votes * (share / disk_area), 1.0)
         scores += config.long_vote_weight * long_scores
     return scores
 
@@ -48,12 +47,12 @@ def short_votes(heatmap, short_offsets, grid_size, min_vote):
     return cast_votes(vote_y, vote_x, voters - cells * num_kinds, grid.read(heatmap, voters), grid_size, num_kinds)
 
 
-def long_votes(long_targets, long_weights, grid_size):
-    """Every thing cell votes for all P keypoints of its instance, with weight one: returns float32 [h · w, P]."""
+def long_votes(long_targets, grid_size):
+    """Every cell votes for all P keypoints of its instance, with weight one: returns float32 [h · w, P]."""
     num_kinds = long_targets.shape[2]
     vote_y, vote_x = tf.unstack(tf.reshape(long_targets, [2, -1]))
-    kinds = tf.tile(tf.range(num_kinds), tf.shape(long_weights))
-    return cast_votes(vote_y, vote_x, kinds, tf.repeat(long_weights, num_kinds), grid_size, num_kinds)
+    kinds = tf.tile(tf.range(num_kinds), tf.shape(long_targets)[1:2])
+    return cast_votes(vote_y, vote_x, kinds, tf.ones_like(vote_y), grid_size, num_kinds)
 
 
 def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):

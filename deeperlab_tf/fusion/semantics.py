@@ -17,8 +17,9 @@ class Semantics:
       is_mixed: bool [h · w], cells whose corners disagree.
       mixed: int32 [m], the flat cells of those.
       mixed_pixels: int32 [m, 16], labels of their pixels.
-      support: int32 [N], flat cells where long-range offsets matter: thing cells, and the corners of orphans.
       is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners are stuff.
+      things: int32 [T], flat thing cells.
+      orphan_corners: int32 [N - T], flat cells at the corners of orphans.
     """
 
     label: tf.Tensor
@@ -26,8 +27,14 @@ class Semantics:
     is_mixed: tf.Tensor
     mixed: tf.Tensor
     mixed_pixels: tf.Tensor
-    support: tf.Tensor
     is_orphan: tf.Tensor
+    things: tf.Tensor
+    orphan_corners: tf.Tensor
+
+    @property
+    def support(self):
+        """int32 [N], flat cells where long-range offsets matter: `things`, then `orphan_corners`."""
+        return tf.concat([self.things, self.orphan_corners], axis=0)
 
 
 def semantics(logits, thing_classes, grid_size):
@@ -55,8 +62,8 @@ def semantics(logits, thing_classes, grid_size):
     surfaces = tf.reduce_any(is_any(tf.gather(pixels, bare), thing_classes), axis=1)
     orphans = tf.boolean_mask(bare, surfaces)
     is_orphan = grid.flags(tf.gather(mixed, orphans), num_cells)
-    support = is_thing | grid.flags(tf.reshape(tf.gather(corners, orphans), [-1]), num_cells)
-    return Semantics(label, is_thing, is_mixed, mixed, pixels, grid.indices(support), is_orphan)
+    orphan_corners = grid.indices(grid.flags(tf.reshape(tf.gather(corners, orphans), [-1]), num_cells))
+    return Semantics(label, is_thing, is_mixed, mixed, pixels, is_orphan, grid.indices(is_thing), orphan_corners)
 
 
 def is_any(labels, classes):

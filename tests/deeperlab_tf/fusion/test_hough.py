@@ -47,16 +47,15 @@ def test_score_map_is_short_range_plus_w_long_range_scores():
     heatmap[0] = 0  # below min_vote
     short = rng.normal(0, 8, [HEIGHT * WIDTH, KINDS, 2]).astype(np.float32)
     long_targets = rng.uniform(0, 24, [30, KINDS, 2]).astype(np.float32)
-    weights = (rng.random(30) < 0.7).astype(np.float32)
     cells = 4 * np.stack(np.unravel_index(np.arange(HEIGHT * WIDTH), (HEIGHT, WIDTH)), 1)
     kinds = np.tile(np.arange(KINDS), HEIGHT * WIDTH)
     short_scores = votes_oracle((cells[:, None] + short).reshape(-1, 2), kinds, heatmap.ravel())
-    long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS))
+    long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.ones(30 * KINDS))
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), weights, GRID, config)
+    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), GRID, config)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_no_thing_cell_casts_no_long_vote():
-    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), tf.zeros([0]), GRID).numpy().any()
+    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), GRID).numpy().any()
