@@ -56,6 +56,21 @@ def in_halves(function, *rows):
     return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), first, second)
 
 
+def best_of_rows(values):
+    """tf.argmax over the last axis, the faster way on CPUs: float32 [n, K] -> int32 [n]; ties go to the first.
+
+    Two branches of the graph, on parts of memory that are aligned, so that slicing copies nothing; few rows are left.
+    """
+    count, width = tf.shape(values)[0], values.shape[1]
+    half = count // (2 * _ALIGNED_ROWS) * _ALIGNED_ROWS
+    flat, ends = tf.reshape(values, [-1]), (0, half, 2 * half, count)
+    parts = [tf.reshape(flat[start * width : end * width], [-1, width]) for start, end in zip(ends, ends[1:])]
+    return tf.concat([tf.math.top_k(part, k=1).indices[:, 0] for part in parts], axis=0)
+
+
+_ALIGNED_ROWS = 16  # any number of columns: 16 float32 rows end where 64 bytes do, what TensorFlow calls aligned
+
+
 def sample(maps, kinds, points, grid_size):
     """Reads one channel group of a map at fractional positions, bilinearly.
 
