@@ -16,16 +16,6 @@ _HATCH = 7  # pixels from stripe to stripe
 _GOLDEN_ANGLE = 0.381966  # of a turn: successive multiples never come close to each other
 
 
-def read_image(path):
-    """Photo as uint8 [H, W, 3], RGB, turned as its EXIF data say. UserError names a file that is none."""
-    if not os.path.isfile(path):
-        raise UserError(f"there is no file {path}.")
-    pixels = cv2.imread(path, cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise UserError(f"{path} is no image that can be read; give a JPEG or PNG file.")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
 def write_image(path, image):
     """Writes uint8 [H, W, 3], RGB, as the format of the path's ending, whole or not at all."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.lower().endswith((".jpg", ".jpeg")) else []

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from deeperlab_tf import error_pictures, visualize
 from deeperlab_tf.coco_panoptic import PanopticFiles, compare, read_pair
-from deeperlab_tf.drawing import read_image, write_image
+from deeperlab_tf.drawing import write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
+from deeperlab_tf.image_files import read_image
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.metrics.instance_ap import regions
 from deeperlab_tf.metrics.overlaps import overlap_table

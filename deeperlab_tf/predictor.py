@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.config import config_from_json
-from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.runtimes import load_network
+from deeperlab_tf.image_files import read_image
 from deeperlab_tf.inference import instance_maps, parse_heads, parse_images, prepare_images
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.schema import Dataset

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.config import default_config
+from deeperlab_tf.image_files import read_image, read_mask
 from input_pipeline import preprocess
-from input_pipeline.image_files import read_image, read_mask
 from input_pipeline.pipeline import train_batches
 from input_pipeline.targets import make_targets
 

@@ -27,9 +27,9 @@ from tqdm import tqdm
 from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import atomic_path, write_json
+from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import open_source
-from input_pipeline.image_files import MAX_PIXELS
 from input_pipeline.record_files import find_shards, read_record, record_offsets
 
 IMAGE, FORMAT, NAME = "image/encoded", "image/format", "image/filename"

@@ -10,15 +10,15 @@ for; for a video NAME_overlay.mp4 and NAME.json (the segments of each frame).
 import os
 import time
 
-import cv2
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
 from deeperlab_tf import cli
-from deeperlab_tf.drawing import read_image, write_image
+from deeperlab_tf.drawing import write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
+from deeperlab_tf.image_files import image_file_size, read_image
 from deeperlab_tf.video import batches, parse_video
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a training, or folder of an exported SavedModel.")
@@ -68,8 +68,7 @@ def _find_images(path):
         raise UserError(f"there is no file or folder {path}; give an image, a folder of images or a video.")
     names = {}
     for file in files:
-        if not cv2.haveImageReader(file):
-            raise UserError(f"{file} is no image that can be read; remove it or give another --input.")
+        image_file_size(file)  # what is no image is refused before anything is written
         name = os.path.relpath(os.path.splitext(file)[0], root or ".")
         name = os.path.relpath(file, root or ".") if name in names else name  # a.jpg beside a.png
         names[name] = file

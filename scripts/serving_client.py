@@ -15,9 +15,9 @@ from absl import flags
 from tqdm import tqdm
 
 from deeperlab_tf import cli
-from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
+from deeperlab_tf.image_files import read_image
 from deeperlab_tf.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside, read_json
+from deeperlab_tf.image_files import read_image, read_rgb_ids
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.coco_classes import DATASET
 from input_pipeline.datasets.labels import check_size, first_existing
-from input_pipeline.image_files import read_image, read_rgb_ids
 
 VOID = 0  # panoptic id of pixels without label
 _LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}

@@ -24,9 +24,9 @@ import yaml
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import path_inside
+from deeperlab_tf.image_files import read_image, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, distinct_colors
 from input_pipeline.datasets.labels import check_size, map_ids, number_instances, read_list
-from input_pipeline.image_files import read_image, read_mask
 
 DEFAULT_EVERY_NTH = 10
 _DEFAULT_DESCRIPTIONS = ("classes.yaml", "classes.yml", "classes.json")

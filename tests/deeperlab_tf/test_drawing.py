@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deeperlab_tf.drawing import read_image, write_image
+from deeperlab_tf.drawing import write_image
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.image_files import read_image
 
 
 @pytest.mark.fast

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.coco_panoptic import PanopticFiles, color_to_id
-from deeperlab_tf.drawing import read_image
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.image_files import read_image
 from deeperlab_tf.parsing import Parsing
 
 

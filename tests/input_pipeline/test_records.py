@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.image_files import read_rgb_ids
 from input_pipeline import make_dataset, open_source, record_files, records
 from input_pipeline.datasets import cityscapes, coco
-from input_pipeline.image_files import read_rgb_ids
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 
 from deeperlab_tf.coco_panoptic import PanopticFiles
 from deeperlab_tf.config import default_config
-from deeperlab_tf.drawing import read_image, write_image
+from deeperlab_tf.drawing import write_image
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.image_files import read_image
 from deeperlab_tf.schema import Category, Dataset
 
 DATASET = Dataset(
@@ -95,7 +96,7 @@ def test_bad_input_is_one_line_and_status_one(predict, tmp_path):
     cases = {
         "no file or folder": (tmp_path / "nowhere", tmp_path),
         "has no images": (tmp_path / "empty", tmp_path),
-        "broken.png is no image": (tmp_path / "photos", tmp_path),
+        "broken.png cannot be read": (tmp_path / "photos", tmp_path),
         "neither a training": (tmp_path / "good.png", tmp_path / "empty"),
     }
     for message, (source, model) in cases.items():
@@ -121,7 +122,7 @@ def test_predictor_takes_arrays_paths_and_lists(predictor, images, tmp_path):
     for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match="an image must be uint8"):
             predictor(bad)
-    with pytest.raises(UserError, match="there is no file"):
+    with pytest.raises(UserError, match=r"gone\.png does not exist"):
         predictor(str(tmp_path / "gone.png"))
     with pytest.raises(UserError, match="there is no folder"):
         type(predictor)(str(tmp_path / "nowhere"))

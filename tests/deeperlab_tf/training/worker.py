@@ -1,10 +1,16 @@
 """One of several processes that train and evaluate the same tiny experiment; run by test_multi_worker.py.
 
-python worker.py WORKDIR RESULT.json      TF_CONFIG makes it one of several
+python worker.py WORKDIR RESULT [STEP]
+
+TF_CONFIG makes it one of several. With STEP it kills itself after that step, as soon as the checkpoint is there. Writes
+RESULT.steps, a line of losses for each step, and RESULT.json.
 """
 
 import json
+import os
+import signal
 import sys
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -17,17 +23,21 @@ from deeperlab_tf.training.batch_norm import synchronise
 from deeperlab_tf.training.callbacks import StepCallback
 from deeperlab_tf.training.evaluate import make_evaluation
 from deeperlab_tf.training.loop import fit
-from deeperlab_tf.training.strategy import build_strategy
+from deeperlab_tf.training.strategy import build_strategy, restart_where_host_is_lost
 from input_pipeline import make_dataset, open_source
 
 SIDE = 33
 
 
-def main(workdir, result):
+def main(workdir, result, last_step=None):
     strategy = build_strategy("auto", timeout=120)
+    restart_where_host_is_lost(strategy, lambda: work(strategy, workdir, result, last_step))
+
+
+def work(strategy, workdir, result, last_step):
     config = tiny_config()
     held_out = open_source(config, "val")
-    losses, starts = [], []
+    starts = []
 
     def build():
         network = build_model(config.model, held_out.dataset)
@@ -37,7 +47,13 @@ def main(workdir, result):
 
     class Collect(StepCallback):
         def on_step(self, logs):
-            losses.append({name: float(value) for name, value in logs.items() if name not in ("input_seconds",)})
+            losses = {name: float(value) for name, value in logs.items() if name != "input_seconds"}
+            with open(f"{result}.steps", "a") as file:
+                file.write(json.dumps(dict(losses, step=self.step)) + "\n")
+            if last_step and self.step == int(last_step):
+                while not os.path.exists(os.path.join(workdir, "checkpoints", f"ckpt-{last_step}.index")):
+                    time.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGKILL)
 
     network = fit(
         config, workdir, held_out.dataset, lambda start, context: make_dataset(config, "train", start, context),
@@ -50,9 +66,9 @@ def main(workdir, result):
         network_of_colors = color_network(held_out.dataset)
     config.train.evaluate_images = 0
     metrics = make_evaluation(held_out, config, strategy)(network_of_colors)
-    with open(result, "w") as file:
+    with open(f"{result}.json", "w") as file:
         values = {
-            "replicas": strategy.num_replicas_in_sync, "losses": losses,
+            "replicas": strategy.num_replicas_in_sync,
             "change": change,
             "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
         }  # fmt: skip
@@ -89,7 +105,8 @@ def tiny_config():
     config.model.semantic_head_channels = config.model.instance_head_channels = 8
     config.model.aspp_dropout = 0.0  # each replica draws masks of its own
     config.train.batch_size = 4
-    config.train.steps = config.train.evaluate_every = config.train.checkpoint_every = 3
+    config.train.steps = config.train.evaluate_every = 3
+    config.train.checkpoint_every = 1
     config.train.learning_rate = 0.01
     config.train.evaluate_images = 2
     config.eval.batch_size = 2

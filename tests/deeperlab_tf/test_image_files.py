@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from input_pipeline.image_files import image_file_size, read_image, read_mask, read_rgb_ids
+from deeperlab_tf.image_files import image_file_size, read_image, read_mask, read_rgb_ids
 
 GRADIENT = np.linspace(0, 255, 12 * 10 * 3).reshape(12, 10, 3).astype(np.uint8)
 
