@@ -39,9 +39,10 @@ def get_config():
     config.model.semantic_head_channels = 48
     config.model.instance_head_channels = 48
     config.fusion.detection_radius = 6.0
+    config.fusion.peak_threshold = 0.2  # as on the shapes
 
     config.train.batch_size = 8
-    config.train.steps = 3200
+    config.train.steps = 6000
     config.train.learning_rate = 0.15
     config.train.warmup_steps = 200
     config.train.clip_norm = 5.0

@@ -7,8 +7,10 @@
 Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
 """
 
+import contextlib
 import glob
 import os
+import re
 
 import tensorflow as tf
 
@@ -62,11 +64,40 @@ def open_source(config, split):
     return Folders(config.data.root, names, config.pretrain.num_classes)
 
 
+@contextlib.contextmanager
+def naming_broken_images(*sources):
+    """Context in which TensorFlow's error about an image it cannot decode, which names no file, becomes one that does.
+
+    Args:
+      sources: `Folders` or `Shards` that are read in it.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        reason = re.search(r"[^\n]*(JPEG|PNG|image)[^\n]*", error.message, re.IGNORECASE)
+        if "UserError" in error.message or reason is None:
+            raise
+        for path in (path for source in sources for path in getattr(source, "paths", ())):
+            if not _looks_whole(path):
+                raise UserError(f"image {path} is broken; replace or remove it.") from error
+        raise UserError(f"an image cannot be decoded ({reason[0]}); replace or remove it.") from error
+
+
+def _looks_whole(path):
+    """Whether a file begins and ends as a JPEG or PNG does; what lies between is not looked at."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        file.seek(max(os.path.getsize(path) - 64, 0))
+        tail = file.read()
+    return (head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (head == b"\x89PNG" and b"IEND" in tail)
+
+
 class Folders:
     """Images in a folder a class; elements are (running number, encoded image, label).
 
     Attributes:
       dataset: `Dataset`; classes are called as their folders.
+      paths: list of the images' files.
     """
 
     def __init__(self, root, splits, num_classes):
@@ -77,30 +108,30 @@ class Folders:
                 f"{folder} has {len(classes)} folders of classes but config.pretrain.num_classes is {num_classes}; "
                 "set it to the number of classes."
             )
-        self._paths, self._labels = [], []
+        self.paths, self._labels = [], []
         for label, name in enumerate(classes):
             paths = [e.path for e in os.scandir(os.path.join(folder, name)) if e.name.lower().endswith(_EXTENSIONS)]
             if not paths:
                 raise UserError(f"folder {os.path.join(folder, name)} holds no JPEG or PNG; remove or fill it.")
-            self._paths += sorted(paths)
+            self.paths += sorted(paths)
             self._labels += [label] * len(paths)
         self.dataset = _descriptor(classes)
 
     def in_order(self):
-        return tf.data.Dataset.range(len(self._paths)).map(self._reader())
+        return tf.data.Dataset.range(len(self.paths)).map(self._reader())
 
     def endless(self, config, numbers, start_step):
         read = self._reader()
 
         def load(local):
             number = numbers.number(local)
-            return (number, *read(shuffled(number, len(self._paths), config.data))[1:])
+            return (number, *read(shuffled(number, len(self.paths), config.data))[1:])
 
         first = start_step * numbers.local_batch_size
         return tf.data.Dataset.range(first, ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _reader(self):
-        paths, labels = tf.constant(self._paths), tf.constant(self._labels, tf.int32)
+        paths, labels = tf.constant(self.paths), tf.constant(self._labels, tf.int32)
         return lambda index: (index, tf.io.read_file(paths[index]), labels[index])
 
 

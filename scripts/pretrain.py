@@ -35,24 +35,25 @@ def main():
     def evaluate(network):
         return evaluate_classifier(network, imagenet.make_dataset(config, "val"))
 
-    network = restart_where_host_is_lost(
-        strategy,
-        lambda: fit(
-            config,
-            WORKDIR.value,
-            held_out.dataset,
-            functools.partial(imagenet.make_dataset, config, "train"),
-            lambda: build_classifier(config),
-            classification_loss,
-            LOSSES,
-            strategy=strategy,
-            evaluate=evaluate,
-            accept_changes=ACCEPT_CHANGES.value,
-            deterministic=DETERMINISTIC.value,
-            profile=PROFILE.value,
-        ),
-    )
-    result = evaluate(network)
+    with imagenet.naming_broken_images(imagenet.open_source(config, "train"), held_out):
+        network = restart_where_host_is_lost(
+            strategy,
+            lambda: fit(
+                config,
+                WORKDIR.value,
+                held_out.dataset,
+                functools.partial(imagenet.make_dataset, config, "train"),
+                lambda: build_classifier(config),
+                classification_loss,
+                LOSSES,
+                strategy=strategy,
+                evaluate=evaluate,
+                accept_changes=ACCEPT_CHANGES.value,
+                deterministic=DETERMINISTIC.value,
+                profile=PROFILE.value,
+            ),
+        )
+        result = evaluate(network)
     if is_chief(strategy):
         write_json(os.path.join(WORKDIR.value, "evaluation", "metrics.json"), result)
     print(f"top-1 {result['top1']:.4f}  top-5 {result['top5']:.4f}  on {result['num_images']} images")

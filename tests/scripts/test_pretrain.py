@@ -1,6 +1,8 @@
 """Pretraining on classified images, from which a DeeperLab starts."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -13,8 +15,10 @@ from deeperlab_tf.checkpoint_file import CheckpointFile
 from deeperlab_tf.classifier import accuracy, build_classifier, classification_loss
 from deeperlab_tf.complexity import count_parameters
 from deeperlab_tf.config import default_config
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.schema import Category, Dataset
+from input_pipeline.imagenet import make_dataset, naming_broken_images, open_source
 
 TINY = (
     "--config.data.crop_size=(33,33)", "--config.eval.image_size=(33,33)", "--config.model.width=0.1",
@@ -66,6 +70,19 @@ def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(repository
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "has 3 folders of classes but config.pretrain.num_classes is 1000" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name, data", [("n00000001", b"\xff\xd8\xff\xe0 cut off"), ("n00000002", b"no image")])
+def test_a_broken_image_is_named(imagenet, tmp_path, name, data):
+    root = shutil.copytree(imagenet, tmp_path / "imagenet")
+    broken = root / "train" / name / "1.JPEG"
+    broken.write_bytes(data)
+    config = default_config()
+    config.data.update(root=str(root), crop_size=(33, 33))
+    config.pretrain.num_classes = 3
+    message = re.escape(f"image {broken} is broken")
+    with pytest.raises(UserError, match=message), naming_broken_images(open_source(config, "train")):
+        list(make_dataset(config, "train").take(3))
 
 
 def test_the_classifier_has_the_published_number_of_parameters():
