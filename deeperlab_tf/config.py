@@ -75,14 +75,14 @@ def _fusion(keypoint_radius, keypoint_graph):
             keypoint_read="voters",  # offsets at a keypoint: mean over voters of its disk | point: where it is, as [P]
             voter_reach=0.2,  # how near a voter's vote lands, in R: which cells' middle-range offsets count [R]
             refine_reach=0.5,  # the same for refinement, whose start is less certain [R]
-            refine_middle_steps=2,  # M <- M + S(x + M), passes; 0: off [P]
+            refine_middle_steps=1,  # M <- M + S(x + M), passes; 0: off [P]
             refine_long=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
             refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
             min_vote=0.01,  # lightest short-range vote that is cast: the many lighter ones cost time, not accuracy [R]
             long_vote_weight=0.5,  # w: score map = short + w * long [R]
-            long_vote_every=3,  # only every n-th thing cell casts its long-range votes, n-fold; 1: all, as in the paper
+            long_vote_every=1,  # only every n-th thing cell casts its long-range votes, n-fold; 1: all, as in the paper
             peak_window=5,  # local maxima, cells of the stride-4 grid [R]
-            peak_threshold=0.05,  # lowest score of a keypoint candidate [R]
+            peak_threshold=0.1,  # lowest score of a keypoint candidate [R]
             max_keypoints=1024,  # C, candidates an image over all kinds [R]
             return_reach=0.5,  # proposals whose edges lead back farther than R + this · λ off are dropped; 0: off [R]
             rescore="expected_oks",  # expected_oks | none [P]
