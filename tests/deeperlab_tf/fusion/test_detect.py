@@ -81,6 +81,16 @@ def test_local_maxima_are_found_finer_than_the_grid_best_first():
     np.testing.assert_array_equal(kinds, [1, 0])
 
 
+@pytest.mark.parametrize("window, count", [(1, 3), (3, 2), (5, 1)])
+def test_of_peaks_inside_a_window_only_the_highest_counts(window, count):
+    config = default_config().fusion
+    config.peak_window = window
+    scores = np.zeros([12, 15], np.float32)
+    scores[5, 5:8] = 0.9, 0.3, 0.8  # two peaks two cells apart
+    points, _ = detect.local_maxima(tf.reshape(scores, [-1, 1]), tf.constant([12, 15]), config)
+    assert len(points) == count
+
+
 @pytest.mark.parametrize("row", [33.0, 1.0, 75.0, -9.0])  # inside, near either border, off the image
 def test_expected_oks_equals_its_formula(row):
     config = default_config().fusion
