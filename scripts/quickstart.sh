@@ -17,7 +17,7 @@ python scripts/train.py --config=experiments/shapes.py --workdir="$FOLDER/run"
 
 step "2/4  evaluating on held-out shapes"
 rm -rf "$FOLDER/evaluation"
-python scripts/evaluate.py --workdir="$FOLDER/run" --output="$FOLDER/evaluation"
+python scripts/evaluate.py --workdir="$FOLDER/run" --output="$FOLDER/evaluation" --report
 
 step "3/4  predicting pictures the network has never seen"
 rm -rf "$FOLDER/images" "$FOLDER/predictions"
@@ -34,6 +34,7 @@ Done in $((SECONDS / 60)) min $((SECONDS % 60)) s.
 
   pictures     $FOLDER/predictions/          one overlay an image
                $FOLDER/evaluation/contact_sheet.png
+  report       $FOLDER/evaluation/report.html     every image, its truth, parse and errors
   numbers      $FOLDER/evaluation/metrics.json
   SavedModel   $FOLDER/export/shapes/1
   TensorBoard  tensorboard --logdir=$FOLDER/run/tensorboard
