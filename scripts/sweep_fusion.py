@@ -36,7 +36,7 @@ CHOICES = {
     "no long-range refinement": {"refine_long": False},
     "no long-range votes": {"long_vote_weight": 0.0},
     "w = 1": {"long_vote_weight": 1.0},
-    "a third of the long-range votes": {"long_vote_every": 3},
+    "every long-range vote": {"long_vote_every": 1},
     "peak window 3": {"peak_window": 3},
     "peak threshold 0.05": {"peak_threshold": 0.05},
     "peak threshold 0.2": {"peak_threshold": 0.2},

@@ -85,7 +85,7 @@ def steps(heads, image_size, config):
     step("refine", lambda: refine.long_targets(long, heatmap, short, found.support, size, config))
     targets = results["refine"]
     of_things = targets[:, : tf.size(found.things)]
-    step("vote", lambda: hough.score_map(heatmap, short, of_things, size, config))
+    step("vote", lambda: hough.score_map(heatmap, short, of_things, found.things, size, config))
     scores = results["vote"]
     step("peaks", lambda: detect.local_maxima(scores, size, config))
     step("detect", lambda: detect.detect(scores, heatmap, short, middle, size, graph, config))

@@ -80,7 +80,7 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
         for cells in (semantic.things, semantic.orphan_corners)
     )
     # Keypoint localization.
-    scores = hough.score_map(heatmap, short_offsets, long_targets, grid_size, config)
+    scores = hough.score_map(heatmap, short_offsets, long_targets, semantic.things, grid_size, config)
     # Instance detection.
     instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     # Assignment of pixels to instances.

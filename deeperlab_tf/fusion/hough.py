@@ -7,13 +7,14 @@ import tensorflow as tf
 from deeperlab_tf.fusion import grid
 
 
-def score_map(heatmap, short_offsets, long_targets, grid_size, config):
+def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
     """Fused keypoint score map: short-range scores + w · long-range scores.
 
     Args:
       heatmap: float32 [h · w, P], probabilities.
       short_offsets: float32 [h · w, P, 2], pixels.
       long_targets: float32 [2, N, P], x + L(x) of the N cells predicted as things, y and x, pixels.
+      things: int32 [N], those cells, flat.
       grid_size: int32 [2], h and w.
       config: config.fusion.
 
@@ -25,8 +26,10 @@ def score_map(heatmap, short_offsets, long_targets, grid_size, config):
     scores = short_votes(heatmap, short_offsets, grid_size, config.min_vote) / disk_area
     if config.long_vote_weight:
         share = config.long_vote_every
-        voters = tf.range(0, tf.shape(long_targets)[1], share)  # gathered: slicing with a stride is slow
-        votes = long_votes(tf.gather(long_targets, voters, axis=1), grid_size)
+        if share > 1:  # by diagonals, not by numbers, so that each object of more than a cell or two has its voters
+            diagonals = things // grid_size[1] + things % grid_size[1]
+            long_targets = tf.gather(long_targets, grid.indices(diagonals % share == 0), axis=1)
+        votes = long_votes(long_targets, grid_size)
         long_scores = tf.minimum(votes * (share / disk_area), 1.0)
         scores += config.long_vote_weight * long_scores
     return scores

@@ -19,7 +19,7 @@ FUSION = {
     "refine_long_threshold": 0.999,
     "min_vote": 0.9,
     "long_vote_weight": 0.0,
-    "long_vote_every": 3,
+    "long_vote_every": 1,
     "peak_window": 1,  # see test_detect.py
     "peak_threshold": 5.0,
     "max_keypoints": 8,

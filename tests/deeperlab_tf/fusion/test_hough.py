@@ -39,10 +39,11 @@ def test_votes_to_nowhere_are_lost():
     assert cast.sum() == 1 and cast.reshape(HEIGHT, WIDTH, KINDS)[1, 1, 0] == 1
 
 
-def test_score_map_is_short_range_plus_w_long_range_scores():
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_score_map_is_short_range_plus_w_long_range_scores(every):
     rng = np.random.default_rng(1)
     config = default_config().fusion
-    config.long_vote_every = 1
+    config.long_vote_every = every
     heatmap = rng.uniform(0.02, 1, [HEIGHT * WIDTH, KINDS]).astype(np.float32)
     heatmap[0] = 0  # below min_vote
     short = rng.normal(0, 8, [HEIGHT * WIDTH, KINDS, 2]).astype(np.float32)
@@ -50,10 +51,12 @@ def test_score_map_is_short_range_plus_w_long_range_scores():
     cells = 4 * np.stack(np.unravel_index(np.arange(HEIGHT * WIDTH), (HEIGHT, WIDTH)), 1)
     kinds = np.tile(np.arange(KINDS), HEIGHT * WIDTH)
     short_scores = votes_oracle((cells[:, None] + short).reshape(-1, 2), kinds, heatmap.ravel())
-    long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.ones(30 * KINDS))
+    things = np.sort(rng.permutation(HEIGHT * WIDTH)[:30]).astype(np.int32)
+    weights = every * ((things // WIDTH + things % WIDTH) % every == 0)
+    long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS))
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), GRID, config)
+    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), things, GRID, config)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
