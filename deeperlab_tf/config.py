@@ -80,7 +80,7 @@ def _fusion(keypoint_radius, keypoint_graph):
             refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
             min_vote=0.01,  # lightest short-range vote that is cast: the many lighter ones cost time, not accuracy [R]
             long_vote_weight=0.5,  # w: score map = short + w * long [R]
-            long_vote_every=2,  # thing cells of every n-th diagonal vote for their keypoints, n-fold; 1: all, as in the paper
+            long_vote_every=2,  # thing cells of every n-th diagonal cast votes, n-fold; 1: all, as in the paper
             peak_window=5,  # local maxima, cells of the stride-4 grid [R]
             peak_threshold=0.1,  # lowest score of a keypoint candidate [R]
             max_keypoints=1024,  # C, candidates an image over all kinds [R]

@@ -6,7 +6,7 @@
 
 Data: https://www.cis.upenn.edu/~jshi/ped_html/ (`PNGImages/` and `PedMasks/` as they are).
 
-Two CPU cores: 20 minutes; person PQ 0.435, PC 0.761, mIoU 0.771 on 34 held-out photos.
+Two CPU cores: 40 minutes; person PQ 0.552, PC 0.797, mIoU 0.805 on 34 held-out photos.
 """
 
 from pathlib import Path
