@@ -65,11 +65,11 @@ def open_source(config, split):
 
 
 @contextlib.contextmanager
-def naming_broken_images(*sources):
+def naming_broken_images(config):
     """Context in which TensorFlow's error about an image it cannot decode, which names no file, becomes one that does.
 
     Args:
-      sources: `Folders` or `Shards` that are read in it.
+      config: the full config, whose data are read in it.
     """
     try:
         yield
@@ -77,7 +77,8 @@ def naming_broken_images(*sources):
         reason = re.search(r"[^\n]*(JPEG|PNG|image)[^\n]*", error.message, re.IGNORECASE)
         if "UserError" in error.message or reason is None:
             raise
-        for path in (path for source in sources for path in getattr(source, "paths", ())):
+        sources = [] if config.data.records else [open_source(config, split) for split in ("train", "val")]
+        for path in (path for source in sources for path in source.paths):
             if not _looks_whole(path):
                 raise UserError(f"image {path} is broken; replace or remove it.") from error
         raise UserError(f"an image cannot be decoded ({reason[0]}); replace or remove it.") from error
@@ -118,9 +119,11 @@ class Folders:
         self.dataset = _descriptor(classes)
 
     def in_order(self):
+        """Every image once."""
         return tf.data.Dataset.range(len(self.paths)).map(self._reader())
 
     def endless(self, config, numbers, start_step):
+        """Epoch after epoch, each in an order of its own, from a step on."""
         read = self._reader()
 
         def load(local):

@@ -35,7 +35,7 @@ def main():
     def evaluate(network):
         return evaluate_classifier(network, imagenet.make_dataset(config, "val"))
 
-    with imagenet.naming_broken_images(imagenet.open_source(config, "train"), held_out):
+    with imagenet.naming_broken_images(config):
         network = restart_where_host_is_lost(
             strategy,
             lambda: fit(

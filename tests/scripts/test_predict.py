@@ -7,36 +7,9 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.coco_panoptic import PanopticFiles
-from deeperlab_tf.config import default_config
 from deeperlab_tf.drawing import write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.image_files import read_image
-from deeperlab_tf.schema import Category, Dataset
-
-DATASET = Dataset(
-    "toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)), label_divisor=1000
-)
-
-
-@pytest.fixture(scope="session")
-def workdir(tmp_path_factory):
-    """Workdir of a tiny untrained network."""
-    import tensorflow as tf
-
-    from deeperlab_tf.model import build_model
-    from deeperlab_tf.training.checkpoints import prepare_workdir
-
-    config = default_config()
-    config.model.width = 0.1
-    config.model.kernel_size = config.model.decoder_kernel_size = config.model.head_kernel_size = 3
-    config.model.aspp_channels = config.model.decoder_channels = config.model.low_level_channels = 8
-    config.model.semantic_head_channels = config.model.instance_head_channels = 8
-    config.eval.image_size = (65, 65)
-    folder = str(tmp_path_factory.mktemp("run"))
-    prepare_workdir(folder, config, DATASET)
-    network = build_model(config.model, DATASET)
-    tf.train.Checkpoint(network=network).save(os.path.join(folder, "checkpoints", "ckpt"))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -129,14 +102,16 @@ def test_predictor_takes_arrays_paths_and_lists(predictor, images, tmp_path):
 
 
 @pytest.mark.slow
-def test_predictor_gives_the_same_parse_from_an_export(predictor, workdir, images, tmp_path, assert_same_labels):
+def test_predictor_gives_the_same_parse_from_an_export(
+    predictor, workdir, images, tmp_path, toy_dataset, assert_same_labels
+):
     from deeperlab_tf import Predictor
     from deeperlab_tf.export.saved_model import export_saved_model
     from deeperlab_tf.training.checkpoints import load_run
 
     export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
     exported = Predictor(str(tmp_path / "toy"))  # the folder above the version, as TF Serving takes it
-    assert exported.dataset == DATASET
+    assert exported.dataset == toy_dataset
     maps = predictor.maps(images[2])
     assert maps["heatmap"].shape == (10, 8, 5) and maps["middle_offsets"].shape == (10, 8, 8, 2)
     for name, values in exported.maps(images[2]).items():

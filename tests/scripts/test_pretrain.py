@@ -18,7 +18,7 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.schema import Category, Dataset
-from input_pipeline.imagenet import make_dataset, naming_broken_images, open_source
+from input_pipeline.imagenet import make_dataset, naming_broken_images
 
 TINY = (
     "--config.data.crop_size=(33,33)", "--config.eval.image_size=(33,33)", "--config.model.width=0.1",
@@ -81,7 +81,7 @@ def test_a_broken_image_is_named(imagenet, tmp_path, name, data):
     config.data.update(root=str(root), crop_size=(33, 33))
     config.pretrain.num_classes = 3
     message = re.escape(f"image {broken} is broken")
-    with pytest.raises(UserError, match=message), naming_broken_images(open_source(config, "train")):
+    with pytest.raises(UserError, match=message), naming_broken_images(config):
         list(make_dataset(config, "train").take(3))
 
 

@@ -12,34 +12,11 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.coco_panoptic import PanopticFiles
-from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
-from deeperlab_tf.model import build_model
 from deeperlab_tf.predictor import Predictor
-from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
-
-DATASET = Dataset("toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)))
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """Workdir of a tiny untrained network."""
-    config = default_config()
-    config.model.width = 0.1
-    config.model.kernel_size = config.model.decoder_kernel_size = config.model.head_kernel_size = 3
-    config.model.aspp_channels = config.model.decoder_channels = config.model.low_level_channels = 8
-    config.model.semantic_head_channels = config.model.instance_head_channels = 8
-    config.eval.image_size = (65, 65)
-    folder = tmp_path_factory.mktemp("run")
-    prepare_workdir(str(folder), config, DATASET)
-    network = build_model(config.model, DATASET)
-    kernel = network.get_layer("semantic_logits_conv").kernel
-    kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))
-    tf.train.Checkpoint(network=network).save(str(folder / "checkpoints" / "ckpt"))
-    return folder
+from deeperlab_tf.training.checkpoints import load_run
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +93,7 @@ def test_the_client_writes_the_parses_the_predictor_gives(
     output = f"--output={tmp_path / 'out'}"
     done = program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=2")
     assert done.returncode == 0, done.stderr
-    predictor = Predictor(str(workdir))
+    predictor = Predictor(workdir)
     for index in range(3):
         files = PanopticFiles(str(tmp_path / "out" / f"{index}.json"), str(tmp_path / "out"))
         semantic, _, _ = files.read_labels(str(index))
