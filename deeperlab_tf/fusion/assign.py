@@ -62,10 +62,11 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     pixel_instance = upsample.whole(tf.gather(highest, mixed))
     pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, row_of_mixed[:, None], nearest_instance)
 
-    def slots(instance, label):
-        return grid.choose(is_any(label, thing_classes) & (instance >= 0), instance, num_instances + label)
+    def slots(is_thing, instance, label):
+        return grid.choose(is_thing & (instance >= 0), instance, num_instances + label)
 
-    cell_slot, pixel_slot = slots(highest, semantics.label), slots(pixel_instance, pixel_class)
+    cell_slot = slots(semantics.is_thing, highest, semantics.label)
+    pixel_slot = slots(is_any(pixel_class, thing_classes), pixel_instance, pixel_class)
     return merge.Parts(semantics.label, cell_slot, mixed, pixel_class, pixel_slot)
 
 
@@ -154,7 +155,7 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
     """Nearest instance of every pixel of some cells, by interpolated predictions; -1 if no instance claims it.
 
     The corners that count are those of the pixel's class; where there is none, all claimed ones. Leaving others out of
-    the interpolation scales g, which changes no order.
+    the interpolation scales g, which changes no order. In plain cells, inside one object's class, all corners count.
 
     Args:
       prediction: `Predictions`.
@@ -173,14 +174,62 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
     corners = upsample.corners(cells, grid_size)
     rows = tf.gather(rows, corners)
     is_claimed = tf.gather(claimed, rows)
-    shares, majority = claimed_shares(tf.gather(semantics.label, corners), is_claimed, pixel_class)
-
     rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
-    vectors = tf.where(is_claimed[..., None], grid.read(prediction.vectors, rows), 0.0)
-    if config.assign_by == "scaled":
-        best = compare_all(tf.zeros_like(pixel_class), majority, vectors, shares, index.table, with_square)
+
+    def plain_pixels(chosen):
+        return nearest_between(tf.gather(rows, chosen), prediction, index)
+
+    def other_pixels(chosen):
+        corner_class = tf.gather(semantics.label, tf.gather(corners, chosen))
+        flags = tf.gather(is_claimed, chosen)
+        shares, majority = claimed_shares(corner_class, flags, tf.gather(pixel_class, chosen))
+        best = nearest_by_shares(tf.gather(rows, chosen), flags, shares, majority, prediction, index, config)
         return tf.where(majority, best, -1)
 
+    if config.assign_by == "scaled":
+        return other_pixels(tf.range(tf.size(cells)))
+    is_plain = tf.reduce_all(is_claimed, axis=1) & ~tf.gather(semantics.is_mixed, cells)
+    plain, others = grid.indices(is_plain), grid.indices(~is_plain)
+    return tf.dynamic_stitch([plain, others], [plain_pixels(plain), other_pixels(others)])
+
+
+def nearest_between(rows, prediction, index):
+    """Nearest instance of every pixel of plain cells: corners' rows in `prediction`, int32 [n, 4] -> int32 [n, 16]."""
+    vectors, instance = grid.read(prediction.vectors, rows), tf.gather(prediction.instance, rows)
+    low, high = upsample.range_of_corners(instance)
+    scores, others = corner_scores(vectors, instance, tf.gather(prediction.squares, rows), low, high, index)
+    best, doubtful = upsample.better_of_pixels(low, high, *tf.unstack(scores, axis=2), others, upsample.interpolate)
+
+    def pixels_of(chosen):
+        return tf.matmul(upsample.PIXEL_WEIGHTS, tf.gather(vectors, chosen))
+
+    return compare_all(best, doubtful, pixels_of, index.table)
+
+
+def nearest_by_shares(rows, is_claimed, shares, wanted, prediction, index, config):
+    """Nearest instance of every pixel of cells whose corners do not count alike.
+
+    Args:
+      rows: int32 [n, 4], the corners' rows in `prediction`.
+      is_claimed: bool [n, 4].
+      shares: float32 [n, 4, 16], how much each corner counts in each pixel, see `claimed_shares`.
+      wanted: bool [n, 16], pixels that are asked for.
+      prediction: `Predictions`.
+      index: `nearest.Index`.
+      config: config.fusion; reads assign_by.
+
+    Returns:
+      int32 [n, 16].
+    """
+    vectors = tf.where(is_claimed[..., None], grid.read(prediction.vectors, rows), 0.0)
+
+    def pixels_of(chosen):
+        chosen_shares = tf.gather(shares, chosen)
+        pixels = tf.matmul(chosen_shares, tf.gather(vectors, chosen), transpose_a=True)
+        return tf.math.divide_no_nan(pixels, tf.reduce_sum(chosen_shares, axis=1)[..., None])
+
+    if config.assign_by == "scaled":
+        return compare_all(tf.zeros_like(wanted, tf.int32), wanted, pixels_of, index.table, with_square)
     instance = tf.gather(prediction.instance, rows)
     low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
     high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
@@ -188,11 +237,10 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
     scores, others = tf.where(is_claimed[..., None], scores, 0.0), tf.where(is_claimed, others, 0.0)
 
     def interpolate(values):
-        return tf.matmul(values, shares, transpose_a=True)
+        return tf.matmul(values[:, None], shares)[:, 0]
 
-    best, doubtful = upsample.better_of_pixels(low, high, scores, others, interpolate)
-    best = compare_all(best, doubtful & majority, vectors, shares, index.table)
-    return tf.where(majority, best, -1)
+    best, doubtful = upsample.better_of_pixels(low, high, *tf.unstack(scores, axis=2), others, interpolate)
+    return compare_all(best, doubtful & wanted, pixels_of, index.table)
 
 
 def claimed_shares(corner_class, is_claimed, pixel_class):
@@ -219,14 +267,13 @@ def claimed_shares(corner_class, is_claimed, pixel_class):
     return tf.stack(claimed, axis=1), 2 * tf.add_n(claimed) >= tf.add_n(shares)
 
 
-def compare_all(best, doubtful, vectors, shares, table, lift=tf.identity):
+def compare_all(best, doubtful, pixels_of, table, lift=tf.identity):
     """Puts the nearest of all instances into doubtful pixels.
 
     Args:
       best: int32 [n, 16].
       doubtful: bool [n, 16].
-      vectors: float32 [n, 4, 2P], of corners.
-      shares: float32 [n, 4, 16], of corners.
+      pixels_of: function of rows, int32 [d], to what the pixels of those cells predict, float32 [d, 16, 2P].
       table: see `nearest.Index` or `scaled_table`.
       lift: what makes vectors fit the table: `with_square` for the latter.
 
@@ -234,12 +281,9 @@ def compare_all(best, doubtful, vectors, shares, table, lift=tf.identity):
       int32 [n, 16].
     """
     cells = grid.indices(tf.reduce_any(doubtful, axis=1))
-    shares = tf.gather(shares, cells)
-    pixels = tf.matmul(shares, tf.gather(vectors, cells), transpose_a=True)  # [d, 16, 2P]
-    total = tf.reduce_sum(shares, axis=1)
+    pixels = pixels_of(cells)
     which = grid.indices(tf.reshape(tf.gather(doubtful, cells), [-1]))
-    pixels = tf.gather(tf.reshape(pixels, [-1, vectors.shape[2]]), which)
-    pixels = tf.math.divide_no_nan(pixels, tf.gather(tf.reshape(total, [-1]), which)[:, None])
+    pixels = tf.gather(tf.reshape(pixels, [-1, pixels.shape[2]]), which)
     compared = nearest.nearest_of_all(lift(pixels), table)
     updates = tf.tensor_scatter_nd_update(tf.reshape(tf.gather(best, cells), [-1]), which[:, None], compared)
     return tf.tensor_scatter_nd_update(best, cells[:, None], tf.reshape(updates, [-1, upsample.PIXELS]))

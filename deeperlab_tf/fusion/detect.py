@@ -18,7 +18,7 @@ from deeperlab_tf.fusion.boxes import box_iou, box_sizes, boxes_of, scale
 from deeperlab_tf.fusion.propose import propose
 from deeperlab_tf.fusion.rescore import keypoint_scores
 from deeperlab_tf.fusion.select import detection_radius, founders, greedy, near_same_keypoint
-from deeperlab_tf.keypoints import CENTER
+from deeperlab_tf.keypoints import CENTER, NUM_CORNERS
 
 # Detected instances, best first; rows from `count` on are padding.
 Instances = collections.namedtuple("Instances", ["keypoints", "boxes", "scores", "count"])
@@ -42,18 +42,24 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
     """
     points, kinds = local_maxima(scores, grid_size, config)
 
-    def found(points, kinds):
-        return found_instances(points, kinds, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    def found(starts, points, kinds):
+        maps = scores, heatmap, short_offsets, middle_offsets
+        return found_instances(points, kinds, starts, *maps, grid_size, graph, config)
 
     if graph.has_center:
         is_center = kinds == CENTER
-        keypoints = found(*(tf.boolean_mask(x, is_center) for x in (points, kinds)))
+        keypoints = found([CENTER], *(tf.boolean_mask(x, is_center) for x in (points, kinds)))
         radius = detection_radius(scale(boxes_of(keypoints)), config)
         explained = tf.reduce_any(near_same_keypoint(points, kinds, keypoints, radius), axis=1)
         left = ~is_center & ~explained
-        keypoints = tf.concat([keypoints, found(*(tf.boolean_mask(x, left) for x in (points, kinds)))], axis=0)
+
+        def with_corners():
+            others = found(range(NUM_CORNERS), *(tf.boolean_mask(x, left) for x in (points, kinds)))
+            return tf.concat([keypoints, others], axis=0)
+
+        keypoints = tf.cond(tf.reduce_any(left), with_corners, lambda: keypoints)
     else:
-        keypoints = found(points, kinds)
+        keypoints = found(range(NUM_CORNERS), points, kinds)
     keypoints = keypoints[: config.max_instances]
     boxes = boxes_of(keypoints)
 
@@ -108,19 +114,20 @@ def local_maxima(scores, grid_size, config):
     return tf.stack(points, axis=1), kinds
 
 
-def found_instances(points, kinds, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
+def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
     """Lets candidates propose instances and keeps those proposals that the queue would.
 
     Args:
       points: float32 [C, 2], candidates, pixels.
       kinds: int32 [C].
+      starts: the kinds that candidates can have.
       Others: see `detect`.
 
     Returns:
       float32 [F, P, 2], keypoints of the instances, in the order in which candidates are popped: best score first.
     """
-    proposals, miss = grid.in_halves(
-        lambda *half: propose(*half, heatmap, short_offsets, middle_offsets, grid_size, graph, config), points, kinds
+    proposals, miss = propose(
+        points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config
     )
     boxes = boxes_of(proposals)
     valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN

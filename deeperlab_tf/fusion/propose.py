@@ -8,12 +8,13 @@ import tensorflow as tf
 from deeperlab_tf.fusion import refine
 
 
-def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
+def propose(points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
     """Follows the middle-range offsets from every candidate to the remaining keypoints of its instance.
 
     Args:
       points: float32 [C, 2], candidates, pixels.
       kinds: int32 [C].
+      starts: the kinds that candidates can have; fewer may need fewer hops.
       heatmap: float32 [h · w, P], probabilities.
       short_offsets: float32 [h · w, P, 2].
       middle_offsets: float32 [h · w, E, 2].
@@ -28,21 +29,14 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
     num_kinds = graph.num_keypoints
     keypoints = tf.tile(points[:, None], [1, num_kinds, 1])
     miss = tf.zeros_like(points[:, 0])
-    for hop in _hops(graph):
+    for hop in _hops(graph, starts):
         source_kinds, targets, back = (tf.gather(table, kinds) for table in (hop.source, hop.target, hop.back))
         edges = tf.gather(np.concatenate([hop.edge, np.maximum(hop.back, 0)[:, None]], axis=1), kinds)
+        edges = tf.ensure_shape(edges, [None, hop.edge.shape[1] + 1])
         sources = tf.gather(keypoints, source_kinds, axis=1, batch_dims=1)
+        at = sources, source_kinds
         landed = refine.follow_edges(
-            sources,
-            source_kinds,
-            tf.ensure_shape(edges, [None, hop.edge.shape[1] + 1]),
-            points,
-            back,
-            heatmap,
-            short_offsets,
-            middle_offsets,
-            grid_size,
-            config,
+            *at, edges, points, back >= 0, heatmap, short_offsets, middle_offsets, grid_size, config
         )
         returned = tf.norm(landed[:, -1] - points, axis=1)
         miss = tf.maximum(miss, tf.where(back >= 0, returned, 0.0))
@@ -64,8 +58,8 @@ def propose(points, kinds, heatmap, short_offsets, middle_offsets, grid_size, gr
 _Hop = collections.namedtuple("_Hop", ["source", "target", "edge", "reaches", "back"])
 
 
-def _hops(graph):
-    """Hops that lead from every kind of keypoint to all others. Who needs fewer hops than others starts later.
+def _hops(graph, starts):
+    """Hops that lead from some kinds of keypoints to all others. Who needs fewer hops than others starts later.
 
     On the star, corners first hop to the centre; then everybody hops from the centre to the corners.
 
@@ -74,7 +68,7 @@ def _hops(graph):
     """
     size = graph.num_keypoints
     plans = []
-    for start in range(size):
+    for start in starts:
         reached, plan = {start}, []
         while len(reached) < size:
             options = {
@@ -86,14 +80,14 @@ def _hops(graph):
             reached.update(options[source])
         plans.append(plan)
     depth = max(len(plan) for plan in plans)
-    plans = [[(start, [])] * (depth - len(plan)) + plan for start, plan in enumerate(plans)]
+    plans = [[(start, [])] * (depth - len(plan)) + plan for start, plan in zip(starts, plans)]
     hops = []
     for steps in zip(*plans):
         width = max(len(targets) for _, targets in steps)
         hop = _Hop(
             *(np.zeros(shape, np.int32) for shape in ([size], [size, width], [size, width], [size, width], [size]))
         )
-        for start, (source, targets) in enumerate(steps):
+        for start, (source, targets) in zip(starts, steps):
             hop.source[start] = source
             hop.back[start] = graph.edge(source, start) if (source, start) in graph.edges else -1
             for slot, target in enumerate(targets):

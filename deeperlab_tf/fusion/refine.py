@@ -40,9 +40,7 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     return points
 
 
-def follow_edges(
-    points, kinds, edges, origins, origin_edges, heatmap, short_offsets, middle_offsets, grid_size, config
-):
+def follow_edges(points, kinds, edges, origins, returns, heatmap, short_offsets, middle_offsets, grid_size, config):
     """Where the middle-range offsets at keypoints point to: x + M(x).
 
     Where the disks of two objects overlap, the voters belong to both. The mean is taken over those that agree with one
@@ -50,9 +48,9 @@ def follow_edges(
 
     Args:
       points, kinds, heatmap, short_offsets, grid_size, config: see `refine_points`.
-      edges: int32 [N, T], edges to follow from each keypoint.
+      edges: int32 [N, T], edges to follow from each keypoint; the last one leads back to its origin if it `returns`.
       origins: float32 [N, 2], keypoints from which these were reached, pixels.
-      origin_edges: int32 [N], the edges back to the origins; -1 where there is none.
+      returns: bool [N].
       middle_offsets: float32 [h · w, E, 2].
 
     Returns:
@@ -65,28 +63,21 @@ def follow_edges(
         return targets
     width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
     cells, _, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
+    # Where each voter says that each edge leads: y and x, [N, T, V].
+    offsets = grid.read(tf.reshape(middle_offsets, [-1, 2]), cells[:, None] * num_edges + edges[..., None])
     rows = cells // grid_size[1]
-    position = grid.positions(rows), grid.positions(cells - rows * grid_size[1])  # y, x, each [N, V]
-    maps = tf.reshape(middle_offsets, [-1, 2])
+    position_y, position_x = grid.positions(rows), grid.positions(cells - rows * grid_size[1])
+    said_y, said_x = position_y[:, None] + offsets[..., 0], position_x[:, None] + offsets[..., 1]
 
-    def said(edge):
-        """Where each voter says that an edge leads: y, x; int32 [N] -> float32 [N, V] twice."""
-        offset_y, offset_x = tf.unstack(grid.read(maps, cells * num_edges + edge[:, None]), axis=-1)
-        return position[0] + offset_y, position[1] + offset_x
-
-    back_y, back_x = said(tf.maximum(origin_edges, 0))
-    miss = (tf.square(back_y - origins[:, :1]) + tf.square(back_x - origins[:, 1:])) / config.keypoint_radius**2
-    trust = weights / (1 + tf.where(origin_edges[:, None] >= 0, miss, 0.0))
-    speaker = tf.one_hot(tf.argmax(trust, axis=1), weights.shape[1])
-    means = []
-    for y, x in (said(edge) for edge in tf.unstack(edges, axis=1)):
-        speaker_y, speaker_x = (tf.reduce_sum(speaker * value, axis=1, keepdims=True) for value in (y, x))
-        agrees = tf.square(y - speaker_y) + tf.square(x - speaker_x) <= config.keypoint_radius**2
-        agreeing = tf.where(agrees, weights, 0.0)
-        total = tf.reduce_sum(agreeing, axis=1)
-        mean = tf.stack([tf.reduce_sum(agreeing * value, axis=1) / total for value in (y, x)], axis=1)
-        means.append(tf.where(total[:, None] > _NO_VOTER, mean, targets[:, len(means)]))
-    return tf.stack(means, axis=1)
+    miss = tf.square(said_y[:, -1] - origins[:, :1]) + tf.square(said_x[:, -1] - origins[:, 1:])
+    trust = weights / (1 + tf.where(returns[:, None], miss / config.keypoint_radius**2, 0.0))
+    speaker = tf.one_hot(tf.argmax(trust, axis=1), weights.shape[1])[:, None]
+    speaker_y, speaker_x = (tf.reduce_sum(speaker * said, axis=2, keepdims=True) for said in (said_y, said_x))
+    agrees = tf.square(said_y - speaker_y) + tf.square(said_x - speaker_x) <= config.keypoint_radius**2
+    agreeing = tf.where(agrees, weights[:, None], 0.0)
+    total = tf.reduce_sum(agreeing, axis=2)
+    means = tf.stack([tf.reduce_sum(agreeing * said, axis=2) / total for said in (said_y, said_x)], axis=2)
+    return tf.where(total[..., None] > _NO_VOTER, means, targets)
 
 
 def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):

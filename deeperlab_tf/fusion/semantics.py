@@ -53,15 +53,16 @@ def semantics(logits, thing_classes, grid_size):
     is_thing = is_any(label, thing_classes)
     is_mixed = upsample.disagree(label, grid_size)
     mixed = grid.indices(is_mixed)
-    pixels = semantic_pixels(logits, label, mixed, grid_size)
+    pixels, compared = semantic_pixels(logits, label, mixed, grid_size)
 
-    # Orphans are sought among mixed cells without a thing corner.
-    corners = upsample.corners(mixed, grid_size)
-    bare = grid.indices(~tf.reduce_any(tf.gather(is_thing, corners), axis=1))
-    surfaces = tf.reduce_any(is_any(tf.gather(pixels, bare), thing_classes), axis=1)
-    orphans = tf.boolean_mask(bare, surfaces)
-    is_orphan = grid.flags(tf.gather(mixed, orphans), num_cells)
-    orphan_corners = grid.indices(grid.flags(tf.reshape(tf.gather(corners, orphans), [-1]), num_cells))
+    # Only where all classes were compared can one surface that no corner has.
+    corners = upsample.corners(tf.gather(mixed, compared), grid_size)
+    is_bare = ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
+    surfaces = tf.reduce_any(is_any(tf.gather(pixels, compared), thing_classes), axis=1)
+    corners = tf.boolean_mask(corners, is_bare & surfaces)
+    orphans = tf.gather(mixed, tf.boolean_mask(compared, is_bare & surfaces))
+    is_orphan = grid.flags(orphans, num_cells)
+    orphan_corners = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
     return Semantics(label, is_thing, is_mixed, mixed, pixels, is_orphan, grid.indices(is_thing), orphan_corners)
 
 
@@ -86,33 +87,30 @@ def semantic_pixels(logits, label, cells, grid_size):
       grid_size: int32 [2], h and w.
 
     Returns:
-      int32 [n, 16].
+      int32 [n, 16]; and int32 [d], rows of the cells in which all classes were compared, not only two.
     """
     num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
     corners = upsample.corners(cells, grid_size)
-    low, high = upsample.corner_range(label, corners)
-    # Each corner belongs to several cells: its logits are fetched once.
-    met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    rows = tf.gather(upsample.row_of_cell(met, num_cells), corners)
-    values, met_label = grid.read(logits, met), tf.gather(label, met)
-    candidates = tf.stack([low, high], axis=1)[:, None]
-    scores = grid.read(tf.reshape(values, [-1]), rows[..., None] * num_classes + candidates)  # [n, 4, 2]
-    own = tf.stack([tf.range(tf.size(met)), met_label], axis=1)
-    others = tf.tensor_scatter_nd_update(values, own, tf.fill([tf.size(met)], logits.dtype.min))
-    others = tf.gather(tf.reduce_max(others, axis=1), rows)
-    third = tf.reduce_all(tf.gather(met_label, rows)[..., None] != candidates, axis=2)
-    others = tf.where(third, logits.dtype.max, others)
+    corner_label = tf.gather(label, corners)
+    low, high = upsample.range_of_corners(corner_label)
 
-    def interpolate(values):
-        corners_last = tf.reshape(tf.transpose(values, [0, 2, 1]), [-1, 4])
-        pixels = tf.matmul(corners_last, upsample.PIXEL_WEIGHTS, transpose_b=True)
-        return tf.reshape(pixels, [-1, values.shape[2], upsample.PIXELS])
+    def scores(candidate):
+        return grid.read(tf.reshape(logits, [-1]), corners * num_classes + candidate[:, None])
+
+    # Each corner belongs to several cells: the highest of its other classes is sought once.
+    met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
+    own = tf.stack([tf.range(tf.size(met)), tf.gather(label, met)], axis=1)
+    others = tf.tensor_scatter_nd_update(grid.read(logits, met), own, tf.fill([tf.size(met)], logits.dtype.min))
+    others = tf.gather(tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners))
+    is_third = (corner_label != low[:, None]) & (corner_label != high[:, None])
+    others = tf.where(is_third, logits.dtype.max, others)
 
     def compare_all(cells):
         values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
         return tf.math.top_k(tf.matmul(upsample.PIXEL_WEIGHTS, values), k=1)[1][..., 0]
 
-    best, doubtful = upsample.better_of_pixels(low, high, scores, others, interpolate)
-    doubtful = grid.indices(tf.reduce_any(doubtful, axis=1))
+    best, doubtful = upsample.better_of_pixels(low, high, scores(low), scores(high), others, upsample.interpolate)
+    doubtful = grid.indices(tf.reshape(doubtful, [-1])) // upsample.PIXELS
+    doubtful = grid.indices(grid.flags(doubtful, tf.shape(cells)[0]))
     compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
-    return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)
+    return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared), doubtful

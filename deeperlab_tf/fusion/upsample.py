@@ -50,16 +50,16 @@ def disagree(values, grid_size):
     return tf.reshape(down | across | below | right, [-1])
 
 
-def corner_range(labels, corners):
-    """Lowest and highest label at the corners of cells: int32 [h · w], int32 [m, 4] -> two int32 [m]."""
-    at_corners = tf.unstack(tf.gather(labels, corners), axis=1)
-    low, high = at_corners[0], at_corners[0]
-    for label in at_corners[1:]:
+def range_of_corners(labels):
+    """Lowest and highest of the labels at the corners of cells: int32 [m, 4] -> two int32 [m]."""
+    low, high, *others = tf.unstack(labels, axis=1)
+    low, high = tf.minimum(low, high), tf.maximum(low, high)
+    for label in others:
         low, high = tf.minimum(low, label), tf.maximum(high, label)
     return low, high
 
 
-def better_of_pixels(low, high, scores, others, interpolate):
+def better_of_pixels(low, high, low_scores, high_scores, others, interpolate):
     """Best label of every pixel of some cells, comparing only the lowest and the highest of the corners' best labels.
 
     What the corners' second-highest scores interpolate to bounds all other labels: the largest of interpolated scores
@@ -69,18 +69,22 @@ def better_of_pixels(low, high, scores, others, interpolate):
 
     Args:
       low, high: int32 [m], the candidates.
-      scores: float32 [m, 4, 2], of both at the corners.
+      low_scores, high_scores: float32 [m, 4], of the candidates at the corners.
       others: float32 [m, 4], at the corners, the highest score of the labels that are no candidates, or more.
-      interpolate: function of scores at corners, float32 [m, 4, 3] -> of pixels, float32 [m, 3, 16]; the weights must
-        not be negative.
+      interpolate: function of scores at corners, float32 [m, 4] -> of pixels, float32 [m, 16]; the weights must not be
+        negative.
 
     Returns:
       int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
     """
-    values = interpolate(tf.concat([scores, others[..., None]], axis=2))
-    of_low, of_high, bound = tf.unstack(values, num=3, axis=1)
+    of_low, of_high, bound = (interpolate(scores) for scores in (low_scores, high_scores, others))
     best = grid.choose(of_high > of_low, high[:, None], low[:, None])
     return best, ~(tf.maximum(of_low, of_high) > bound)  # NaN is doubtful, too
+
+
+def interpolate(values):
+    """Values at the corners of cells at their pixels: float32 [m, 4] -> [m, 16]."""
+    return tf.matmul(values, PIXEL_WEIGHTS, transpose_b=True)
 
 
 def in_chunks(label, cells):

@@ -58,7 +58,7 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
     graph = GRAPHS[name]
     for start in range(graph.num_keypoints):
         reached = {start}
-        for hop in propose._hops(graph):
+        for hop in propose._hops(graph, range(graph.num_keypoints)):
             source = hop.source[start]
             new = set()
             for target, edge, reaches in zip(hop.target[start], hop.edge[start], hop.reaches[start]):
@@ -67,7 +67,7 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
                     new.add(int(target))
             reached |= new
         assert reached == set(range(graph.num_keypoints))
-    assert len(propose._hops(graph)) == 2
+    assert len(propose._hops(graph, range(graph.num_keypoints))) == 2
 
 
 def test_local_maxima_are_found_finer_than_the_grid_best_first():
