@@ -126,9 +126,7 @@ def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middl
     Returns:
       float32 [F, P, 2], keypoints of the instances, in the order in which candidates are popped: best score first.
     """
-    proposals, miss = propose(
-        points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config
-    )
+    proposals, miss = propose(points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     boxes = boxes_of(proposals)
     valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
     if config.return_reach:

@@ -55,7 +55,7 @@ def long_votes(long_targets, grid_size):
     num_kinds = long_targets.shape[2]
     vote_y, vote_x = tf.unstack(tf.reshape(long_targets, [2, -1]))
     kinds = tf.tile(tf.range(num_kinds), tf.shape(long_targets)[1:2])
-    return cast_votes(vote_y, vote_x, kinds, tf.ones_like(vote_y), grid_size, num_kinds)
+    return cast_votes(vote_y, vote_x, kinds, tf.constant(1.0), grid_size, num_kinds)
 
 
 def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):
@@ -64,7 +64,7 @@ def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):
     Args:
       vote_y, vote_x: float32 [N], where they point, pixels. Votes off the grid (or NaN) are lost.
       kinds: int32 [N], keypoint kind voted for.
-      weights: float32 [N].
+      weights: float32 [N], or one number for all.
       grid_size: int32 [2], h and w.
       num_kinds: P.
 
@@ -80,8 +80,10 @@ def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):
     lands = (corner_y >= -1) & (corner_x >= -1) & (row <= height) & (column <= width) & tf.math.is_finite(weights)
     segment = tf.where(lands, (row * (width + 2) + column) * num_kinds + kinds, tf.int32.min)
     down, right = (width + 2) * num_kinds, num_kinds
-    far, near = weights * share_y, weights * (1 - share_y)
-    shares = tf.concat([near * (1 - share_x), near * share_x, far * (1 - share_x), far * share_x], axis=0)
+    far = weights * share_y
+    near = weights - far
+    far_right, near_right = far * share_x, near * share_x
+    shares = tf.concat([near - near_right, near_right, far - far_right, far_right], axis=0)
     segments = tf.concat([segment, segment + right, segment + down, segment + down + right], axis=0)
     sums = tf.math.unsorted_segment_sum(shares, segments, (height + 2) * (width + 2) * num_kinds)
     sums = tf.reshape(sums, [height + 2, (width + 2) * num_kinds])[1:-1, num_kinds:-num_kinds]
