@@ -94,7 +94,9 @@ def tight_boxes(parts, wanted, grid_size, image_size):
     whole = tf.gather(wanted, parts.cell_slot) & (_cell_areas(parts.mixed, grid_size, image_size) > 0)
     cells = grid.indices(whole)
     own = tf.gather(wanted, parts.pixel_slot) & upsample.visible_pixels(parts.mixed, grid_size, image_size)
-    pixels = tf.stack([tf.boolean_mask(x, own) for x in upsample.pixel_positions(parts.mixed, grid_size)], axis=1)
+    rows, columns = upsample.pixel_positions(parts.mixed, grid_size)
+    positions = tf.repeat(rows, grid.HEAD_STRIDE, axis=1), tf.tile(columns, [1, grid.HEAD_STRIDE])
+    pixels = tf.stack([tf.boolean_mask(x, own) for x in positions], axis=1)
     corner = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1) * grid.HEAD_STRIDE
     opposite = tf.minimum(corner + grid.HEAD_STRIDE, image_size) - 1
     slots = tf.concat([tf.gather(parts.cell_slot, cells), tf.boolean_mask(parts.pixel_slot, own)], axis=0)

@@ -1,6 +1,8 @@
 """The predicted semantic segmentation, "stuff" and "thing" apart (paper Sec. 3.4.2), at full resolution."""
 
 import dataclasses
+import functools
+import itertools
 
 import tensorflow as tf
 
@@ -67,14 +69,12 @@ def semantics(logits, thing_classes, grid_size):
 
 
 def is_any(labels, classes):
-    """Which labels are among some classes: int32 [...], class indices -> bool [...]. One comparison for each range."""
-    found = tf.zeros_like(labels, tf.bool)
-    for label in sorted(classes):
-        if label - 1 not in classes:
-            first = label
-        if label + 1 not in classes:
-            found |= (labels >= first) & (labels <= label)
-    return found
+    """Which labels are among some classes: int32 [...], not negative; class indices -> bool [...]."""
+    found = []
+    for first in sorted(label for label in classes if label - 1 not in classes):  # one comparison for each range
+        last = next(label for label in itertools.count(first) if label + 1 not in classes)
+        found.append(labels <= last if first == 0 else (labels >= first) & (labels <= last))
+    return functools.reduce(tf.logical_or, found) if found else tf.zeros_like(labels, tf.bool)
 
 
 def semantic_pixels(logits, label, cells, grid_size):

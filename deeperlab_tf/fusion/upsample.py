@@ -120,15 +120,15 @@ def whole(labels):
 def visible_pixels(cells, grid_size, image_size):
     """Which pixels of flat cells lie on the image: bool [n, 16]."""
     rows, columns = pixel_positions(cells, grid_size)
-    return (rows < image_size[0]) & (columns < image_size[1])
+    visible = (rows < image_size[0])[:, :, None] & (columns < image_size[1])[:, None]
+    return tf.reshape(visible, [-1, PIXELS])
 
 
 def pixel_positions(cells, grid_size):
-    """Rows and columns of the pixels of flat cells: int32 [n] -> two int32 [n, 16]."""
-    steps = tf.range(PIXELS)
-    rows = (cells // grid_size[1])[:, None] * grid.HEAD_STRIDE + steps // grid.HEAD_STRIDE
-    columns = (cells % grid_size[1])[:, None] * grid.HEAD_STRIDE + steps % grid.HEAD_STRIDE
-    return rows, columns
+    """Rows and columns of the pixels of flat cells: int32 [n] -> two int32 [n, 4]."""
+    rows = cells // grid_size[1]
+    corner = (rows * grid.HEAD_STRIDE, (cells - rows * grid_size[1]) * grid.HEAD_STRIDE)
+    return tuple(position[:, None] + tf.range(grid.HEAD_STRIDE) for position in corner)
 
 
 def fill(cell_labels, mixed, pixel_labels, grid_size, image_size):
