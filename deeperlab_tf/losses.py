@@ -94,17 +94,53 @@ def upsampled_cross_entropy(logits, labels, factor):
       float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold nothing of use.
     """
     labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *_sides(logits)])
-    below = tf.concat([logits[:, 1:], logits[:, -1:]], axis=1) - logits
-    entropies = []
-    for row in range(factor):
-        maps = logits + below * (row / factor) if row else logits
-        right = tf.concat([maps[:, :, 1:], maps[:, :, -1:]], axis=2) - maps
-        for column in range(factor):
-            phase = maps + right * (column / factor) if column else maps
-            truth = labels[:, row * factor + column]
-            entropies.append(tf.nn.sparse_softmax_cross_entropy_with_logits(truth, phase))
+    below = (_next(logits, axis=1) - logits) / factor
+    entropies, row = [], logits
+    for _ in range(factor):
+        phase, right = row, (_next(row, axis=2) - row) / factor
+        for _ in range(factor):
+            entropies.append(cross_entropy(phase, labels[:, len(entropies)]))
+            phase += right
+        row += below
     entropy = tf.stack(entropies, axis=1)
     return tf.reshape(entropy, [tf.shape(entropy)[0], -1])
+
+
+def _next(maps, axis):
+    """Each cell's next neighbour along an axis; the last ones are their own. Splits: slices have a slow gradient."""
+    size = _sides(maps)[axis - 1]
+    _, rest = tf.split(maps, [1, size - 1], axis)
+    _, last = tf.split(maps, [size - 1, 1], axis)
+    return tf.concat([rest, last], axis)
+
+
+def cross_entropy(logits, labels):
+    """Cross-entropy, from a third of the processor time of TensorFlow's with its gradient: its softmax is faster.
+
+    Probabilities below 1e-38 count as that, which bounds the loss by 87; the gradient stays what it is.
+
+    Args:
+      logits: float32 [..., classes].
+      labels: int32 [...].
+
+    Returns:
+      float32 [...].
+    """
+
+    @tf.custom_gradient
+    def entropy(logits):
+        probabilities = tf.nn.softmax(logits)
+        of_labels = tf.gather(probabilities, labels, batch_dims=len(labels.shape))
+
+        def gradient(upstream):
+            return (probabilities - tf.one_hot(labels, logits.shape[-1])) * upstream[..., tf.newaxis]
+
+        return -tf.math.log(of_labels + _TINY), gradient
+
+    return entropy(logits)
+
+
+_TINY = 1.2e-38  # about the least float32 that processors do not round to 0
 
 
 def by_phase(maps, factor):

@@ -1,5 +1,7 @@
 """Batch norms of a network in training: frozen, or with statistics over all replicas."""
 
+import functools
+
 import tensorflow as tf
 
 from deeperlab_tf.compat import keras
@@ -19,19 +21,91 @@ def freeze(network):
 def synchronise(network):
     """The batch norms normalise with the statistics of the whole batch rather than of one replica's share.
 
-    Keras' own `synchronized=True` costs three reductions a layer, this one; and it would stay with the saved network.
+    Keras' own `synchronized=True` gives up the fused kernels for a dozen passes over each map and costs three
+    reductions a layer, this one; and it would stay with the saved network.
     """
     for layer in batch_norms(network):
-        layer.fused = False
-        layer._calculate_mean_and_var = global_moments
+        layer._fused_batch_norm = functools.partial(_normalise, layer)
 
 
-def global_moments(inputs, axes, keep_dims, mask=None):
-    """Mean and variance over `axes` and all replicas, which have equal shares of the batch."""
-    del mask
-    mean, variance = tf.nn.moments(inputs, axes, keepdims=keep_dims)
+def _normalise(layer, inputs, mask, training):
+    """In place of a layer's `_fused_batch_norm`."""
+    if not training:
+        return type(layer)._fused_batch_norm(layer, inputs, mask, training)
+    outputs, mean, variance = synchronised_batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)
+    layer._assign_moving_average(layer.moving_mean, mean, layer.momentum, None)
+    layer._assign_moving_average(layer.moving_variance, variance, layer.momentum, None)
+    return outputs
+
+
+def synchronised_batch_norm(inputs, scale, offset, epsilon):
+    """Batch norm with the moments of all replicas, which have equal shares of the batch.
+
+    x̂ = (x - μ) / σ, y = γ x̂ + β. The kernels are those of the fused batch norm of inference, which takes moments as
+    they are; what the moments add to the gradient is put in by hand: with means over the whole batch,
+    dx = γ / σ · (dy - mean(dy) - x̂ mean(dy x̂)).
+
+    Args:
+      inputs: [b, h, w, C], float32, bfloat16 or float16.
+      scale, offset: float32 [C].
+      epsilon: what is added to the variance.
+
+    Returns:
+      Outputs as `inputs`; mean and variance float32 [C], without gradient.
+    """
+
+    @tf.custom_gradient
+    def normalise(inputs, scale, offset):
+        mean, variance = global_moments(inputs)
+        outputs = _affine(inputs, scale, offset, mean, variance, epsilon)
+
+        def gradient(outputs_gradient, *_):
+            direct, scale_gradient, offset_gradient, *_ = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=outputs_gradient,
+                x=inputs,
+                scale=scale,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros([0]),
+                epsilon=epsilon,
+                is_training=False,
+            )
+            means = _mean_of_replicas(tf.stack([offset_gradient, scale_gradient]) / _count(inputs))
+            slope = scale * tf.math.rsqrt(variance + epsilon)
+            through_moments = _affine(inputs, -slope * means[1], -slope * means[0], mean, variance, epsilon)
+            return direct + through_moments, scale_gradient, offset_gradient
+
+        return (outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)), gradient
+
+    return normalise(inputs, scale, offset)
+
+
+def global_moments(inputs):
+    """Mean and variance of each channel over all replicas: [b, h, w, C] -> two float32 [C]."""
+    ones = tf.ones(inputs.shape[-1:])
+    _, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs, scale=ones, offset=ones, mean=[], variance=[], is_training=True
+    )
+    count = _count(inputs)
+    variance *= (count - 1) / count  # the kernel estimates that of a population
+    mean_of_all, square = tf.unstack(_mean_of_replicas(tf.stack([mean, variance + tf.square(mean)])))
+    return mean_of_all, tf.maximum(square - tf.square(mean_of_all), 0.0)
+
+
+def _count(inputs):
+    """Number of values of a channel, float32."""
+    return tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+
+
+def _affine(inputs, scale, offset, mean, variance, epsilon):
+    """scale · (inputs - mean) / sqrt(variance + epsilon) + offset, in one pass."""
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+    ).y
+
+
+def _mean_of_replicas(values):
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return mean, variance
-    mean_of_all, square = tf.unstack(context.all_reduce("MEAN", tf.stack([mean, variance + tf.square(mean)])))
-    return mean_of_all, tf.maximum(square - tf.square(mean_of_all), 0.0)
+        return values
+    return context.all_reduce("MEAN", values)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.layers import upsample
-from deeperlab_tf.losses import hardest_share, heatmap_loss, offset_loss, semantic_loss, total_loss
+from deeperlab_tf.losses import cross_entropy, hardest_share, heatmap_loss, offset_loss, semantic_loss, total_loss
 
 
 def numpy_semantic_loss(logits, labels, weight, fraction):
@@ -63,6 +63,19 @@ def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
         phases = semantic_loss(logits, labels, tf.ones(labels.shape), 1.0)
     np.testing.assert_allclose(phases, plain, rtol=1e-5)
     np.testing.assert_allclose(tape.gradient(phases, logits), tape.gradient(plain, logits), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.fast
+def test_cross_entropy_of_sure_and_wrong_pixels_is_bounded_and_its_gradient_is_not_touched():
+    logits = tf.constant([[[[0.0, 200.0, -3.0], [60.0, 0.0, 1.0], [0.5, 0.25, 0.0]]]])
+    labels = tf.constant([[[0, 1, 2]]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        plain, ours = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), cross_entropy(logits, labels)
+    np.testing.assert_allclose(ours[0, 0, 1:], plain[0, 0, 1:], rtol=1e-5)
+    assert 87 < ours[0, 0, 0] < 88
+    np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(plain, logits), atol=1e-6)
+    assert np.isnan(cross_entropy(logits * np.nan, labels)).all()  # a run that diverges is stopped by its loss
 
 
 def test_pixels_are_ranked_by_their_loss_before_weighting():
