@@ -100,8 +100,8 @@ def upsampled_cross_entropy(logits, labels, factor):
         phase, right = row, (_next(row, axis=2) - row) / factor
         for _ in range(factor):
             entropies.append(cross_entropy(phase, labels[:, len(entropies)]))
-            phase += right
-        row += below
+            phase = phase + right
+        row = row + below
     entropy = tf.stack(entropies, axis=1)
     return tf.reshape(entropy, [tf.shape(entropy)[0], -1])
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.benchmarks.network import in_own_process, matrix_rate, memory_mb, network_size
+from deeperlab_tf.benchmarks.memory import memory_mb
+from deeperlab_tf.benchmarks.network import in_own_process, matrix_rate, network_size
 from deeperlab_tf.benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers

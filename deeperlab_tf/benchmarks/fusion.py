@@ -1,13 +1,13 @@
 """Speed and memory of the prediction fusion, step by step, beside a plain resize + argmax of the same logits."""
 
 import multiprocessing
-import resource
 import tempfile
 import time
 
 import numpy as np
 import tensorflow as tf
 
+from deeperlab_tf.benchmarks.memory import added_peak_mb
 from deeperlab_tf.benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import assign, detect, fuse, hough, merge, refine, semantics
@@ -17,7 +17,7 @@ SIZES = ((641, 641), (721, 721), (1441, 1441), (1025, 2049))
 INSTANCES = (1, 5, 20, 100, 200)
 NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 THINGS = tuple(range(NUM_CLASSES - NUM_THINGS, NUM_CLASSES))
-PEAK_INSTANCES = (5, 200)  # where memory is measured, which takes two processes
+PEAK_INSTANCES = (5, 200)  # where memory is measured, which takes a process
 REPEATS = 7
 
 
@@ -27,9 +27,8 @@ def run():
     Returns:
       list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio; then semantics_ms to
       merge_ms, each step alone on the inputs it has in `fuse`; their sum exceeds the total, for there steps overlap.
-      All are medians of calls that take turns. peak_mb is the highest resident memory of a process that loads the
-      inputs and fuses them above that of one that only loads them; both have fused a tiny image before. It is None but
-      for `PEAK_INSTANCES`.
+      All are medians of calls that take turns. peak_mb is the highest resident memory of a process while it fuses
+      above what it held before, with the inputs and after a tiny image. It is None but for `PEAK_INSTANCES`.
     """
     config = default_config().fusion
     total = tf.function(_fuse, reduce_retracing=True)
@@ -111,23 +110,19 @@ def _take_turns(functions):
 
 
 def peak_mb(heads, image_size):
-    """Memory that fusing takes above its inputs, MB, measured in processes of its own (not on Windows)."""
+    """Memory that fusing takes at most above its inputs, MB, measured in a process of its own."""
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, **heads)
         file.flush()
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1, maxtasksperchild=1) as pool:  # a process for each call
-            loaded, fused = (pool.apply(_resident_peak, (file.name, image_size, fuses)) for fuses in (False, True))
-    return fused - loaded
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.apply(_fusion_peak_mb, (file.name, image_size))
 
 
-def _resident_peak(path, image_size, fuses):
-    """Loads heads, fuses a tiny corner of them and, if `fuses`, all: highest resident memory of this process, MB."""
+def _fusion_peak_mb(path, image_size):
+    """Loads heads and fuses a tiny corner of them, which traces; then what fusing all takes."""
     call = tf.function(_fuse, reduce_retracing=True)
     with np.load(path) as file:
         heads = {name: tf.constant(file[name]) for name in file.files}
     for _ in range(2):
         call({name: head[:, :17, :17] for name, head in heads.items()}, tf.constant([65, 65]))
-    if fuses:
-        call(heads, tf.constant(image_size))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return added_peak_mb(lambda: call(heads, tf.constant(image_size)))

@@ -12,6 +12,7 @@ import time
 
 import tensorflow as tf
 
+from deeperlab_tf.benchmarks.memory import added_peak_mb
 from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
@@ -240,19 +241,7 @@ def _measure_memory(part, model):
         task()
         print((tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20)
         return
-    try:
-        before = _status("VmRSS")
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")  # starts the high-water mark anew
-        task()
-        print((_status("VmHWM") - before) / 1024)
-    except OSError:
-        print("nan")
-
-
-def _status(key):
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(key))
+    print(added_peak_mb(task))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf import paper
+from deeperlab_tf.benchmarks.memory import memory_mb
 from deeperlab_tf.complexity import count_flops, count_parameters, receptive_field
 from deeperlab_tf.initial_checkpoint import find_backbone
 from deeperlab_tf.keypoints import keypoint_graph
@@ -170,12 +171,3 @@ def matrix_rate():
         multiply().numpy()
         seconds.append(time.perf_counter() - start)
     return 2 * _MATRIX_SIDE**3 / min(seconds) / 1e9
-
-
-def memory_mb(field):
-    """Resident memory of this process, MB: now (VmRSS) or at most since it began (VmHWM); NaN where not Linux."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{field}:"))
-    except (OSError, StopIteration):
-        return float("nan")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeperlab_tf.benchmarks.network import memory_mb
+from deeperlab_tf.benchmarks.memory import memory_mb
 
 _SIZES = 40  # different ones, again and again in another order
 _SAMPLES = 20
