@@ -13,27 +13,30 @@ import time
 
 from deeperlab_tf.config import default_config, light_decoder
 
-SIDE, NUM_CLASSES = 257, 19
+CROPS = (257, 513)
+NUM_CLASSES = 19
 IMAGES_EACH = 2  # a process and step
-WARM_UP, STEPS = 2, 8
+WARM_UP, STEPS = 2, 6
 
 
 def run():
     """Rows of the benchmark.
 
     Returns:
-      list of dicts: `processes`, `sync_batch_norm`, `images_per_second`, and `share` of what one process reaches.
+      list of dicts: `crop`, `processes`, `sync_batch_norm`, `images_per_second`, and `share` of what one process has.
     """
-    count = os.cpu_count()
-    alone = _measure(1, count, sync=True)
-    rows = [dict(processes=1, sync_batch_norm=True, images_per_second=alone, share=1.0)]
-    for sync in (True, False):
-        rate = _measure(count, count, sync)
-        rows.append(dict(processes=count, sync_batch_norm=sync, images_per_second=rate, share=rate / alone))
+    count, rows = os.cpu_count(), []
+    for crop in CROPS:
+        alone = _measure(crop, 1, count, sync=True)
+        rows.append(dict(crop=crop, processes=1, sync_batch_norm=True, images_per_second=alone, share=1.0))
+        for sync in (True, False):
+            rate = _measure(crop, count, count, sync)
+            row = dict(crop=crop, processes=count, sync_batch_norm=sync, images_per_second=rate, share=rate / alone)
+            rows.append(row)
     return rows
 
 
-def _measure(processes, cores, sync):
+def _measure(crop, processes, cores, sync):
     """Images per second of the whole job."""
     ports = [_free_port() for _ in range(processes)]
     children = []
@@ -43,7 +46,7 @@ def _measure(processes, cores, sync):
         if processes > 1:
             cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
             environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        arguments = [str(cores // processes), str(IMAGES_EACH * cores), str(int(sync))]
+        arguments = map(str, (crop, cores // processes, IMAGES_EACH * cores, int(sync)))
         command = [sys.executable, "-m", "deeperlab_tf.benchmarks.workers", *arguments]
         children.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
     outputs = [child.communicate()[0] for child in children]
@@ -61,7 +64,7 @@ def _free_port():
 # === One of the processes ===
 
 
-def _work(threads, batch_size, sync):
+def _work(crop, threads, batch_size, sync):
     import tensorflow as tf
 
     from deeperlab_tf.compat import keras
@@ -87,24 +90,24 @@ def _work(threads, batch_size, sync):
             times.append(time.perf_counter())
 
     data = strategy.distribute_datasets_from_function(
-        lambda context: _noise(context.get_per_replica_batch_size(batch_size))
+        lambda context: _noise(context.get_per_replica_batch_size(batch_size), crop)
     )
     trainer.fit(data, steps_per_epoch=WARM_UP + STEPS, callbacks=[Clock()], verbose=0)
     print(json.dumps(STEPS * batch_size / (times[-1] - times[-1 - STEPS])))
 
 
-def _noise(batch_size):
+def _noise(batch_size, side):
     import tensorflow as tf
 
-    grid = (SIDE - 1) // 4 + 1
+    grid = (side - 1) // 4 + 1
 
     def noise(*shape):
         return tf.random.stateless_uniform([batch_size, *shape], (0, 0))
 
-    image = tf.cast(255 * noise(SIDE, SIDE, 3), tf.uint8)
+    image = tf.cast(255 * noise(side, side, 3), tf.uint8)
     targets = {
-        "semantic": tf.cast(NUM_CLASSES * noise(SIDE, SIDE), tf.int32),
-        "semantic_weight": tf.ones([batch_size, SIDE, SIDE]),
+        "semantic": tf.cast(NUM_CLASSES * noise(side, side), tf.int32),
+        "semantic_weight": tf.ones([batch_size, side, side]),
         "keypoint_heatmap": tf.round(noise(grid, grid, 5)),
         "keypoint_mask": tf.ones([batch_size, grid, grid]),
     }

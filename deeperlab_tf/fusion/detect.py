@@ -90,28 +90,41 @@ def local_maxima(scores, grid_size, config):
     Returns:
       points float32 [C, 2] pixels, kinds int32 [C], highest score first; C <= config.max_keypoints.
     """
-    num_kinds = scores.shape[1]
-    maps = tf.reshape(scores, [1, grid_size[0], grid_size[1], num_kinds])
-    window = config.peak_window
-    highest = tf.nn.max_pool2d(tf.nn.max_pool2d(maps, [window, 1], 1, "SAME"), [1, window], 1, "SAME")
-    flat = tf.reshape(scores, [-1])
-    peaks = grid.indices((flat >= tf.reshape(highest, [-1])) & (flat > config.peak_threshold))
-    best = tf.math.top_k(tf.gather(flat, peaks), tf.minimum(config.max_keypoints, tf.size(peaks)))[1]
-    peaks = tf.gather(peaks, best)
-    kinds, cells = peaks % num_kinds, peaks // num_kinds
+    num_kinds, flat = scores.shape[1], tf.reshape(scores, [-1])
+    peaks = grid.indices(flat > config.peak_threshold)  # few: the votes of all cells are no more than h · w · P / A
+    values = tf.gather(flat, peaks)
+    around, _, _ = _neighbours(flat, peaks, config.peak_window // 2, num_kinds, grid_size)
+    is_highest = values >= tf.reduce_max(around, axis=1)
+    peaks, values = tf.boolean_mask(peaks, is_highest), tf.boolean_mask(values, is_highest)
+    peaks = tf.gather(peaks, tf.math.top_k(values, tf.minimum(config.max_keypoints, tf.size(peaks)))[1])
+
+    around, rows, columns = _neighbours(flat, peaks, 1, num_kinds, grid_size)
+    weights = around / tf.reduce_sum(around, axis=1, keepdims=True)
+    points = [tf.reduce_sum(weights * grid.positions(cells), axis=1) for cells in (rows, columns)]
+    return tf.stack(points, axis=1), peaks % num_kinds
+
+
+def _neighbours(flat, peaks, reach, num_kinds, grid_size):
+    """Scores of one kind in the cells around a peak and in its own; cells off the grid have 0.
+
+    Args:
+      flat: float32 [h · w · P].
+      peaks: int32 [n], which of those.
+      reach: cells in each direction.
+      num_kinds: P.
+      grid_size: int32 [2], h and w.
+
+    Returns:
+      float32 [n, (2 reach + 1)²]; the rows and the columns of these cells, int32 of the same shape.
+    """
+    cells, kinds = peaks // num_kinds, peaks % num_kinds
     rows = cells // grid_size[1]
-    columns = cells - rows * grid_size[1]
-    step_y, step_x = (steps.ravel() for steps in np.mgrid[-1:2, -1:2].astype(np.int32))
-    around_y, around_x = rows[:, None] + step_y, columns[:, None] + step_x
-    on_grid = (around_y >= 0) & (around_y < grid_size[0]) & (around_x >= 0) & (around_x < grid_size[1])
-    weights = tf.gather(flat, grid.flat_index(around_y, around_x, grid_size) * num_kinds + kinds[:, None])
-    weights = tf.where(on_grid, weights, 0.0)
-    total = tf.reduce_sum(weights, axis=1)
-    points = [
-        grid.positions(cell) + tf.math.divide_no_nan(tf.reduce_sum(weights * grid.positions(step), axis=1), total)
-        for cell, step in ((rows, step_y), (columns, step_x))
-    ]
-    return tf.stack(points, axis=1), kinds
+    step_y, step_x = (steps.ravel() for steps in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32))
+    columns = (cells - rows * grid_size[1])[:, None] + step_x
+    rows = rows[:, None] + step_y
+    on_grid = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
+    scores = tf.gather(flat, grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
+    return tf.where(on_grid, scores, 0.0), rows, columns
 
 
 def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):

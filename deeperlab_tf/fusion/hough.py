@@ -22,21 +22,20 @@ def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
       float32 [h · w, P]. A keypoint all of whose disk votes for it scores about 1 in the short-range part, and at most
       w in the long-range part.
     """
-    disk_area = math.pi * (config.keypoint_radius / grid.HEAD_STRIDE) ** 2  # A, cells
-    scores = short_votes(heatmap, short_offsets, grid_size, config.min_vote) / disk_area
+    vote = 1 / (math.pi * (config.keypoint_radius / grid.HEAD_STRIDE) ** 2)  # 1 / A, A the cells of a disk
+    scores = short_votes(heatmap, short_offsets, vote, grid_size, config.min_vote)
     if config.long_vote_weight:
         share = config.long_vote_every
         if share > 1:  # by diagonals, not by numbers, so that each object of more than a cell or two has its voters
             diagonals = things // grid_size[1] + things % grid_size[1]
             long_targets = tf.gather(long_targets, grid.indices(diagonals % share == 0), axis=1)
-        votes = long_votes(long_targets, grid_size)
-        long_scores = tf.minimum(votes * (share / disk_area), 1.0)
-        scores += config.long_vote_weight * long_scores
+        votes = long_votes(long_targets, config.long_vote_weight * share * vote, grid_size)
+        scores += tf.minimum(votes, config.long_vote_weight)
     return scores
 
 
-def short_votes(heatmap, short_offsets, grid_size, min_vote):
-    """Every cell votes for x + S_k(x) with weight p_k(x); votes lighter than `min_vote` are not cast.
+def short_votes(heatmap, short_offsets, vote, grid_size, min_vote):
+    """Every cell votes for x + S_k(x) with weight vote · p_k(x), but for p_k(x) < `min_vote`.
 
     Args and returns: see `score_map`; returns the sums of votes, float32 [h · w, P].
     """
@@ -47,15 +46,16 @@ def short_votes(heatmap, short_offsets, grid_size, min_vote):
     rows = cells // grid_size[1]
     offset_y, offset_x = tf.unstack(grid.read(tf.reshape(short_offsets, [-1, 2]), voters), axis=1)
     vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(cells - rows * grid_size[1]) + offset_x
-    return cast_votes(vote_y, vote_x, voters - cells * num_kinds, grid.read(heatmap, voters), grid_size, num_kinds)
+    weights = vote * grid.read(heatmap, voters)
+    return cast_votes(vote_y, vote_x, voters - cells * num_kinds, weights, grid_size, num_kinds)
 
 
-def long_votes(long_targets, grid_size):
-    """Every cell votes for all P keypoints of its instance, with weight one: returns float32 [h · w, P]."""
+def long_votes(long_targets, vote, grid_size):
+    """Every cell votes for all P keypoints of its instance, with weight `vote`: returns float32 [h · w, P]."""
     num_kinds = long_targets.shape[2]
     vote_y, vote_x = tf.unstack(tf.reshape(long_targets, [2, -1]))
     kinds = tf.tile(tf.range(num_kinds), tf.shape(long_targets)[1:2])
-    return cast_votes(vote_y, vote_x, kinds, tf.constant(1.0), grid_size, num_kinds)
+    return cast_votes(vote_y, vote_x, kinds, tf.constant(vote), grid_size, num_kinds)
 
 
 def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):

@@ -41,6 +41,20 @@ def table_of(points):
     return tf.concat([2 * tf.transpose(points), -tf.reduce_sum(tf.square(points), axis=1)[None]], axis=0)
 
 
+def scaled_table(points, sizes):
+    """`Index.table` for distances in units of λ: float32 [J, 2P], [J] -> [2P + 2, J].
+
+    Columns (2 y_j, -1, -|y_j|²) / λ_j²: (g, |g|², 1) · column is -|g - y_j|² / λ_j².
+    """
+    columns = [2 * points, -tf.ones_like(points[:, :1]), -tf.reduce_sum(tf.square(points), axis=1, keepdims=True)]
+    return tf.transpose(tf.concat(columns, axis=1) / tf.square(sizes)[:, None])
+
+
+def with_square(vectors):
+    """g -> (g, |g|²): float32 [N, 2P] -> [N, 2P + 1]."""
+    return tf.concat([vectors, tf.reduce_sum(tf.square(vectors), axis=1, keepdims=True)], axis=1)
+
+
 def nearest(vectors, index):
     """The nearest instance of each vector; ties go to the first.
 

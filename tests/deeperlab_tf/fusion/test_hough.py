@@ -61,4 +61,4 @@ def test_score_map_is_short_range_plus_w_long_range_scores(every):
 
 
 def test_no_thing_cell_casts_no_long_vote():
-    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), GRID).numpy().any()
+    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), 1.0, GRID).numpy().any()
