@@ -9,9 +9,10 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-gc.set_threshold(
-    200_000, 20, 100
-)  # graphs are millions of objects, all in use: searching them takes a tenth of the time
+# Graphs are millions of objects, all in use: searching them takes a tenth of the time.
+gc.set_threshold(200_000, 20, 100)
+# What XLA compiles here runs once: with its optimisations, a training step alone would take six minutes.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 
 @pytest.fixture(scope="session")

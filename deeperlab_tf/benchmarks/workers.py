@@ -74,6 +74,7 @@ def _work(crop, threads, batch_size, sync):
     from deeperlab_tf.training.trainer import Trainer, build_optimizer
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     strategy = build_strategy("auto")
     config = default_config()
     light_decoder(config.model)

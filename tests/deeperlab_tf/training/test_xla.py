@@ -51,6 +51,24 @@ def test_the_whole_step_lowers_to_one_xla_module(small, toy_dataset, noise_batch
 
 
 @pytest.mark.slow
+def test_the_compiled_step_does_what_the_plain_graph_does(small, toy_dataset, noise_batches):
+    small.model.aspp_dropout = 0.0  # XLA draws other random numbers
+    batch = next(iter(noise_batches(small)))
+    logs, changes = [], []
+    for compiled in (False, True):
+        trainer = make_trainer(small, toy_dataset)
+        before = [variable.numpy() for variable in trainer.network.variables]
+        step = tf.function(trainer.train_step, jit_compile=compiled)
+        logs.append({name: float(value) for name, value in step(batch).items()})
+        after = trainer.network.variables
+        changes.append(np.concatenate([np.ravel(new - old) for new, old in zip(after, before)]))
+    norms = [each.pop("gradient_norm") for each in logs]
+    assert logs[1] == pytest.approx(logs[0], rel=1e-5)
+    assert norms[1] == pytest.approx(norms[0], rel=1e-2)  # rounding turns ReLUs on and off
+    assert np.linalg.norm(changes[1] - changes[0]) < 0.05 * np.linalg.norm(changes[0])
+
+
+@pytest.mark.slow
 def test_the_compiled_losses_are_those_of_the_plain_graph(small, toy_dataset, noise_batches):
     _, targets = next(iter(noise_batches(small)))
     network = build_model(small.model, toy_dataset)
