@@ -110,7 +110,7 @@ def _take_turns(functions):
 
 
 def peak_mb(heads, image_size):
-    """Memory that fusing takes at most above its inputs, MB, measured in a process of its own."""
+    """Memory that fusing takes at most above its inputs, MB, measured in a process of its own (Linux)."""
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, **heads)
         file.flush()

@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import boxes, detect, propose, rescore, select
-from deeperlab_tf.keypoints import GRAPHS
+from deeperlab_tf.keypoints import CENTER, GRAPHS
 
 
 def greedy_oracle(rejects, valid):
@@ -68,6 +69,28 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
             reached |= new
         assert reached == set(range(graph.num_keypoints))
     assert len(propose._hops(graph, range(graph.num_keypoints))) == 2
+
+
+def test_centres_need_one_hop():
+    (hop,) = propose._hops(GRAPHS["star"], [CENTER])
+    assert sorted(hop.target[CENTER][hop.reaches[CENTER]]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, 7])
+def test_local_maxima_are_those_of_a_maximum_filter(window):
+    config = default_config().fusion
+    config.peak_window, config.peak_threshold = window, 0.4
+    scores = np.random.default_rng(window).random([14, 11, 3]).astype(np.float32)
+    highest = ndimage.maximum_filter(scores, [window, window, 1], mode="constant")
+    rows, columns, kinds = np.nonzero((scores == highest) & (scores > config.peak_threshold))
+    order = np.argsort(-scores[rows, columns, kinds])
+    points, found = detect.local_maxima(tf.reshape(scores, [-1, 3]), tf.constant([14, 11]), config)
+    np.testing.assert_array_equal(found, kinds[order])
+    padded = np.pad(scores, [[1, 1], [1, 1], [0, 0]])
+    for point, row, column, kind in zip(points, rows[order], columns[order], kinds[order]):
+        weights = padded[row : row + 3, column : column + 3, kind]
+        centre = [(weights * steps).sum() / weights.sum() for steps in np.mgrid[-1:2, -1:2]]
+        np.testing.assert_allclose(point, 4 * (np.array([row, column]) + centre), atol=1e-4)
 
 
 def test_local_maxima_are_found_finer_than_the_grid_best_first():
