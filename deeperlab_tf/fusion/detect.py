@@ -91,9 +91,8 @@ def local_maxima(scores, grid_size, config):
       points float32 [C, 2] pixels, kinds int32 [C], highest score first; C <= config.max_keypoints.
     """
     num_kinds, flat = scores.shape[1], tf.reshape(scores, [-1])
-    peaks = grid.indices(
-        flat > config.peak_threshold
-    )  # few: all votes together are (1 + w) / A a cell and kind at most
+    # Few: all votes together make (1 + w) / A of each score, on average and at most.
+    peaks = grid.indices(flat > config.peak_threshold)
     values = tf.gather(flat, peaks)
     around, _, _ = _neighbours(flat, peaks, config.peak_window // 2, num_kinds, grid_size)
     is_highest = values >= tf.reduce_max(around, axis=1)
