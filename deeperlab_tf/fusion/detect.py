@@ -91,7 +91,7 @@ def local_maxima(scores, grid_size, config):
       points float32 [C, 2] pixels, kinds int32 [C], highest score first; C <= config.max_keypoints.
     """
     num_kinds, flat = scores.shape[1], tf.reshape(scores, [-1])
-    # Few: all votes together make (1 + w) / A of each score, on average and at most.
+    # Few: the mean score is (1 + w) / A at most, what all cells can vote.
     peaks = grid.indices(flat > config.peak_threshold)
     values = tf.gather(flat, peaks)
     around, _, _ = _neighbours(flat, peaks, config.peak_window // 2, num_kinds, grid_size)
