@@ -67,7 +67,7 @@ def steps(heads, image_size, config):
     graph = keypoint_graph(config.keypoint_graph)
     size = tf.shape(heads["semantic_logits"])[1:3]
     logits = tf.reshape(heads["semantic_logits"], [-1, NUM_CLASSES])
-    heatmap = tf.sigmoid(tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints]))
+    heatmap = tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints])
     short, middle, long = (
         tf.reshape(heads[f"{name}_offsets"], [-1, number, 2])
         for name, number in (("short", graph.num_keypoints), ("middle", graph.num_edges), ("long", graph.num_keypoints))

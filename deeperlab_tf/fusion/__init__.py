@@ -68,7 +68,8 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     num_classes = heads["semantic_logits"].shape[-1]
     grid_size = tf.shape(heads["semantic_logits"])[:2]
     logits = tf.reshape(heads["semantic_logits"], [-1, num_classes])
-    heatmap = tf.sigmoid(tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints]))
+    # Logits: their sigmoid is wanted at few cells.
+    heatmap = tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints])
     short_offsets = tf.reshape(heads["short_offsets"], [-1, graph.num_keypoints, 2])
     middle_offsets = tf.reshape(heads["middle_offsets"], [-1, graph.num_edges, 2])
     long_offsets = tf.reshape(heads["long_offsets"], [-1, graph.num_keypoints, 2])

@@ -12,7 +12,7 @@ import collections
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import boxes, grid, merge, nearest, upsample
+from deeperlab_tf.fusion import boxes, grid, merge, nearest, ops, upsample
 from deeperlab_tf.fusion.contested import nearest_pixels
 from deeperlab_tf.fusion.semantics import is_any
 
@@ -43,11 +43,11 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     claimed = tf.pad(claims(prediction, instances, config), [[0, 1]])  # one more: of cells without a prediction
     rows = upsample.row_of_cell(semantics.support, num_cells)
     rows = follow_neighbours(rows, semantics, claimed, grid_size)
-    instance = grid.read(grid.choose(claimed, tf.pad(prediction.instance, [[0, 1]]), -1), rows)
+    instance = ops.read(ops.choose(claimed, tf.pad(prediction.instance, [[0, 1]]), -1), rows)
 
     # Cells whose thing corners disagree: -1, claimed by none, counts as an opinion, too.
-    lowest = upsample.over_corners(tf.minimum, grid.choose(semantics.is_thing, instance, num_instances), grid_size)
-    highest = upsample.over_corners(tf.maximum, grid.choose(semantics.is_thing, instance, -1), grid_size)
+    lowest = upsample.over_corners(tf.minimum, ops.choose(semantics.is_thing, instance, num_instances), grid_size)
+    highest = upsample.over_corners(tf.maximum, ops.choose(semantics.is_thing, instance, -1), grid_size)
     is_contested = (lowest < highest) | semantics.is_orphan
     if config.assign_by == "scaled":  # where corners agree, a pixel amid them may be nearer to a smaller instance
         is_contested |= highest >= 0
@@ -64,7 +64,7 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
     pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, row_of_mixed[:, None], nearest_instance)
 
     def slots(is_thing, instance, label):
-        return grid.choose(is_thing & (instance >= 0), instance, num_instances + label)
+        return ops.choose(is_thing & (instance >= 0), instance, num_instances + label)
 
     cell_slot = slots(semantics.is_thing, highest, semantics.label)
     pixel_slot = slots(is_any(pixel_class, thing_classes), pixel_instance, pixel_class)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid, nearest, upsample
+from deeperlab_tf.fusion import grid, nearest, ops, upsample
 
 
 def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cells, grid_size, config):
@@ -49,13 +49,13 @@ def nearest_pixels(prediction, rows, claimed, semantics, pixel_class, index, cel
 
 def nearest_between(rows, prediction, index):
     """Nearest instance of every pixel of plain cells: corners' rows in `prediction`, int32 [n, 4] -> int32 [n, 16]."""
-    vectors, instance = grid.read(prediction.vectors, rows), tf.gather(prediction.instance, rows)
+    vectors, instance = ops.read(prediction.vectors, rows), tf.gather(prediction.instance, rows)
     low, high = upsample.range_of_corners(instance)
     scores, others = corner_scores(vectors, instance, tf.gather(prediction.squares, rows), low, high, index)
     best, doubtful = upsample.better_of_pixels(low, high, *tf.unstack(scores, axis=2), others, upsample.interpolate)
 
     def pixels_of(chosen):
-        return tf.matmul(upsample.PIXEL_WEIGHTS, tf.gather(vectors, chosen))
+        return ops.matmul(upsample.PIXEL_WEIGHTS, tf.gather(vectors, chosen))
 
     return compare_all(best, doubtful, pixels_of, index.table)
 
@@ -75,11 +75,11 @@ def nearest_by_shares(rows, is_claimed, shares, wanted, prediction, index, confi
     Returns:
       int32 [n, 16].
     """
-    vectors = tf.where(is_claimed[..., None], grid.read(prediction.vectors, rows), 0.0)
+    vectors = tf.where(is_claimed[..., None], ops.read(prediction.vectors, rows), 0.0)
 
     def pixels_of(chosen):
         chosen_shares = tf.gather(shares, chosen)
-        pixels = tf.matmul(chosen_shares, tf.gather(vectors, chosen), transpose_a=True)
+        pixels = ops.matmul(tf.linalg.matrix_transpose(chosen_shares), tf.gather(vectors, chosen))
         return tf.math.divide_no_nan(pixels, tf.reduce_sum(chosen_shares, axis=1)[..., None])
 
     if config.assign_by == "scaled":
@@ -91,7 +91,7 @@ def nearest_by_shares(rows, is_claimed, shares, wanted, prediction, index, confi
     scores, others = tf.where(is_claimed[..., None], scores, 0.0), tf.where(is_claimed, others, 0.0)
 
     def interpolate(values):
-        return tf.matmul(values[:, None], shares)[:, 0]
+        return ops.matmul(values[:, None], shares)[:, 0]
 
     best, doubtful = upsample.better_of_pixels(low, high, *tf.unstack(scores, axis=2), others, interpolate)
     return compare_all(best, doubtful & wanted, pixels_of, index.table)
@@ -156,8 +156,8 @@ def corner_scores(vectors, instance, squares, low, high, index):
     Returns:
       scores float32 [n, 4, 2] of low and high; float32 [n, 4], a bound of what the others reach.
     """
-    columns = grid.read(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
-    scores = tf.matmul(vectors, columns[..., :-1], transpose_b=True) + columns[:, None, :, -1]
+    columns = ops.read(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
+    scores = ops.matmul(vectors, tf.linalg.matrix_transpose(columns[..., :-1])) + columns[:, None, :, -1]
     # Others are at least as far off as their distance from the nearest leaves, if they are not the nearest themselves.
     first, second = tf.unstack(tf.gather(index.separation, instance), axis=2)
     distance = tf.sqrt(squares)

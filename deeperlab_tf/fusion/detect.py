@@ -29,7 +29,7 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
 
     Args:
       scores: float32 [h · w, P], fused score map.
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2], pixels.
       middle_offsets: float32 [h · w, E, 2], pixels.
       grid_size: int32 [2], h and w.

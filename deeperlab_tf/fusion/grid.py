@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from deeperlab_tf.fusion import ops
+
 HEAD_STRIDE = 4  # pixels between grid cells (paper Sec. 3.2: the decoder's output stride)
 CORNERS = ([0, 0, 1, 1], [0, 1, 0, 1])  # rows and columns of a cell's corners
 
@@ -39,39 +41,7 @@ def flags(cells, num_cells):
     return tf.tensor_scatter_nd_update(tf.zeros([num_cells], tf.bool), cells[:, None], tf.ones_like(cells, tf.bool))
 
 
-def choose(flags, labels, others):
-    """tf.where for int32 labels, by arithmetic: several times faster on CPUs."""
-    return others + tf.cast(flags, tf.int32) * (labels - others)
-
-
-def read(values, index):
-    """tf.gather of rows, the faster way on CPUs: [n, ...], int32 of any shape [...] -> [..., ...]."""
-    return tf.gather_nd(values, index[..., None])
-
-
-def in_halves(function, *rows):
-    """function(*rows), row by row, as two branches of the graph: small operations then keep two cores busy."""
-    half = tf.shape(rows[0])[0] // 2
-    first, second = function(*(x[:half] for x in rows)), function(*(x[half:] for x in rows))
-    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), first, second)
-
-
-def best_of_rows(values):
-    """tf.argmax over the last axis, the faster way on CPUs: float32 [n, K] -> int32 [n]; ties go to the first.
-
-    Two branches of the graph, on parts of memory that are aligned, so that slicing copies nothing; few rows are left.
-    """
-    count, width = tf.shape(values)[0], values.shape[1]
-    half = count // (2 * _ALIGNED_ROWS) * _ALIGNED_ROWS
-    flat, ends = tf.reshape(values, [-1]), (0, half, 2 * half, count)
-    parts = [tf.reshape(flat[start * width : end * width], [-1, width]) for start, end in zip(ends, ends[1:])]
-    return tf.concat([tf.math.top_k(part, k=1).indices[:, 0] for part in parts], axis=0)
-
-
-_ALIGNED_ROWS = 16  # any number of columns: 16 float32 rows end where 64 bytes do, what TensorFlow calls aligned
-
-
-def sample(maps, kinds, points, grid_size):
+def sample(maps, kinds, points, grid_size, function=tf.identity):
     """Reads one channel group of a map at fractional positions, bilinearly.
 
     Args:
@@ -79,6 +49,7 @@ def sample(maps, kinds, points, grid_size):
       kinds: int32 [...], which of the K to read.
       points: float32 [..., 2], pixels. Outside the grid the nearest border value is read.
       grid_size: int32 [2], h and w.
+      function: of the map's values, applied before they are interpolated.
 
     Returns:
       float32 [..., D].
@@ -90,7 +61,7 @@ def sample(maps, kinds, points, grid_size):
     corner = tf.cast(corner, tf.int32)
     rows, columns = (corner[..., axis, None] + tf.constant(steps) for axis, steps in enumerate(CORNERS))
     index = flat_index(rows, columns, grid_size) * num_kinds + kinds[..., None]  # [..., 4]
-    return tf.reduce_sum(weights[..., None] * read(tf.reshape(maps, [-1, depth]), index), axis=-2)
+    return tf.reduce_sum(weights[..., None] * function(ops.read(tf.reshape(maps, [-1, depth]), index)), axis=-2)
 
 
 def bilinear_weights(fraction):

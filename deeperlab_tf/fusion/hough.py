@@ -3,15 +3,16 @@
 import math
 
 import tensorflow as tf
+from scipy.special import logit
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion import grid, ops
 
 
 def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
     """Fused keypoint score map: short-range scores + w · long-range scores.
 
     Args:
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2], pixels.
       long_targets: float32 [2, N, P], x + L(x) of the N cells predicted as things, y and x, pixels.
       things: int32 [N], those cells, flat.
@@ -41,12 +42,12 @@ def short_votes(heatmap, short_offsets, vote, grid_size, min_vote):
     """
     num_kinds = heatmap.shape[1]
     heatmap = tf.reshape(heatmap, [-1])
-    voters = grid.indices(heatmap >= min_vote)
+    voters = grid.indices(heatmap >= logit(min_vote))
     cells = voters // num_kinds
     rows = cells // grid_size[1]
-    offset_y, offset_x = tf.unstack(grid.read(tf.reshape(short_offsets, [-1, 2]), voters), axis=1)
+    offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), voters), axis=1)
     vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(cells - rows * grid_size[1]) + offset_x
-    weights = vote * grid.read(heatmap, voters)
+    weights = vote * tf.sigmoid(ops.read(heatmap, voters))
     return cast_votes(vote_y, vote_x, voters - cells * num_kinds, weights, grid_size, num_kinds)
 
 

@@ -4,7 +4,7 @@ import collections
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid, upsample
+from deeperlab_tf.fusion import grid, ops, upsample
 from deeperlab_tf.fusion.semantics import is_any
 
 # What each pixel of the image belongs to, as labels of grid cells and, for mixed cells, of their 16 pixels.
@@ -36,7 +36,7 @@ def segments(parts, num_instances, num_classes, thing_classes, grid_size, image_
     thing_slots = {*range(num_instances), *(num_instances + label for label in thing_classes)}
 
     def votes(weights, labels, slots):
-        index = grid.choose(is_any(slots, thing_slots), slots * num_classes + labels, -1)
+        index = ops.choose(is_any(slots, thing_slots), slots * num_classes + labels, -1)
         return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(index, [-1]), num_slots * num_classes)
 
     pixel_weights = tf.cast(upsample.visible_pixels(parts.mixed, grid_size, image_size), tf.int32)
@@ -68,7 +68,7 @@ def label_maps(parts, segments, label_divisor, grid_size, image_size):
     """
     codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
     # One map is filled, with class and id side by side in the bits of a number: cheap to part, unlike a division.
-    cells, pixels = grid.read(codes, parts.cell_slot), grid.read(codes, parts.pixel_slot)
+    cells, pixels = ops.read(codes, parts.cell_slot), ops.read(codes, parts.pixel_slot)
     code = upsample.fill(cells, parts.mixed, pixels, grid_size, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)

@@ -10,7 +10,7 @@ import collections
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion import grid, ops
 
 _CHUNK = 4096  # vectors compared with all instances at once: bounds the memory
 _BINS = 40  # of the map of guesses, along each side
@@ -66,7 +66,7 @@ def nearest(vectors, index):
       int32 [N], and the squared distance, float32 [N].
     """
     label = guess(vectors, index.points)
-    squares = distances(vectors, grid.read(index.points, label))
+    squares = distances(vectors, ops.read(index.points, label))
     proven = squares < tf.square(tf.gather(index.separation[:, 0] / 2, label))
     rest = grid.indices(~proven)  # and NaN
     rest_vectors = tf.gather(vectors, rest)
@@ -99,11 +99,11 @@ def guess(vectors, points):
     middles = low + size * (tf.range(_BINS, dtype=tf.float32)[:, None] + 0.5)
     nearness = -tf.math.squared_difference(tf.transpose(middles)[..., None], tf.transpose(centers)[:, None])
     of_bins = tf.reshape(nearness[0, :, None] + nearness[1], [_BINS * _BINS, -1])
-    owners = tf.math.top_k(of_bins, k=1).indices[:, 0]
+    owners = ops.best(of_bins)
     scaled = tf.clip_by_value((predicted - low) / size, 0.0, _BINS - 1.0)
     row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
     bin_index = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)  # what NaN becomes is undefined
-    return grid.read(owners, bin_index)
+    return ops.read(owners, bin_index)
 
 
 def nearest_of_all(vectors, table):
@@ -114,7 +114,7 @@ def nearest_of_all(vectors, table):
 
     def step(number, labels):
         chunk = vectors[number * _CHUNK : (number + 1) * _CHUNK]
-        return number + 1, labels.write(number, tf.math.top_k(tf.matmul(chunk, table), k=1)[1][:, 0])
+        return number + 1, labels.write(number, ops.best(ops.matmul(chunk, table)))
 
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None])
     return tf.while_loop(lambda number, _: number < chunks, step, (tf.constant(0), labels))[1].concat()

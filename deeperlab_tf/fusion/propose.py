@@ -15,7 +15,7 @@ def propose(points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_
       points: float32 [C, 2], candidates, pixels.
       kinds: int32 [C].
       starts: the kinds that candidates can have; fewer may need fewer hops.
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2].
       middle_offsets: float32 [h · w, E, 2].
       grid_size: int32 [2], h and w.

@@ -7,8 +7,9 @@ and does not mind a keypoint that lies where nothing was learned: on void or cro
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import logit
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion import grid, ops
 
 
 def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
@@ -19,7 +20,7 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     Args:
       points: float32 [N, 2], predicted positions, pixels.
       kinds: int32 [N], keypoint kind of each.
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2].
       grid_size: int32 [2], h and w.
       config: config.fusion.
@@ -64,7 +65,7 @@ def follow_edges(points, kinds, edges, origins, returns, heatmap, short_offsets,
     width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
     cells, _, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
     # Where each voter says that each edge leads: y and x, [N, T, V].
-    offsets = grid.read(tf.reshape(middle_offsets, [-1, 2]), cells[:, None] * num_edges + edges[..., None])
+    offsets = ops.read(tf.reshape(middle_offsets, [-1, 2]), cells[:, None] * num_edges + edges[..., None])
     rows = cells // grid_size[1]
     position_y, position_x = grid.positions(rows), grid.positions(cells - rows * grid_size[1])
     said_y, said_x = position_y[:, None] + offsets[..., 0], position_x[:, None] + offsets[..., 1]
@@ -99,10 +100,10 @@ def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
     rows, columns = tf.clip_by_value(rows, 0, grid_size[0] - 1), tf.clip_by_value(columns, 0, grid_size[1] - 1)
     cells = rows * grid_size[1] + columns
     index = cells * num_kinds + kinds[:, None]
-    offset_y, offset_x = tf.unstack(grid.read(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
+    offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
     vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(columns) + offset_x
     distance = tf.square(vote_y - points[:, :1]) + tf.square(vote_x - points[:, 1:])
-    weights = tf.exp(distance / (-2 * width**2)) * grid.read(tf.reshape(heatmap, [-1]), index)
+    weights = tf.exp(distance / (-2 * width**2)) * tf.sigmoid(ops.read(tf.reshape(heatmap, [-1]), index))
     return cells, vote_y, vote_x, weights
 
 
@@ -126,7 +127,7 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
 
     Args:
       long_offsets: float32 [h · w, P, 2].
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2].
       cells: int32 [N], flat cells.
       grid_size: int32 [2], h and w.
@@ -147,12 +148,12 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
             return y, x
         rows, columns = (tf.cast(tf.round(value / grid.HEAD_STRIDE), tf.int32) for value in (y, x))
         index = grid.flat_index(rows, columns, grid_size) * num_kinds + tf.range(num_kinds)
-        offset_y, offset_x = tf.unstack(grid.read(short_offsets, index), axis=2)
-        on_disk = grid.read(heatmap, index) > config.refine_long_threshold
+        offset_y, offset_x = tf.unstack(ops.read(short_offsets, index), axis=2)
+        on_disk = ops.read(heatmap, index) > logit(config.refine_long_threshold)
         on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2
         snaps = tf.cast(on_disk & grid.inside(y, x, grid_size), tf.float32)
         # Weights 1 and 0 instead of tf.where, which is several times slower on CPUs.
         y += snaps * (grid.positions(rows) + offset_y - y)
         return y, x + snaps * (grid.positions(columns) + offset_x - x)
 
-    return tf.stack(grid.in_halves(targets, cells))
+    return tf.stack(ops.in_halves(targets, cells))

@@ -3,13 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion import grid, ops
 
 
 def keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config):
     """Expected-OKS scores, or (rescore = "none") the score map's values. Arguments: see `expected_oks`."""
     if config.rescore == "expected_oks":
-        return grid.in_halves(
+        return ops.in_halves(
             lambda *half: expected_oks(*half, scores, heatmap, grid_size, config), points, kinds, sizes
         )
     return grid.sample(scores[..., None], kinds, points, grid_size)[..., 0]
@@ -26,7 +26,7 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
       kinds: int32 [...].
       sizes: float32 [...], λ of the keypoints' instances, pixels.
       scores: float32 [h · w, P], fused score map.
-      heatmap: float32 [h · w, P], probabilities.
+      heatmap: float32 [h · w, P], logits.
       grid_size: int32 [2], h and w.
       config: config.fusion; reads keypoint_radius, oks_kappa.
 
@@ -47,7 +47,7 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
     width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]
     similarity = tf.exp(squares / (-2 * tf.square(width)))
     mean = tf.math.divide_no_nan(tf.reduce_sum(values * similarity, axis=1), tf.reduce_sum(values, axis=1))
-    return tf.reshape(mean * grid.sample(heatmap[..., None], kinds, points, grid_size)[..., 0], shape)
+    return tf.reshape(mean * grid.sample(heatmap[..., None], kinds, points, grid_size, tf.sigmoid)[..., 0], shape)
 
 
 def _disk(radius):

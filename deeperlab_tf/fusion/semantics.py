@@ -6,7 +6,9 @@ import itertools
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid, upsample
+from deeperlab_tf.fusion import grid, ops, upsample
+
+_NEVER = 1e30  # taken off a score, it leaves less than any score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ def semantics(logits, thing_classes, grid_size):
       `Semantics`.
     """
     num_cells = tf.shape(logits)[0]
-    label = grid.best_of_rows(logits)
+    label = ops.best_of_rows(logits)
     is_thing = is_any(label, thing_classes)
     is_mixed = upsample.disagree(label, grid_size)
     mixed = grid.indices(is_mixed)
@@ -95,19 +97,19 @@ def semantic_pixels(logits, label, cells, grid_size):
     low, high = upsample.range_of_corners(corner_label)
 
     def scores(candidate):
-        return grid.read(tf.reshape(logits, [-1]), corners * num_classes + candidate[:, None])
+        return ops.read(tf.reshape(logits, [-1]), corners * num_classes + candidate[:, None])
 
     # Each corner belongs to several cells: the highest of its other classes is sought once.
     met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    own = tf.stack([tf.range(tf.size(met)), tf.gather(label, met)], axis=1)
-    others = tf.tensor_scatter_nd_update(grid.read(logits, met), own, tf.fill([tf.size(met)], logits.dtype.min))
+    own = tf.gather(_NEVER * tf.eye(num_classes), tf.gather(label, met))
+    others = ops.read(logits, met) - own
     others = tf.gather(tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners))
     is_third = (corner_label != low[:, None]) & (corner_label != high[:, None])
     others = tf.where(is_third, logits.dtype.max, others)
 
     def compare_all(cells):
         values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
-        return tf.math.top_k(tf.matmul(upsample.PIXEL_WEIGHTS, values), k=1)[1][..., 0]
+        return ops.best(ops.matmul(upsample.PIXEL_WEIGHTS, values))
 
     best, doubtful = upsample.better_of_pixels(low, high, scores(low), scores(high), others, upsample.interpolate)
     doubtful = grid.indices(tf.reshape(doubtful, [-1])) // upsample.PIXELS

@@ -9,7 +9,7 @@ the last row and column, whose other corners are off the grid, repeat the border
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion import grid, ops
 
 _STEPS = range(grid.HEAD_STRIDE)
 PIXELS = grid.HEAD_STRIDE**2  # of a cell, row by row
@@ -78,13 +78,13 @@ def better_of_pixels(low, high, low_scores, high_scores, others, interpolate):
       int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
     """
     of_low, of_high, bound = (interpolate(scores) for scores in (low_scores, high_scores, others))
-    best = grid.choose(of_high > of_low, high[:, None], low[:, None])
+    best = ops.choose(of_high > of_low, high[:, None], low[:, None])
     return best, ~(tf.maximum(of_low, of_high) > bound)  # NaN is doubtful, too
 
 
 def interpolate(values):
     """Values at the corners of cells at their pixels: float32 [m, 4] -> [m, 16]."""
-    return tf.matmul(values, PIXEL_WEIGHTS, transpose_b=True)
+    return ops.matmul(values, PIXEL_WEIGHTS.T)
 
 
 def in_chunks(label, cells):

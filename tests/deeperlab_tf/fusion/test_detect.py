@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.special import logit
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import boxes, detect, propose, rescore, select
@@ -131,7 +132,7 @@ def test_expected_oks_equals_its_formula(row):
     probability = np.array([1 - below, below]) @ corner @ np.array([0.5, 0.5])
     expected = probability * (share * similarity).sum() / share.sum()
     arguments = (tf.constant([point], tf.float32), tf.constant([kind]), tf.constant([size]))
-    oks = rescore.expected_oks(*arguments, scores, heatmap, tf.constant([height, width]), config)
+    oks = rescore.expected_oks(*arguments, scores, logit(heatmap), tf.constant([height, width]), config)
     np.testing.assert_allclose(oks, [expected], rtol=1e-4)
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import logit
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import hough
@@ -56,7 +57,7 @@ def test_score_map_is_short_range_plus_w_long_range_scores(every):
     long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS))
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(heatmap, short, long_targets.transpose(2, 0, 1), things, GRID, config)
+    scores = hough.score_map(logit(heatmap), short, long_targets.transpose(2, 0, 1), things, GRID, config)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import logit
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import refine
@@ -13,11 +14,11 @@ CELLS = 4.0 * np.stack(np.unravel_index(np.arange(HEIGHT * WIDTH), (HEIGHT, WIDT
 
 
 def disk(keypoint, radius=25.0):
-    """Heatmap [h · w, 1] and short offsets [h · w, 1, 2] of one keypoint; garbage off its disk."""
+    """Heatmap (logits) [h · w, 1] and short offsets [h · w, 1, 2] of one keypoint; garbage off its disk."""
     offsets = np.array(keypoint, np.float32) - CELLS
     on = np.linalg.norm(offsets, axis=1, keepdims=True) <= radius
     garbage = np.random.default_rng(0).uniform(-200, 200, offsets.shape).astype(np.float32)
-    return on.astype(np.float32), np.where(on, offsets, garbage)[:, None]
+    return logit(on.astype(np.float32)), np.where(on, offsets, garbage)[:, None]
 
 
 @pytest.mark.fast
