@@ -83,7 +83,7 @@ def steps(heads, image_size, config):
     found = semantics.Semantics(**results["semantics"])
     step("refine", lambda: refine.long_targets(long, heatmap, short, found.support, size, config))
     targets = results["refine"]
-    of_things = targets[:, : tf.size(found.things)]
+    of_things = [target[: tf.size(found.things)] for target in targets]
     step("vote", lambda: hough.score_map(heatmap, short, of_things, found.things, size, config))
     scores = results["vote"]
     step("peaks", lambda: detect.local_maxima(scores, size, config))

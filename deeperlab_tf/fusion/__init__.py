@@ -85,7 +85,7 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
     # Instance detection.
     instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     # Assignment of pixels to instances.
-    long_targets = tf.concat([long_targets, orphan_targets], axis=1)
+    long_targets = [tf.concat(pair, axis=0) for pair in zip(long_targets, orphan_targets)]
     parts = assign.assign(semantic, long_targets, instances, thing_classes, grid_size, config)
     # 3.4.2 Semantic and instance prediction fusion.
     return merge.merge(parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor)

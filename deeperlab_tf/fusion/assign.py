@@ -29,7 +29,7 @@ def assign(semantics, long_targets, instances, thing_classes, grid_size, config)
 
     Args:
       semantics: `Semantics` of the image.
-      long_targets: float32 [2, N, P], x + L(x) of the cells `semantics.support`, y and x, pixels.
+      long_targets: y and x of x + L(x) of the cells `semantics.support`, two float32 [N, P], pixels.
       instances: `detect.Instances`.
       thing_classes: class indices of things.
       grid_size: int32 [2], h and w.
@@ -78,7 +78,7 @@ def predict(long_targets, instances, grid_size, config):
     def vectors(y, x):
         return tf.concat([(y - origin[0]) / config.keypoint_radius, (x - origin[1]) / config.keypoint_radius], axis=1)
 
-    predicted, points = vectors(*tf.unstack(long_targets)), vectors(*tf.unstack(instances.keypoints, axis=2))
+    predicted, points = vectors(*long_targets), vectors(*tf.unstack(instances.keypoints, axis=2))
     points = points[: tf.maximum(instances.count, 1)]
     index = nearest.index_of(points)
     if config.assign_by == "distance":

@@ -123,9 +123,8 @@ def _neighbours(flat, peaks, reach, num_kinds, grid_size):
     step_y, step_x = (steps.ravel() for steps in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32))
     columns = (cells - rows * grid_size[1])[:, None] + step_x
     rows = rows[:, None] + step_y
-    on_grid = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
     scores = tf.gather(flat, grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
-    return tf.where(on_grid, scores, 0.0), rows, columns
+    return tf.where(grid.on_grid(rows, columns, grid_size), scores, 0.0), rows, columns
 
 
 def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):

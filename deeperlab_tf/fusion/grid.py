@@ -19,6 +19,12 @@ def inside(y, x, grid_size):
     return (y >= 0) & (y <= last[0]) & (x >= 0) & (x <= last[1])
 
 
+def on_grid(rows, columns, grid_size):
+    """bool [...]: which cells (int32 [...]) there are. Without their sign, negative numbers are the largest."""
+    rows, columns, size = (tf.bitcast(x, tf.uint32) for x in (rows, columns, grid_size))
+    return (rows < size[0]) & (columns < size[1])
+
+
 def flat_index(rows, columns, grid_size):
     """row · w + column of int32 cells of any shape. The index is clamped to the grid; coordinates never are."""
     rows = tf.clip_by_value(rows, 0, grid_size[0] - 1)

@@ -14,7 +14,7 @@ def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
     Args:
       heatmap: float32 [h · w, P], logits.
       short_offsets: float32 [h · w, P, 2], pixels.
-      long_targets: float32 [2, N, P], x + L(x) of the N cells predicted as things, y and x, pixels.
+      long_targets: y and x of x + L(x) of the N cells predicted as things, two float32 [N, P], pixels.
       things: int32 [N], those cells, flat.
       grid_size: int32 [2], h and w.
       config: config.fusion.
@@ -28,8 +28,9 @@ def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
     if config.long_vote_weight:
         share = config.long_vote_every
         if share > 1:  # by diagonals, not by numbers, so that each object of more than a cell or two has its voters
-            diagonals = things // grid_size[1] + things % grid_size[1]
-            long_targets = tf.gather(long_targets, grid.indices(diagonals % share == 0), axis=1)
+            rows = things // grid_size[1]
+            voters = grid.indices((rows + things - rows * grid_size[1]) % share == 0)
+            long_targets = [tf.gather(targets, voters) for targets in long_targets]
         votes = long_votes(long_targets, config.long_vote_weight * share * vote, grid_size)
         scores += tf.minimum(votes, config.long_vote_weight)
     return scores
@@ -53,10 +54,10 @@ def short_votes(heatmap, short_offsets, vote, grid_size, min_vote):
 
 def long_votes(long_targets, vote, grid_size):
     """Every cell votes for all P keypoints of its instance, with weight `vote`: returns float32 [h · w, P]."""
-    num_kinds = long_targets.shape[2]
-    vote_y, vote_x = tf.unstack(tf.reshape(long_targets, [2, -1]))
-    kinds = tf.tile(tf.range(num_kinds), tf.shape(long_targets)[1:2])
-    return cast_votes(vote_y, vote_x, kinds, tf.constant(vote), grid_size, num_kinds)
+    y, x = long_targets
+    count, num_kinds = tf.shape(y)[:1], y.shape[1]
+    kinds = tf.tile(tf.range(num_kinds), count)
+    return cast_votes(tf.reshape(y, [-1]), tf.reshape(x, [-1]), kinds, tf.constant(vote), grid_size, num_kinds)
 
 
 def cast_votes(vote_y, vote_x, kinds, weights, grid_size, num_kinds):

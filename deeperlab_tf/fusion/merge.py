@@ -68,8 +68,7 @@ def label_maps(parts, segments, label_divisor, grid_size, image_size):
     """
     codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
     # One map is filled, with class and id side by side in the bits of a number: cheap to part, unlike a division.
-    cells, pixels = ops.read(codes, parts.cell_slot), ops.read(codes, parts.pixel_slot)
-    code = upsample.fill(cells, parts.mixed, pixels, grid_size, image_size)
+    code = upsample.fill(codes, parts.cell_slot, parts.mixed, parts.pixel_slot, grid_size, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
     return semantic * label_divisor + instance, semantic, instance

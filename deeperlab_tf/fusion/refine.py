@@ -120,10 +120,10 @@ _NO_VOTER = 1e-3  # sum of weights below which a keypoint has no voter
 def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config):
     """Keypoints that cells predict for their own instance, x + L(x), refined by the short-range offsets there.
 
-    L <- L + S(x + L), where x + L lies inside the image and the heatmap there exceeds the threshold: predictions that
-    land on a keypoint's disk snap to that keypoint. S is read at the nearest cell c, whose own prediction of the
-    keypoint is c + S(c); offsets longer than R cannot be meant. Nothing is chained through L itself: box corners lie on
-    other objects, whose long-range offsets mean something else.
+    L <- L + S(x + L), where there is a cell c nearest to x + L and the heatmap there exceeds the threshold: predictions
+    that land on a keypoint's disk snap to that keypoint. S is read at c, whose own prediction of the keypoint is
+    c + S(c); offsets longer than R cannot be meant. Nothing is chained through L itself: box corners lie on other
+    objects, whose long-range offsets mean something else.
 
     Args:
       long_offsets: float32 [h · w, P, 2].
@@ -134,26 +134,22 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
       config: config.fusion; reads refine_long, refine_long_threshold, keypoint_radius.
 
     Returns:
-      float32 [2, N, P]: y and x, pixels.
+      y and x, pixels: two float32 [N, P].
     """
-    num_kinds = heatmap.shape[1]
-    heatmap, short_offsets = tf.reshape(heatmap, [-1]), tf.reshape(short_offsets, [-1, 2])
-
-    def targets(cells):
-        rows = cells // grid_size[1]
-        y, x = tf.unstack(tf.gather(long_offsets, cells), axis=2)
-        y += grid.positions(rows)[:, None]
-        x += grid.positions(cells - rows * grid_size[1])[:, None]
-        if not config.refine_long:
-            return y, x
-        rows, columns = (tf.cast(tf.round(value / grid.HEAD_STRIDE), tf.int32) for value in (y, x))
-        index = grid.flat_index(rows, columns, grid_size) * num_kinds + tf.range(num_kinds)
-        offset_y, offset_x = tf.unstack(ops.read(short_offsets, index), axis=2)
-        on_disk = ops.read(heatmap, index) > logit(config.refine_long_threshold)
-        on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2
-        snaps = tf.cast(on_disk & grid.inside(y, x, grid_size), tf.float32)
-        # Weights 1 and 0 instead of tf.where, which is several times slower on CPUs.
-        y += snaps * (grid.positions(rows) + offset_y - y)
-        return y, x + snaps * (grid.positions(columns) + offset_x - x)
-
-    return tf.stack(ops.in_halves(targets, cells))
+    num_kinds, rows = heatmap.shape[1], cells // grid_size[1]
+    y, x = tf.unstack(tf.gather(long_offsets, cells), axis=2)
+    y += grid.positions(rows)[:, None]
+    x += grid.positions(cells - rows * grid_size[1])[:, None]
+    if not config.refine_long:
+        return y, x
+    nearest_y, nearest_x = tf.round(y / grid.HEAD_STRIDE), tf.round(x / grid.HEAD_STRIDE)
+    rows, columns = tf.cast(nearest_y, tf.int32), tf.cast(nearest_x, tf.int32)
+    is_inside = grid.on_grid(rows, columns, grid_size)
+    # Here and below: weights 1 and 0 instead of tf.where, which is several times slower on CPUs.
+    index = (rows * grid_size[1] + columns) * tf.cast(is_inside, tf.int32) * num_kinds + tf.range(num_kinds)
+    offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), index), axis=2)
+    on_disk = ops.read(tf.reshape(heatmap, [-1]), index) > logit(config.refine_long_threshold)
+    on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2
+    snaps = tf.cast(on_disk & is_inside, tf.float32)
+    y += snaps * (nearest_y * grid.HEAD_STRIDE + offset_y - y)
+    return y, x + snaps * (nearest_x * grid.HEAD_STRIDE + offset_x - x)

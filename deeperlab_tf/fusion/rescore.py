@@ -3,15 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.fusion import grid, ops
+from deeperlab_tf.fusion import grid
 
 
 def keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config):
     """Expected-OKS scores, or (rescore = "none") the score map's values. Arguments: see `expected_oks`."""
     if config.rescore == "expected_oks":
-        return ops.in_halves(
-            lambda *half: expected_oks(*half, scores, heatmap, grid_size, config), points, kinds, sizes
-        )
+        return expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config)
     return grid.sample(scores[..., None], kinds, points, grid_size)[..., 0]
 
 
@@ -40,8 +38,7 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
     nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
     rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_disk(radius)))  # [N, disk]
     squares = tf.square(grid.positions(rows) - points[:, :1]) + tf.square(grid.positions(columns) - points[:, 1:])
-    counts = (rows >= 0) & (rows < grid_size[0]) & (columns >= 0) & (columns < grid_size[1])
-    counts &= squares <= radius * radius
+    counts = grid.on_grid(rows, columns, grid_size) & (squares <= radius * radius)
     values = tf.gather(tf.reshape(scores, [-1]), grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
     values = tf.where(counts, values, 0.0)
     width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]

@@ -131,13 +131,16 @@ def pixel_positions(cells, grid_size):
     return tuple(position[:, None] + tf.range(grid.HEAD_STRIDE) for position in corner)
 
 
-def fill(cell_labels, mixed, pixel_labels, grid_size, image_size):
-    """Puts cell labels and the pixel labels of mixed cells together into a full-resolution map.
+def fill(values, cells, mixed, pixels, grid_size, image_size):
+    """Full-resolution map of what labels stand for, from labels of cells and those of the pixels of mixed cells.
+
+    A row of a cell is a row of a table, which holds each value stride times, for whole cells, then the mixed cells.
 
     Args:
-      cell_labels: int32 [h · w].
+      values: int32 [S], by label.
+      cells: int32 [h · w], labels.
       mixed: int32 [n], flat cells that have their own pixel labels.
-      pixel_labels: int32 [n, 16].
+      pixels: int32 [n, 16], labels.
       grid_size: int32 [2], h and w.
       image_size: int32 [2], H and W.
 
@@ -146,8 +149,9 @@ def fill(cell_labels, mixed, pixel_labels, grid_size, image_size):
     """
     stride = grid.HEAD_STRIDE
     height, width = grid_size[0], grid_size[1]
-    rows = tf.tile(tf.repeat(tf.reshape(cell_labels, [height, 1, width]), stride, axis=2), [1, stride, 1])
-    rows = tf.reshape(rows, [-1, stride])  # [4h · w, 4]: one row per row of a cell
-    index = (mixed // width * stride)[:, None] * width + tf.range(stride) * width + (mixed % width)[:, None]
-    rows = tf.tensor_scatter_nd_update(rows, tf.reshape(index, [-1, 1]), tf.reshape(pixel_labels, [-1, stride]))
-    return tf.reshape(rows, [stride * height, stride * width])[: image_size[0], : image_size[1]]
+    first = tf.size(values) + tf.range(tf.size(mixed))
+    first = tf.reshape(tf.tensor_scatter_nd_update(cells, mixed[:, None], first) * stride, grid_size)
+    rows = tf.stack([first + row for row in range(stride)], axis=1)  # [h, 4, w]
+    table = tf.concat([tf.repeat(values, PIXELS), tf.reshape(ops.read(values, pixels), [-1])], axis=0)
+    filled = ops.read(tf.reshape(table, [-1, stride]), rows)
+    return tf.reshape(filled, [stride * height, stride * width])[: image_size[0], : image_size[1]]

@@ -69,9 +69,9 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     found = semantics.semantics(tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32), THINGS, grid_size)
     long_targets = tf.transpose(tf.gather(targets.reshape(-1, 5, 2), found.support), [2, 0, 1])
     parts = assign.assign(found, long_targets, instances, THINGS, grid_size, config)
-    fill = [parts.mixed, parts.pixel_slot, grid_size, tf.constant(size)]
-    fast = upsample.fill(parts.cell_slot, *fill).numpy()
-    pixel_class = upsample.fill(parts.cell_class, parts.mixed, parts.pixel_class, *fill[2:]).numpy()
+    labels, sizes = tf.range(1000), (grid_size, tf.constant(size))
+    fast = upsample.fill(labels, parts.cell_slot, parts.mixed, parts.pixel_slot, *sizes).numpy()
+    pixel_class = upsample.fill(labels, parts.cell_class, parts.mixed, parts.pixel_class, *sizes).numpy()
 
     sizes = scale(boxes).numpy()
     reach = config.keypoint_radius + config.claim_reach * sizes

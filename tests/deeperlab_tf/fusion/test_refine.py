@@ -55,9 +55,9 @@ def test_long_range_predictions_on_a_disk_snap_to_the_keypoint_and_others_stay()
     cells = tf.constant([0, 31, 62, 400])
     long_offsets = np.full([len(CELLS), 1, 2], np.nan, np.float32)
     long_offsets[cells.numpy()] = (targets - CELLS[cells.numpy()])[:, None]
-    refined = refine.long_targets(long_offsets, heatmap, short, cells, GRID, config).numpy()
+    refined = np.stack(refine.long_targets(long_offsets, heatmap, short, cells, GRID, config))
     np.testing.assert_allclose(refined[:, 0, 0], [50, 61.5], atol=1e-4)
     np.testing.assert_array_equal(refined[:, 1:, 0].T, targets[1:])
     config.refine_long = False
-    kept = refine.long_targets(long_offsets, heatmap, short, cells, GRID, config).numpy()
+    kept = np.stack(refine.long_targets(long_offsets, heatmap, short, cells, GRID, config))
     np.testing.assert_array_equal(kept[..., 0].T, targets)

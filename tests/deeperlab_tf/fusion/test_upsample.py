@@ -13,7 +13,9 @@ def full_labels(logits, size):
     """Semantic labels [H, W] of logits [h, w, classes], by the fast path."""
     grid_size = tf.constant(logits.shape[:2])
     found = semantics.semantics(tf.reshape(logits, [-1, logits.shape[-1]]), (), grid_size)
-    return upsample.fill(found.label, found.mixed, found.mixed_pixels, grid_size, tf.constant(size)).numpy()
+    labels = tf.range(tf.shape(logits)[2])
+    size = tf.constant(size)
+    return upsample.fill(labels, found.label, found.mixed, found.mixed_pixels, grid_size, size).numpy()
 
 
 def plain_labels(logits, size):
