@@ -10,6 +10,7 @@ from deeperlab_tf.fusion.semantics import is_any
 # What each pixel of the image belongs to, as labels of grid cells and, for mixed cells, of their 16 pixels.
 #   cell_class, cell_slot: int32 [h · w];  mixed: int32 [n] flat cells;  pixel_class, pixel_slot: int32 [n, 16].
 # Slots are possible segments: the J instances first, then one for each class, for stuff and for things of no instance.
+# Only what has a thing class can have an instance's slot.
 Parts = collections.namedtuple("Parts", ["cell_class", "cell_slot", "mixed", "pixel_class", "pixel_slot"])
 
 # Segments of things: id int32 [S] and majority class int32 [S] by slot; ids run from 1 to count in the order of slots,
@@ -33,10 +34,8 @@ def segments(parts, num_instances, num_classes, thing_classes, grid_size, image_
     """
     num_slots = num_instances + num_classes
 
-    thing_slots = {*range(num_instances), *(num_instances + label for label in thing_classes)}
-
     def votes(weights, labels, slots):
-        index = ops.choose(is_any(slots, thing_slots), slots * num_classes + labels, -1)
+        index = ops.choose(is_any(labels, thing_classes), slots * num_classes + labels, -1)
         return tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(index, [-1]), num_slots * num_classes)
 
     pixel_weights = tf.cast(upsample.visible_pixels(parts.mixed, grid_size, image_size), tf.int32)

@@ -101,7 +101,7 @@ def semantic_pixels(logits, label, cells, grid_size):
 
     # Each corner belongs to several cells: the highest of its other classes is sought once.
     met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    own = tf.gather(_NEVER * tf.eye(num_classes), tf.gather(label, met))
+    own = ops.read(_NEVER * tf.eye(num_classes), tf.gather(label, met))
     others = ops.read(logits, met) - own
     others = tf.gather(tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners))
     is_third = (corner_label != low[:, None]) & (corner_label != high[:, None])

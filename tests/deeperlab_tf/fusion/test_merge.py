@@ -24,7 +24,7 @@ def test_majority_counts_visible_pixels_only():
 
 def test_ties_go_to_the_lowest_class_and_ids_close_ranks():
     # Slots 4, 5, 6 belong to the classes; class 0 is stuff.
-    found = merge.segments(parts([2, 1, 0, 0, 2, 0], [2, 2, 4, 0, 6, 4]), 4, 3, (1, 2), GRID, SIZE)
+    found = merge.segments(parts([2, 1, 0, 1, 2, 0], [2, 2, 4, 0, 6, 4]), 4, 3, (1, 2), GRID, SIZE)
     np.testing.assert_array_equal(found.id, [1, 0, 2, 0, 0, 0, 3])
     np.testing.assert_array_equal(found.slots[:3], [0, 2, 6])
     assert found.majority[2] == 1 and found.majority[6] == 2 and found.count == 3
