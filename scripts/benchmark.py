@@ -28,7 +28,9 @@ OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def main():
-    if THREADS.value:  # before TensorFlow starts, here and in the processes of a suite
+    # Before TensorFlow starts, here and in the processes of a suite, which share a GPU.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if THREADS.value:
         os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value))
     from deeperlab_tf.benchmarks.machine import machine
 

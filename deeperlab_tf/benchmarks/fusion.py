@@ -27,8 +27,9 @@ def run():
     Returns:
       list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio; then semantics_ms to
       merge_ms, each step alone on the inputs it has in `fuse`; their sum exceeds the total, for there steps overlap.
-      All are medians of calls that take turns. peak_mb is the highest resident memory of a process while it fuses
-      above what it held before, with the inputs and after a tiny image. It is None but for `PEAK_INSTANCES`.
+      All are medians of calls that take turns. peak_mb is the highest memory of a process while it fuses (resident,
+      or the GPU's) above what it held before, with the inputs and after a tiny image. It is None but for
+      `PEAK_INSTANCES`.
     """
     config = default_config().fusion
     total = tf.function(_fuse, reduce_retracing=True)
@@ -105,12 +106,13 @@ def _take_turns(functions):
         for name, function in functions.items():
             start = time.perf_counter()
             function()
+            tf.test.experimental.sync_devices()  # a GPU's answer comes before its work is done
             times[name].append(1000 * (time.perf_counter() - start))
     return {name: float(np.median(record[1:])) for name, record in times.items()}  # the first traces
 
 
 def peak_mb(heads, image_size):
-    """Memory that fusing takes at most above its inputs, MB, measured in a process of its own (Linux)."""
+    """Memory that fusing takes at most above its inputs, MB, measured in a process of its own."""
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, **heads)
         file.flush()

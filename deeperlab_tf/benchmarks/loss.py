@@ -235,12 +235,6 @@ def _measure_memory(part, model):
         trainer.optimizer.build(trainer.network.trainable_variables)
         task = tf.function(lambda: trainer.train_step((images, targets)))
     task.get_concrete_function()  # traces: graphs are no part of it
-    if tf.config.list_logical_devices("GPU"):
-        before = tf.config.experimental.get_memory_info("GPU:0")["current"]
-        tf.config.experimental.reset_memory_stats("GPU:0")
-        task()
-        print((tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20)
-        return
     print(added_peak_mb(task))
 
 

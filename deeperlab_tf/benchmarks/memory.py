@@ -1,7 +1,9 @@
-"""Resident memory of this process, from Linux' /proc."""
+"""Memory of this process: on CPUs resident, from Linux' /proc; on a GPU what TensorFlow has allocated there."""
 
 import contextlib
 import ctypes
+
+import tensorflow as tf
 
 
 def memory_mb(key):
@@ -14,10 +16,16 @@ def memory_mb(key):
 
 
 def added_peak_mb(call):
-    """What one call takes at most above what the process holds before it, MB; NaN where not Linux.
+    """What one call takes at most above what the process holds before it, MB: of the GPU's memory if there is one.
 
-    Call it once a process: TensorFlow keeps what it once had.
+    Call it once a process: TensorFlow keeps what it once had. NaN without a GPU where not Linux.
     """
+    if tf.config.list_logical_devices("GPU"):
+        before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+        tf.config.experimental.reset_memory_stats("GPU:0")
+        call()
+        tf.test.experimental.sync_devices()
+        return (tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # what is free, but kept, would hide what the call takes
     before = memory_mb("VmRSS")
