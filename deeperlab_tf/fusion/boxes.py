@@ -4,20 +4,17 @@ import tensorflow as tf
 
 
 def boxes_of(keypoints):
-    """Bounding boxes from the four corner keypoints: float32 [..., P, 2] -> [..., 4] (y1, x1, y2, x2), pixels.
+    """Bounding boxes from the four corner keypoints: float32 [N, P, 2] -> [N, 4] (y1, x1, y2, x2), pixels.
 
-    The outermost pixels belong to the box, as in the targets: a one-pixel object has y1 = y2.
+    Each side is the mean of two corners: the top of the tops of the upper left and the upper right one, and so on. The
+    outermost pixels belong to the box, as in the targets: a one-pixel object has y1 = y2.
     """
-    top_left, top_right, bottom_left, bottom_right = (keypoints[..., kind, :] for kind in range(4))
-    return tf.stack(
-        [
-            (top_left[..., 0] + top_right[..., 0]) / 2,
-            (top_left[..., 1] + bottom_left[..., 1]) / 2,
-            (bottom_left[..., 0] + bottom_right[..., 0]) / 2,
-            (top_right[..., 1] + bottom_right[..., 1]) / 2,
-        ],
-        axis=-1,
-    )
+    coordinates = tf.reshape(keypoints, [-1, 2 * keypoints.shape[1]])
+    return (tf.gather(coordinates, _ONE, axis=1) + tf.gather(coordinates, _OTHER, axis=1)) / 2
+
+
+# Which coordinates make each side, among y and x of the corners upper left, upper right, lower left, lower right.
+_ONE, _OTHER = [0, 1, 4, 3], [2, 5, 6, 7]
 
 
 def box_sizes(boxes):
