@@ -141,15 +141,15 @@ def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middl
     """
     proposals, miss = propose(points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
     boxes = boxes_of(proposals)
+    sizes = scale(boxes)
     valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
     if config.return_reach:
-        valid &= miss <= config.keypoint_radius + config.return_reach * scale(boxes)
-    found = keypoint_scores(points, kinds, scale(boxes), scores, heatmap, grid_size, config)
+        valid &= miss <= config.keypoint_radius + config.return_reach * sizes
+    found = keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config)
     order = tf.boolean_mask(tf.range(tf.size(found)), valid)
     order = tf.gather(order, tf.argsort(tf.gather(found, order), direction="DESCENDING", stable=True))
-    points, kinds, proposals = (tf.gather(x, order) for x in (points, kinds, proposals))
-    radius = detection_radius(scale(boxes_of(proposals)), config)
-    return tf.gather(proposals, founders(points, kinds, proposals, radius))
+    points, kinds, proposals, sizes = (tf.gather(x, order) for x in (points, kinds, proposals, sizes))
+    return tf.gather(proposals, founders(points, kinds, proposals, detection_radius(sizes, config)))
 
 
 def _pad_rows(x, count):
