@@ -173,20 +173,20 @@ def upsample(maps, factor):
       float [B, n*(h-1)+1, n*(w-1)+1, C]; the values at every n-th pixel are those of `maps`.
     """
     maps = tf.convert_to_tensor(maps)
-    rows = _interpolate(maps[:, :-1], maps[:, 1:], factor, axis=1)
-    maps = tf.concat([rows, maps[:, -1:]], axis=1)
-    columns = _interpolate(maps[:, :, :-1], maps[:, :, 1:], factor, axis=2)
-    return tf.concat([columns, maps[:, :, -1:]], axis=2)
+    return _interpolate(_interpolate(maps, factor, axis=1), factor, axis=2)
 
 
-def _interpolate(before, after, factor, axis):
-    """`factor` values from each pair of neighbours along `axis`, `before` itself first; that axis grows by `factor`."""
-    steps = [before + (after - before) * tf.cast(step / factor, before.dtype) for step in range(factor)]
-    between = tf.stack(steps, axis=axis + 1)
-    static, dynamic = before.shape.as_list(), tf.shape(before)
+def _interpolate(maps, factor, axis):
+    """`upsample` along one axis: from each pair of neighbours `factor` values, from the first on; then the last."""
+    static, dynamic = maps.shape.as_list(), tf.shape(maps)
     sides = [dynamic[i] if side is None else side for i, side in enumerate(static)]
-    sides[axis] *= factor
-    return tf.reshape(between, sides)
+    size = sides[axis]
+    # Splits, for slices have a slow gradient.
+    before, last = tf.split(maps, [size - 1, 1], axis)
+    _, after = tf.split(maps, [1, size - 1], axis)
+    steps = [before + (after - before) * tf.cast(step / factor, maps.dtype) for step in range(factor)]
+    sides[axis] = factor * (size - 1)
+    return tf.concat([tf.reshape(tf.stack(steps, axis=axis + 1), sides), last], axis)
 
 
 def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), padding="same", name):
