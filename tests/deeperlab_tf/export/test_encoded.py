@@ -21,7 +21,9 @@ def decode():
     def graph(encoded, index):
         headers = check_headers(image_headers(encoded), 1000 * 1000)
         size = tf.stack(upright_size(headers[index]))
-        return size, decode_image(encoded[index], headers[index], index)
+        with tf.control_dependencies([headers]):  # once checked, for a batch may be empty
+            image = encoded[index]
+        return size, decode_image(image, headers[index], index)
 
     def run(encoded, indices=None):
         results = [graph(tf.constant(encoded, tf.string), i) for i in indices or range(max(len(encoded), 1))]
