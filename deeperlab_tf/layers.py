@@ -178,15 +178,20 @@ def upsample(maps, factor):
 
 def _interpolate(maps, factor, axis):
     """`upsample` along one axis: from each pair of neighbours `factor` values, from the first on; then the last."""
-    static, dynamic = maps.shape.as_list(), tf.shape(maps)
-    sides = [dynamic[i] if side is None else side for i, side in enumerate(static)]
-    size = sides[axis]
+    sizes = shape_of(maps)
+    size = sizes[axis]
     # Splits, for slices have a slow gradient.
     before, last = tf.split(maps, [size - 1, 1], axis)
     _, after = tf.split(maps, [1, size - 1], axis)
     steps = [before + (after - before) * tf.cast(step / factor, maps.dtype) for step in range(factor)]
-    sides[axis] = factor * (size - 1)
-    return tf.concat([tf.reshape(tf.stack(steps, axis=axis + 1), sides), last], axis)
+    sizes[axis] = factor * (size - 1)
+    return tf.concat([tf.reshape(tf.stack(steps, axis=axis + 1), sizes), last], axis)
+
+
+def shape_of(maps):
+    """Sizes of a tensor's axes, as integers where they are known: a list."""
+    dynamic = tf.shape(maps)
+    return [dynamic[axis] if size is None else size for axis, size in enumerate(maps.shape)]
 
 
 def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), padding="same", name):

@@ -6,6 +6,7 @@ Every loss is a value per image, so that its mean does not depend on how a batch
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.layers import shape_of
 from deeperlab_tf.model import HEAD_STRIDE
 
 LOSSES = ("semantic", "heatmap", "short", "middle", "long")
@@ -93,7 +94,7 @@ def upsampled_cross_entropy(logits, labels, factor):
     Returns:
       float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold nothing of use.
     """
-    labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *_sides(logits)])
+    labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *shape_of(logits)[1:3]])
     below = (_next(logits, axis=1) - logits) / factor
     entropies, row = [], logits
     for _ in range(factor):
@@ -108,7 +109,7 @@ def upsampled_cross_entropy(logits, labels, factor):
 
 def _next(maps, axis):
     """Each cell's next neighbour along an axis; the last ones are their own. Splits: slices have a slow gradient."""
-    size = _sides(maps)[axis - 1]
+    size = shape_of(maps)[axis]
     _, rest = tf.split(maps, [1, size - 1], axis)
     _, last = tf.split(maps, [size - 1, 1], axis)
     return tf.concat([rest, last], axis)
@@ -148,16 +149,11 @@ def by_phase(maps, factor):
 
     The cells at the bottom and right have zeros where the image has no pixels.
     """
-    height, width = _sides(maps)
+    height, width = shape_of(maps)[1:3]
     rows, columns = (height - 1) // factor + 1, (width - 1) // factor + 1
     maps = tf.pad(maps, [[0, 0], [0, rows * factor - height], [0, columns * factor - width]])
     cells = tf.reshape(maps, [-1, rows, factor, columns, factor])
     return tf.reshape(tf.transpose(cells, [0, 2, 4, 1, 3]), [-1, factor**2 * rows * columns])
-
-
-def _sides(maps):
-    """(height, width), as integers where they are known."""
-    return [tf.shape(maps)[i] if maps.shape[i] is None else maps.shape[i] for i in (1, 2)]
 
 
 def hardest_share(values, count):

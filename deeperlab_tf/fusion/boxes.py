@@ -2,19 +2,24 @@
 
 import tensorflow as tf
 
+from deeperlab_tf.keypoints import BOTTOM_LEFT, BOTTOM_RIGHT, TOP_LEFT, TOP_RIGHT
+
 
 def boxes_of(keypoints):
     """Bounding boxes from the four corner keypoints: float32 [N, P, 2] -> [N, 4] (y1, x1, y2, x2), pixels.
 
-    Each side is the mean of two corners: the top of the tops of the upper left and the upper right one, and so on. The
-    outermost pixels belong to the box, as in the targets: a one-pixel object has y1 = y2.
+    Each side is the mean of two corners, as y1 is of the upper left and the upper right one. The outermost pixels
+    belong to the box, as in the targets: a one-pixel object has y1 = y2.
     """
     coordinates = tf.reshape(keypoints, [-1, 2 * keypoints.shape[1]])
     return (tf.gather(coordinates, _ONE, axis=1) + tf.gather(coordinates, _OTHER, axis=1)) / 2
 
 
-# Which coordinates make each side, among y and x of the corners upper left, upper right, lower left, lower right.
-_ONE, _OTHER = [0, 1, 4, 3], [2, 5, 6, 7]
+# The two corners of each side, and which of their coordinates, y or x, it is the mean of.
+_SIDES = (
+    (TOP_LEFT, TOP_RIGHT, 0), (TOP_LEFT, BOTTOM_LEFT, 1), (BOTTOM_LEFT, BOTTOM_RIGHT, 0), (TOP_RIGHT, BOTTOM_RIGHT, 1)
+)  # fmt: skip
+_ONE, _OTHER = zip(*((2 * one + axis, 2 * other + axis) for one, other, axis in _SIDES))
 
 
 def box_sizes(boxes):

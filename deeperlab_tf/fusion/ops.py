@@ -10,8 +10,8 @@ import tensorflow as tf
 
 def by_device(cpu, gpu):
     """cpu() on CPUs, gpu() on GPUs and others: decided where the graph runs, so that one export serves both."""
-    index = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
-    return tf.switch_case(index, {0: cpu, 1: gpu}, default=gpu)
+    index = tf.raw_ops.DeviceIndex(device_names=["CPU"])  # 1 for what is not in the list
+    return tf.switch_case(index, [cpu, gpu])
 
 
 def matmul(a, b):

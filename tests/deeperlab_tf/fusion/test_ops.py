@@ -18,6 +18,8 @@ def test_the_device_decides_in_graphs_and_eagerly():
     with tf.device("CPU:0"):
         for call in (ops.by_device, tf.function(ops.by_device, autograph=False)):
             assert call(lambda: tf.constant(1), lambda: tf.constant(2)) == 1
+    compiled = tf.function(ops.by_device, autograph=False, jit_compile=True)  # for any device: not the CPU's form
+    assert compiled(lambda: tf.constant(1), lambda: tf.constant(2)) == 2
 
 
 @pytest.mark.parametrize("shapes", [((7, 3), (3, 5)), ((16, 4), (6, 4, 10)), ((6, 2, 4), (6, 4, 1)), ((0, 3), (3, 5))])

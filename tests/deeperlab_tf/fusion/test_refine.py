@@ -48,6 +48,16 @@ def test_voters_do_not_mind_garbage_at_the_keypoint_itself():
     np.testing.assert_allclose(refined, [[50, 60]], atol=0.05)
 
 
+def test_long_range_predictions_next_to_the_image_snap_and_those_farther_off_stay():
+    heatmap, short = disk((1.0, 61.5))
+    targets = np.array([[-1.5, 60.0], [-2.5, 60.0]], np.float32)  # nearest to row 0, and to row -1
+    cells = tf.constant([31, 62])
+    long_offsets = np.zeros([len(CELLS), 1, 2], np.float32)
+    long_offsets[cells.numpy()] = (targets - CELLS[cells.numpy()])[:, None]
+    refined = np.stack(refine.long_targets(long_offsets, heatmap, short, cells, GRID, default_config().fusion))
+    np.testing.assert_allclose(refined[..., 0].T, [[1.0, 61.5], [-2.5, 60.0]], atol=1e-4)
+
+
 def test_long_range_predictions_on_a_disk_snap_to_the_keypoint_and_others_stay():
     config = default_config().fusion
     heatmap, short = disk((50.0, 61.5))
