@@ -13,8 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _PUBLIC = {
     "build_model": "deeperlab_tf.model",
     "fuse": "deeperlab_tf.fusion",
-    "Parsing": "deeperlab_tf.parsing",
-    "Predictor": "deeperlab_tf.predictor",
+    "Parsing": "deeperlab_tf.prediction.parsing",
+    "Predictor": "deeperlab_tf.prediction.predictor",
 }
 
 __all__ = list(_PUBLIC)

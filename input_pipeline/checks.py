@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL
-from input_pipeline.record_files import CorruptRecord
+from input_pipeline.records.files import CorruptRecord
 
 
 def check_source(source, max_instances, limit=0, skip_corrupt=False):

@@ -19,7 +19,7 @@ from deeperlab_tf.image_size import resize_image
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.datasets.labels import first_existing
 from input_pipeline.pipeline import ENDLESS, Numbers, read_shards, shuffled
-from input_pipeline.record_files import record_offsets
+from input_pipeline.records.files import record_offsets
 
 _EXTENSIONS = (".jpeg", ".jpg", ".png")
 _SPLITS = {"train": ("train",), "val": ("val", "validation")}

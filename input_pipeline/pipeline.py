@@ -10,8 +10,8 @@ import tensorflow as tf
 from deeperlab_tf.errors import UserError
 from input_pipeline import preprocess
 from input_pipeline.datasets import open_source
-from input_pipeline.record_files import read_shard_skipping, record_offsets
-from input_pipeline.records import decode_example
+from input_pipeline.records.files import read_shard_skipping, record_offsets
+from input_pipeline.records.records import decode_example
 from input_pipeline.targets import make_targets
 
 ENDLESS = np.iinfo(np.int64).max

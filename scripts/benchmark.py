@@ -11,15 +11,15 @@ import os
 from absl import flags
 
 from deeperlab_tf import cli
-from deeperlab_tf.files import write_json
+from deeperlab_tf.files.atomic import write_json
 
 SUITES = {
-    "fusion": "deeperlab_tf.benchmarks.fusion",
-    "loss": "deeperlab_tf.benchmarks.loss",
-    "metrics": "deeperlab_tf.benchmarks.metrics",
-    "network": "deeperlab_tf.benchmarks.network deeperlab_tf.benchmarks.exported",
-    "pipeline": "input_pipeline.benchmark",
-    "workers": "deeperlab_tf.benchmarks.workers",
+    "fusion": "benchmarks.fusion",
+    "loss": "benchmarks.loss",
+    "metrics": "benchmarks.metrics",
+    "network": "benchmarks.network benchmarks.exported",
+    "pipeline": "benchmarks.pipeline",
+    "workers": "benchmarks.workers",
 }
 
 SUITE = flags.DEFINE_enum("suite", None, sorted(SUITES), "What to measure.")
@@ -32,7 +32,7 @@ def main():
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if THREADS.value:
         os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value))
-    from deeperlab_tf.benchmarks.machine import machine
+    from benchmarks.machine import machine
 
     rows = [row for module in SUITES[SUITE.value].split() for row in importlib.import_module(module).run()]
     write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(THREADS.value), "rows": rows})

@@ -16,15 +16,17 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from deeperlab_tf import cli, drawing, visualize
+from deeperlab_tf import cli
+from deeperlab_tf.visualize import drawing
+from deeperlab_tf.visualize import parses as visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import write_json
+from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.keypoints import keypoint_graph
 from input_pipeline import make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES
-from input_pipeline.record_files import skipped_records
+from input_pipeline.records.files import skipped_records
 
 flags.DEFINE_enum("dataset", "folder", NAMES, "Which dataset, that is: how its files are laid out.")
 flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")

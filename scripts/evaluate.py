@@ -11,10 +11,10 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation import evaluate_files, evaluate_model, summary
-from deeperlab_tf.files import atomic_path, write_json
-from deeperlab_tf.report import write_report
-from deeperlab_tf.result_files import RESULT_FORMATS
+from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
+from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.evaluation.report.report import write_report
+from deeperlab_tf.files.submissions import RESULT_FORMATS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
 BEST = flags.DEFINE_bool("best", False, "Its best checkpoint (train.evaluate_every) instead of its newest.")
@@ -60,7 +60,7 @@ def _evaluate_workdir():
     """The metrics; None on the hosts, of several, that only take their share of the images."""
     # Imported here: scoring files needs no TensorFlow.
     from deeperlab_tf.training.checkpoints import load_run
-    from deeperlab_tf.training.evaluate import DistributedPredictor
+    from deeperlab_tf.evaluation.distributed import DistributedPredictor
     from deeperlab_tf.training.strategy import is_chief, strategy_from_flags
     from input_pipeline import open_source
 

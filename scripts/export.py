@@ -15,7 +15,7 @@ from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_files import read_image
+from deeperlab_tf.files.images import read_image
 from deeperlab_tf.image_size import MAX_PIXELS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training.")

@@ -17,15 +17,15 @@ from absl import flags
 from tqdm import tqdm
 
 from deeperlab_tf import cli
-from deeperlab_tf.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import write_json
+from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
-from deeperlab_tf.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
+from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets import NAMES, open_source
 from input_pipeline.targets import make_targets

@@ -15,11 +15,11 @@ from absl import flags
 from tqdm import tqdm
 
 from deeperlab_tf import cli
-from deeperlab_tf.drawing import write_image
+from deeperlab_tf.visualize.drawing import write_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import path_inside
-from deeperlab_tf.image_files import image_file_size, read_image
-from deeperlab_tf.video import batches, parse_video
+from deeperlab_tf.files.atomic import path_inside
+from deeperlab_tf.files.images import image_file_size, read_image
+from deeperlab_tf.prediction.video import batches, parse_video
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a training, or folder of an exported SavedModel.")
 INPUT = flags.DEFINE_string("input", None, "An image, a folder of images (with subfolders), or a video.")
@@ -40,7 +40,7 @@ def main():
     path = INPUT.value
     is_video = path.lower().endswith(VIDEOS) and os.path.isfile(path)
     names = {} if is_video else _find_images(path)
-    from deeperlab_tf.predictor import Predictor  # after the input is known to be there: TensorFlow takes seconds
+    from deeperlab_tf.prediction.predictor import Predictor  # after the input is known to be there: TensorFlow takes seconds
 
     predictor = Predictor(MODEL.value)
     start = time.perf_counter()
@@ -88,7 +88,7 @@ def _predict_images(predictor, names):
 
 def _pictures(predictor, parsing):
     """Yields (kind, picture) of those that --pictures asks for."""
-    from deeperlab_tf import visualize
+    from deeperlab_tf.visualize import parses as visualize
     from deeperlab_tf.keypoints import keypoint_graph
 
     image = parsing.image

@@ -1,6 +1,6 @@
 """Trains a backbone to classify ImageNet-1K; run again with the same --workdir, it resumes.
 
-python scripts/pretrain.py --config=experiments/imagenet_mnv2_5x5.py --workdir=runs/imagenet --config.data.root=IMAGENET
+python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet --config.data.root=IMAGENET
 python scripts/train.py ... --config.model.initial_checkpoint=runs/imagenet
 
 IMAGENET holds train/ and val/ with a folder a class; TFRecords are given by --config.data.records=DIR. At the end,
@@ -13,8 +13,8 @@ import os
 from absl import flags
 
 from deeperlab_tf import cli
-from deeperlab_tf.classifier import LOSSES, build_classifier, classification_loss, evaluate_classifier
-from deeperlab_tf.files import write_json
+from deeperlab_tf.backbones.classifier import LOSSES, build_classifier, classification_loss, evaluate_classifier
+from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.loop import fit
 from deeperlab_tf.training.strategy import is_chief, restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import imagenet

@@ -19,9 +19,9 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import atomic_path, read_json, write_json
+from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments" / "paper"
 SAME_MODELS = {2: 1, 11: 10}  # tables of other splits: the experiments are those of the table named
 TABLES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 # Columns of accuracy: the paper's name and the key of metrics.json.
@@ -98,7 +98,7 @@ def accuracy(runs, experiment):
 
 def network_cost(config, dataset, measure):
     """Size of the network and, if asked for, its times in milliseconds."""
-    from deeperlab_tf.benchmarks import network  # TensorFlow loads here: mistakes above need not wait for it
+    from benchmarks import network  # TensorFlow loads here: mistakes above need not wait for it
     from deeperlab_tf.model import build_model
 
     if measure:
@@ -113,7 +113,7 @@ def fusion_milliseconds(config, dataset):
     """Time to fuse made-up heads of this size; None for the rectangle graph, of which no scenes are made."""
     import tensorflow as tf
 
-    from deeperlab_tf.benchmarks.scene import scene_heads
+    from benchmarks.scene import scene_heads
     from deeperlab_tf.fusion import fuse
     from deeperlab_tf.keypoints import keypoint_graph
 
@@ -185,7 +185,7 @@ def notes(measured):
         "The paper's times are the inverse of its fps (Xeon E5-1650 v3 and V100)."
     )
     if measured:
-        from deeperlab_tf.benchmarks.machine import machine
+        from benchmarks.machine import machine
 
         here = machine()
         gpus = f", {len(here['gpus'])} GPU" if here["gpus"] else ""

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
-from deeperlab_tf.image_files import read_image
-from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.files.images import read_image
+from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 
 SERVER = flags.DEFINE_string("server", "localhost:8500", "host:port; TF Serving's ports are 8500 (gRPC), 8501 (REST).")

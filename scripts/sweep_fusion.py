@@ -20,9 +20,9 @@ from oracle import GRAPH, OUTPUT, RADIUS, open_labels, oracle_config, parser
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import write_json
+from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.metrics import PanopticQuality
-from deeperlab_tf.oracle import perfect_heads
+from deeperlab_tf.evaluation.oracle import perfect_heads
 from input_pipeline.targets import make_targets
 
 SEEDS = flags.DEFINE_integer("seeds", 1, "How often the noise is drawn for each image.", lower_bound=1)

@@ -12,11 +12,11 @@ from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.config import config_from_json, config_to_json
-from deeperlab_tf.training.evaluate import make_evaluation
+from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import make_dataset, open_source
-from input_pipeline.record_files import naming_corrupt_records, skipped_records
+from input_pipeline.records.files import naming_corrupt_records, skipped_records
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")

@@ -2,12 +2,15 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Programs import their helpers, such as `benchmarks`, from their own folder.
+sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 # Graphs are millions of objects, all in use: searching them takes a tenth of the time.
 gc.set_threshold(200_000, 20, 100)

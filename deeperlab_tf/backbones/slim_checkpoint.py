@@ -9,7 +9,7 @@ import re
 
 from absl import logging
 
-from deeperlab_tf.checkpoint_file import CheckpointFile, fill
+from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, fill
 
 _MOVING_AVERAGE = "ExponentialMovingAverage"
 _KERNELS = {"kernel": "weights", "depthwise_kernel": "depthwise_weights"}  # Keras' name: slim's

@@ -10,9 +10,9 @@ from deeperlab_tf.config import config_to_json
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers, require, upright_size
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
-from deeperlab_tf.files import atomic_path
+from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.image_size import MAX_PIXELS
-from deeperlab_tf.inference import parse_heads, parse_images, prepare_images
+from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
 from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE
 
 BATCH_SIZES = (1, 2, 4)  # that a server may put together; each is warmed up

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.files import atomic_path
+from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.image_size import PADDING_VALUE
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")

@@ -11,9 +11,9 @@ import tensorflow as tf
 from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
-from deeperlab_tf.export.runtimes import TFLITE_FILE
+from deeperlab_tf.prediction.runtimes import TFLITE_FILE
 from deeperlab_tf.export.saved_model import write_descriptions
-from deeperlab_tf.files import atomic_path
+from deeperlab_tf.files.atomic import atomic_path
 
 PRECISIONS = ("float32", "float16")
 

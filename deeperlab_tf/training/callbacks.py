@@ -10,12 +10,12 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from deeperlab_tf import visualize
+from deeperlab_tf.visualize import parses as visualize
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.inference import instance_maps, parse_heads, prepare_images
+from deeperlab_tf.prediction.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
-from deeperlab_tf.parsing import Parsing
+from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS, build_schedule
 
 PROFILED_STEPS = (10, 20)  # from the start of the run: past the tracing and the first surprises

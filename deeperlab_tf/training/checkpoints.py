@@ -21,7 +21,7 @@ from absl import logging
 
 from deeperlab_tf.config import check_config, config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import atomic_path
+from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.trainer import build_optimizer

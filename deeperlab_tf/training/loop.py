@@ -11,7 +11,7 @@ from absl import logging
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.initial_checkpoint import load_initial_checkpoint
+from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.callbacks import ImagePanels, Meter, Profile, Progress

@@ -17,7 +17,7 @@ NAMES = ("coco", "cityscapes", "vistas", "voc", "folder", "shapes")
 def open_source(config, split):
     """The source of `split` (train, val, …) that `config.data` describes; UserError if it cannot be opened."""
     if config.data.records:
-        return importlib.import_module("input_pipeline.records").open_split(config, split)
+        return importlib.import_module("input_pipeline.records.records").open_split(config, split)
     name = config.data.dataset
     if name not in NAMES:
         raise UserError(f"config.data.dataset is {name!r}; known datasets are {', '.join(NAMES)}.")

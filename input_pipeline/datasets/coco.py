@@ -14,8 +14,8 @@ import os
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import path_inside, read_json
-from deeperlab_tf.image_files import read_image, read_rgb_ids
+from deeperlab_tf.files.atomic import path_inside, read_json
+from deeperlab_tf.files.images import read_image, read_rgb_ids
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.coco_classes import DATASET
 from input_pipeline.datasets.labels import check_size, first_existing

@@ -23,8 +23,8 @@ import numpy as np
 import yaml
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import path_inside
-from deeperlab_tf.image_files import read_image, read_mask
+from deeperlab_tf.files.atomic import path_inside
+from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, distinct_colors
 from input_pipeline.datasets.labels import check_size, map_ids, number_instances, read_list
 

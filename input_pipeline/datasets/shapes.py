@@ -16,7 +16,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import atomic_path
+from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.schema import Category, Dataset
 
 DATASET = Dataset(

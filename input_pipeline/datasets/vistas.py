@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_files import read_image, read_mask
+from deeperlab_tf.files.images import read_image, read_mask
 from input_pipeline.datasets.labels import check_size, first_existing, map_ids, masks_without_photo, number_instances
 from input_pipeline.datasets.vistas_classes import DATASET
 

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.io
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import path_inside
-from deeperlab_tf.image_files import read_image, read_mask
+from deeperlab_tf.files.atomic import path_inside
+from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset
 from input_pipeline.datasets.labels import check_size, first_existing, map_ids, number_instances, read_list
 

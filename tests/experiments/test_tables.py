@@ -16,10 +16,11 @@ import tensorflow as tf
 from deeperlab_tf import model
 from deeperlab_tf.config import check_config
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
-from input_pipeline import make_dataset, open_source, records
+from input_pipeline import make_dataset, open_source
+from input_pipeline.records import records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 
-EXPERIMENTS = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("table*.py"))
+EXPERIMENTS = sorted((Path(__file__).resolve().parents[2] / "experiments" / "paper").glob("table*.py"))
 ROWS = {1: 4, 3: 6, 4: 7, 5: 4, 6: 2, 7: 4, 8: 4, 9: 4, 10: 4}
 DATASETS = {module.DATASET.name: module.DATASET for module in (cityscapes, coco, vistas, voc)}
 CROP = 33

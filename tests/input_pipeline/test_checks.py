@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline import open_source, records
+from input_pipeline import open_source
+from input_pipeline.records import records
 from input_pipeline.checks import check_source
 from input_pipeline.datasets.cityscapes import Cityscapes
 from input_pipeline.datasets.coco import CocoPanoptic

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from deeperlab_tf.coco_panoptic import PanopticFiles
-from deeperlab_tf.drawing import write_image
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.visualize.drawing import write_image
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_files import read_image
+from deeperlab_tf.files.images import read_image
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf import build_model
-from deeperlab_tf.checkpoint_file import CheckpointFile
-from deeperlab_tf.classifier import accuracy, build_classifier, classification_loss
-from deeperlab_tf.complexity import count_parameters
+from deeperlab_tf.backbones.checkpoint_file import CheckpointFile
+from deeperlab_tf.backbones.classifier import accuracy, build_classifier, classification_loss
+from deeperlab_tf.backbones.complexity import count_parameters
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.initial_checkpoint import find_backbone, load_initial_checkpoint
+from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.imagenet import make_dataset, naming_broken_images
 
@@ -49,7 +49,7 @@ def pretrain(repository, *flags):
 @pytest.mark.fast
 def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path):
     run = tmp_path / "run"
-    flags = ("--config=experiments/imagenet_mnv2_3x3.py", f"--workdir={run}", f"--config.data.root={imagenet}", *TINY)
+    flags = ("--config=experiments/paper/imagenet_mnv2_3x3.py", f"--workdir={run}", f"--config.data.root={imagenet}", *TINY)
     result = pretrain(repository, *flags, "--config.train.steps=3")
     assert result.returncode == 0, result.stderr
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
@@ -65,7 +65,7 @@ def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path
 
 
 def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(repository, imagenet, tmp_path):
-    flags = ("--config=experiments/imagenet_mnv2_3x3.py", f"--config.data.root={imagenet}")
+    flags = ("--config=experiments/paper/imagenet_mnv2_3x3.py", f"--config.data.root={imagenet}")
     result = pretrain(repository, *flags, f"--workdir={tmp_path / 'run'}")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "has 3 folders of classes but config.pretrain.num_classes is 1000" in result.stderr

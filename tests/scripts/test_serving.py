@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
-from deeperlab_tf.predictor import Predictor
+from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.training.checkpoints import load_run
 
 
@@ -44,7 +44,7 @@ def exported(program, workdir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(exported):
     pytest.importorskip("tensorflow_serving")
-    from deeperlab_tf.benchmarks.local_server import LocalServer
+    from benchmarks.local_server import LocalServer
 
     with LocalServer(str(exported), "toy") as running:
         yield running
@@ -205,7 +205,7 @@ def test_flags_that_do_not_go_together_are_told(program, workdir, tmp_path, flag
 
 @pytest.mark.slow
 def test_requests_of_mixed_sizes_do_not_fill_the_memory(exported):
-    from deeperlab_tf.benchmarks.soak import soak
+    from benchmarks.soak import soak
 
     memory = soak(str(exported), requests=200, largest=64)
     assert memory[-1] < 1.1 * memory[len(memory) // 2]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from experiments.shapes import get_config as config_of_shapes
-from input_pipeline.records import find_shards, record_offsets, write_records
+from input_pipeline.records.records import find_shards, record_offsets, write_records
 
 TINY = (
     "--config.data.shapes.num_train=4", "--config.data.shapes.num_val=2", "--config.data.shapes.image_size=(65,65)",

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers, upright_size
-from deeperlab_tf.image_files import read_image
+from deeperlab_tf.files.images import read_image
 
 
 @pytest.fixture(scope="module")

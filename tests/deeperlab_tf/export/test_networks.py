@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.benchmarks import exported
+from benchmarks import exported
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.tflite import export_tflite
-from deeperlab_tf.predictor import Predictor
+from deeperlab_tf.prediction.predictor import Predictor
 
 SIZES = [(65, 65), (40, 57)]
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import ServedModel, export_saved_model
-from deeperlab_tf.inference import parse_images
-from deeperlab_tf.predictor import Predictor
+from deeperlab_tf.prediction.inference import parse_images
+from deeperlab_tf.prediction.predictor import Predictor
 
 LABELS = ("semantic", "instance", "panoptic")
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import fuse
-from deeperlab_tf.oracle import perfect_heads
+from deeperlab_tf.evaluation.oracle import perfect_heads
 from input_pipeline.targets import make_targets
 
 NUM_CLASSES, THINGS = 4, (2, 3)

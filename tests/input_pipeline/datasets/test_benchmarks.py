@@ -10,7 +10,8 @@ from PIL import Image
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from input_pipeline import open_source, records
+from input_pipeline import open_source
+from input_pipeline.records import records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 
 

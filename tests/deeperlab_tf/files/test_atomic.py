@@ -1,0 +1,56 @@
+"""Files are there whole or not at all, and stay in their folder."""
+
+import json
+import os
+
+import pytest
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import atomic_path, path_inside, read_json, write_json
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "a" / "x.txt") as temporary:
+        with open(temporary, "w") as file:
+            file.write("half")
+        raise RuntimeError
+    assert os.listdir(tmp_path / "a") == []
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    write_json(tmp_path / "x.json", {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "x.json", {"new": object()})
+    assert read_json(tmp_path / "x.json") == {"old": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_folder_appears_whole_and_is_never_replaced(tmp_path):
+    for expected_error in (False, True):
+        try:
+            with atomic_path(tmp_path / "model") as temporary:
+                os.mkdir(temporary)
+        except UserError as error:
+            assert expected_error and "exists already" in str(error)
+        else:
+            assert not expected_error
+
+
+def test_nan_is_written_as_null(tmp_path):
+    write_json(tmp_path / "x.json", {"pq": float("nan"), "per_class": [{"pq": 0.5}]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"pq": None, "per_class": [{"pq": 0.5}]}
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_missing_or_broken_json_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    with pytest.raises(UserError, match=r"x\.json"):
+        read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "a/../../x"])
+def test_names_that_leave_the_folder_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="leaves the folder"):
+        path_inside(tmp_path, name)
+    assert path_inside(tmp_path, "a/b.png") == os.path.realpath(tmp_path / "a" / "b.png")
