@@ -6,12 +6,17 @@ from setuptools import find_packages, setup
 
 REFERENCE = 'python_version < "3.12"'  # TensorFlow 2.15, its Keras 2, tensorflow-addons
 CURRENT = 'python_version >= "3.12"'  # TensorFlow >= 2.18, Keras 2 from tf_keras
-SERVING = [f"tensorflow-serving-api>=2.15,<2.16; {REFERENCE}", f"tensorflow-serving-api>=2.18; {CURRENT}"]
+SERVING = [
+    f"tensorflow-serving-api>=2.15,<2.16; {REFERENCE}",
+    f"tensorflow-serving-api>=2.18; {CURRENT}",
+]
 ONNX = [
     "tf2onnx>=1.17,<1.18",
-    f"onnx>=1.17,<1.19; {REFERENCE}",  # 1.19 and newer want an ml_dtypes that TensorFlow 2.15 refuses
+    # 1.19 and newer want an ml_dtypes that TensorFlow 2.15 refuses.
+    f"onnx>=1.17,<1.19; {REFERENCE}",
     f"onnx>=1.17; {CURRENT}",
-    f"protobuf>=4.25,<5; {REFERENCE}",  # of those TensorFlow 2.15 takes, the one that is not slow pure Python
+    # Of those TensorFlow 2.15 takes, the one that is not slow pure Python.
+    f"protobuf>=4.25,<5; {REFERENCE}",
     "onnxruntime",
     "sympy",  # which onnxruntime's quantisation imports without asking for it
 ]
@@ -45,10 +50,22 @@ setup(
         "pyyaml",
     ],
     extras_require={
-        "gpu": [f"tensorflow[and-cuda]>=2.15,<2.16; {REFERENCE}", f"tensorflow[and-cuda]>=2.18; {CURRENT}"],
+        "gpu": [
+            f"tensorflow[and-cuda]>=2.15,<2.16; {REFERENCE}",
+            f"tensorflow[and-cuda]>=2.18; {CURRENT}",
+        ],
         "tpu": [f"tensorflow-tpu>=2.15,<2.16; {REFERENCE}", f"tensorflow-tpu>=2.18; {CURRENT}"],
         "serving": SERVING,
         "onnx": ONNX,
-        "test": ["pytest", "hypothesis", "pytest-xdist", "build", "wheel", "setuptools", *SERVING, *ONNX],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "pytest-xdist",
+            "build",
+            "wheel",
+            "setuptools",
+            *SERVING,
+            *ONNX,
+        ],
     },
 )

@@ -6,8 +6,9 @@ The public names load on first use, so that importing a small part stays cheap.
 import importlib
 import os
 
-# TensorFlow's C++ side prints start-up banners (some of them as errors) that users cannot act on; errors that matter
-# reach Python as exceptions. TF_CPP_MIN_LOG_LEVEL=0 shows everything. Has to be set before TensorFlow loads.
+# TensorFlow's C++ side prints start-up banners (some of them as errors) that users cannot act on;
+# errors that matter reach Python as exceptions. TF_CPP_MIN_LOG_LEVEL=0 shows everything. Has to be
+# set before TensorFlow loads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _PUBLIC = {

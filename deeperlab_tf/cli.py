@@ -10,12 +10,14 @@ from tqdm import tqdm
 from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
 
-STRATEGIES = ("auto", "cpu", "one_device", "mirrored", "multi_worker", "tpu")  # see training/strategy.py
+# See training/strategy.py.
+STRATEGIES = ("auto", "cpu", "one_device", "mirrored", "multi_worker", "tpu")
 CLUSTER_TIMEOUT = 300.0  # seconds
 
 
 def run(main, required=()):
-    """Runs `main()` as an absl program; bad input ends as `error: <one sentence>` and exit status 1.
+    """Runs `main()` as an absl program; bad input ends as `error: <one sentence>` and exit status
+    1.
 
     Args:
       main: function without arguments; it reads `absl.flags.FLAGS`.
@@ -45,26 +47,38 @@ def run(main, required=()):
 
 
 def define_config():
-    """The flag --config=EXPERIMENT.py, with --config.KEY=VALUE for single values; read it by `read_config`."""
+    """The flag --config=EXPERIMENT.py, with --config.KEY=VALUE for single values; read it by
+    `read_config`.
+    """
     return config_flags.DEFINE_config_file(
         "config", None, "Experiment file; --config.KEY=VALUE changes one value of its config."
     )
 
 
 def define_strategy():
-    """The flags --strategy, --tpu and --cluster_timeout, which `training.strategy.strategy_from_flags` reads."""
+    """The flags --strategy, --tpu and --cluster_timeout, which
+    `training.strategy.strategy_from_flags` reads.
+    """
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
-    flags.DEFINE_string("tpu", "", "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME.")
+    flags.DEFINE_string(
+        "tpu", "", "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME."
+    )
     flags.DEFINE_float(
-        "cluster_timeout", CLUSTER_TIMEOUT, "Seconds to wait for the other hosts, or the TPU, to answer.", lower_bound=0
+        "cluster_timeout",
+        CLUSTER_TIMEOUT,
+        "Seconds to wait for the other hosts, or the TPU, to answer.",
+        lower_bound=0,
     )
 
 
 def read_config(flag):
-    """The checked config of a flag made by `define_config`; UserError where the file or a value is bad."""
+    """The checked config of a flag made by `define_config`; UserError where the file or a value is
+    bad.
+    """
     try:
         return check_config(flag.value)
-    except OSError as error:  # ml_collections keeps the failure to load the file until the value is read
+    # Ml_collections keeps the failure to load the file until the value is read.
+    except OSError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"cannot load the experiment file of --config: {reason}.") from error
 
@@ -74,9 +88,14 @@ def _parse_flags(argv):
         return flags.FLAGS(argv)
     except (flags.Error, UserError) as error:
         _fail(str(error).split("\n")[0])
-    except (AttributeError, KeyError) as error:  # of config_flags: an unknown key, and perhaps the one that was meant
+    # Of config_flags: an unknown key, and perhaps the one that was meant.
+    except (AttributeError, KeyError) as error:
         meant = re.search(r'Did you mean "(.+)" instead of "(.+)"', str(error))
-        _fail(f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?" if meant else _first_line(error))
+        _fail(
+            f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?"
+            if meant
+            else _first_line(error)
+        )
     except (TypeError, ValueError) as error:  # of config_flags: a value of the wrong type
         _fail(_first_line(error))
 
@@ -86,5 +105,6 @@ def _first_line(error):
 
 
 def _fail(message):
-    tqdm.write(f"error: {message}", file=sys.stderr)  # on a line of its own, even where a progress bar stands
+    # On a line of its own, even where a progress bar stands.
+    tqdm.write(f"error: {message}", file=sys.stderr)
     sys.exit(1)

@@ -1,8 +1,9 @@
 """The only file that knows which TensorFlow / Keras stack is installed.
 
 Reference stack (Python 3.9-3.11): TensorFlow 2.15 with its own Keras 2 and tensorflow-addons 0.23.
-Current stack (Python 3.12 and newer): TensorFlow >= 2.18 with Keras 2 from the `tf_keras` package; tensorflow-addons
-does not exist for it. Keras 2 on both, because that is what `tf.distribute` is known to work with.
+Current stack (Python 3.12 and newer): TensorFlow >= 2.18 with Keras 2 from the `tf_keras` package;
+tensorflow-addons does not exist for it. Keras 2 on both, because that is what `tf.distribute` is
+known to work with.
 
 Exports `keras` and `interpolate_bilinear`.
 """
@@ -20,7 +21,9 @@ __all__ = ["keras", "interpolate_bilinear"]
 
 
 def _interpolate_bilinear(grid, query_points):
-    """The current stack's `interpolate_bilinear`, in core TF; see `interpolate_bilinear` for the contract."""
+    """The current stack's `interpolate_bilinear`, in core TF; see `interpolate_bilinear` for the
+    contract.
+    """
     height, width = tf.shape(grid)[1], tf.shape(grid)[2]
     limit = tf.stack([height, width]) - 2  # the last cell a query may fall into
     points = tf.cast(query_points, grid.dtype)
@@ -38,7 +41,8 @@ def _interpolate_bilinear(grid, query_points):
 
 try:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tensorflow-addons' end-of-life notice: nothing a user can act on
+        # Tensorflow-addons' end-of-life notice: nothing a user can act on.
+        warnings.simplefilter("ignore")
         from tensorflow_addons.image import interpolate_bilinear as _addons_interpolate_bilinear
 except ImportError:
     _addons_interpolate_bilinear = None

@@ -1,10 +1,11 @@
 """Every knob of the system once, with the paper's value and section.
 
-An experiment starts from `default_config()` and changes what differs. The config is locked: an unknown key is an error
-that names it. A value that several parts need (the keypoint radius, the relation graph) is one `FieldReference`: set it
-anywhere and it changes everywhere.
+An experiment starts from `default_config()` and changes what differs. The config is locked: an
+unknown key is an error that names it. A value that several parts need (the keypoint radius, the
+relation graph) is one `FieldReference`: set it anywhere and it changes everywhere.
 
-Marks: [D] the DeeperLab paper, [P] PersonLab, [L] the DeepLab code base, [R] our decision where they are silent.
+Marks: [D] the DeeperLab paper, [P] PersonLab, [L] the DeepLab code base, [R] our decision where
+they are silent.
 """
 
 import json
@@ -17,7 +18,8 @@ from deeperlab_tf.errors import UserError
 
 def default_config():
     """The paper's Wider MobileNetV2 model on Mapillary Vistas: a locked `ConfigDict`."""
-    keypoint_radius = FieldReference(25.0)  # R, pixels of the network input, for every object size [D, Sec. 3.3.2]
+    # R, pixels of the network input, for every object size [D, Sec. 3.3.2]
+    keypoint_radius = FieldReference(25.0)
     keypoint_graph = FieldReference("star")  # star | rectangle [D, Tab. 6]
     config = ConfigDict()
     config.model = _model(keypoint_radius, keypoint_graph)
@@ -33,20 +35,27 @@ def _model(keypoint_radius, keypoint_graph):
     return ConfigDict(
         dict(
             backbone="mobilenet_v2",  # mobilenet_v2 | xception_71 | xception_65 [D, Sec. 3.1]
-            kernel_size=5,  # of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab. 3]
+            # Of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab.
+            # 3]
+            kernel_size=5,
             width=1.0,  # channel multiplier of the backbone
             output_stride=16,  # 8, 16 or 32 [D, Sec. 3.1]
             batch_norm_momentum=0.997,  # Xception: 0.9997 [L]; short trainings want less
-            initial_checkpoint="",  # start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones
-            initial_part="backbone",  # what is taken from it: backbone | network (of one of our own trainings)
-            embed_kernels=False,  # put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
+            # Start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones.
+            initial_checkpoint="",
+            # What is taken from it: backbone | network (of one of our own trainings).
+            initial_part="backbone",
+            # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
+            embed_kernels=False,
             aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
             aspp_channels=256,  # [L]
             aspp_rates=(6, 12, 18),  # [L]
             aspp_dropout=0.1,  # [L]
-            low_level_channels=32,  # the stride-4 feature is reduced to these before space-to-depth [R]
+            # The stride-4 feature is reduced to these before space-to-depth [R]
+            low_level_channels=32,
             decoder="s2d",  # s2d | bilinear | none [D, Tab. 4]
-            decoder_channels=256,  # at stride 4; 16 times as many before depth-to-space. Light: 128 [D, Sec. 4.1]
+            # At stride 4; 16 times as many before depth-to-space. Light: 128 [D, Sec. 4.1]
+            decoder_channels=256,
             decoder_kernel_size=7,  # Light: 3 [D, Sec. 3.2]
             deep_heads=True,  # a k x k convolution before each head's 1x1 [D, Tab. 4 "DH"]
             head_kernel_size=7,  # Light: 3 [D, Sec. 3.3]
@@ -59,7 +68,9 @@ def _model(keypoint_radius, keypoint_graph):
 
 
 def light_decoder(model):
-    """Turns a model config into the paper's *Light* variant: 3x3 kernels and 128 filters (Sec. 4.1). Returns it."""
+    """Turns a model config into the paper's *Light* variant: 3x3 kernels and 128 filters (Sec.
+    4.1). Returns it.
+    """
     model.decoder_channels = 128
     model.decoder_kernel_size = 3
     model.head_kernel_size = 3
@@ -72,26 +83,36 @@ def _fusion(keypoint_radius, keypoint_graph):
         dict(
             keypoint_radius=keypoint_radius,
             keypoint_graph=keypoint_graph,
-            keypoint_read="voters",  # offsets at a keypoint: mean over voters of its disk | point: where it is, as [P]
-            voter_reach=0.2,  # how near a voter's vote lands, in R: which cells' middle-range offsets count [R]
+            # Offsets at a keypoint: mean over voters of its disk | point: where it is, as [P]
+            keypoint_read="voters",
+            # How near a voter's vote lands, in R: which cells' middle-range offsets count [R]
+            voter_reach=0.2,
             refine_reach=0.5,  # the same for refinement, whose start is less certain [R]
             refine_middle_steps=1,  # M <- M + S(x + M), passes; 0: off [P]
             refine_long=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
             refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
-            min_vote=0.01,  # lightest short-range vote that is cast: the many lighter ones cost time, not accuracy [R]
+            # Lightest short-range vote that is cast: the many lighter ones cost time, not accuracy
+            # [R]
+            min_vote=0.01,
             long_vote_weight=0.5,  # w: score map = short + w * long [R]
-            long_vote_every=2,  # thing cells of every n-th diagonal cast votes, n-fold; 1: all, as in the paper
+            # Thing cells of every n-th diagonal cast votes, n-fold; 1: all, as in the paper.
+            long_vote_every=2,
             peak_window=5,  # local maxima, cells of the stride-4 grid [R]
             peak_threshold=0.1,  # lowest score of a keypoint candidate [R]
             max_keypoints=1024,  # C, candidates an image over all kinds [R]
-            return_reach=0.5,  # proposals whose edges lead back farther than R + this · λ off are dropped; 0: off [R]
+            # Proposals whose edges lead back farther than R + this · λ off are dropped; 0: off [R]
+            return_reach=0.5,
             rescore="expected_oks",  # expected_oks | none [P]
             oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
-            detection_radius=10.0,  # pixels: a candidate this near the same keypoint of a detected instance is its [P]
-            detection_reach=0.3,  # the same in λ, of small instances; 0: off, 10 pixels for all as in the paper
+            # Pixels: a candidate this near the same keypoint of a detected instance is its [P]
+            detection_radius=10.0,
+            # The same in λ, of small instances; 0: off, 10 pixels for all as in the paper.
+            detection_reach=0.3,
             nms_iou=0.6,  # hard box NMS [R]
-            claim_reach=0.5,  # pixels beyond R + this · λ of all instances are no one's; 0: off, as in the paper
-            assign_by="distance",  # to keypoints of an instance: as it is, in pixels, as in the paper | scaled: in λ
+            # Pixels beyond R + this · λ of all instances are no one's; 0: off, as in the paper.
+            claim_reach=0.5,
+            # To keypoints of an instance: as it is, in pixels, as in the paper | scaled: in λ.
+            assign_by="distance",
             max_instances=256,  # J [R]
             label_divisor=1000,  # panoptic = class * label_divisor + instance
         )
@@ -103,14 +124,20 @@ def _data(keypoint_radius, keypoint_graph):
         dict(
             dataset="shapes",  # coco | cityscapes | vistas | voc | folder | shapes
             root="",  # folder of the raw dataset
-            classes="",  # folder dataset: its YAML or JSON description; default root/classes.yaml or .json
+            # Folder dataset: its YAML or JSON description; default root/classes.yaml or .json.
+            classes="",
             train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
-            records="",  # folder of TFRecords made by scripts/build_records.py; "": read the raw files
-            skip_corrupt=False,  # True: leave out corrupt records, naming and counting them, instead of stopping
+            # Folder of TFRecords made by scripts/build_records.py; "": read the raw files.
+            records="",
+            # True: leave out corrupt records, naming and counting them, instead of stopping.
+            skip_corrupt=False,
             shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded,
-            shuffle_megabytes=128,  # but never more than this together; takes about three times the memory
-            data_service="",  # address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here
-            longer_side=0,  # resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
+            # But never more than this together; takes about three times the memory.
+            shuffle_megabytes=128,
+            # Address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here.
+            data_service="",
+            # Resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
+            longer_side=0,
             crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]
             min_scale=0.5,  # random scale augmentation [L]
             max_scale=2.0,  # [L]
@@ -141,28 +168,37 @@ def _train():
             steps=500_000,  # ablations: 200_000 [D, Sec. 4.1]
             batch_size=28,  # global; Xception-71: 16 [D, Sec. 4]
             optimizer="sgd",  # sgd (momentum) | adam
-            accumulation_steps=1,  # gradients of so many parts of a batch are added up before a step: saves memory
+            # Gradients of so many parts of a batch are added up before a step: saves memory.
+            accumulation_steps=1,
             learning_rate=0.01,  # initial [D, Sec. 4]
-            learning_rate_batch=0,  # the rate is for batches of this size and grows in proportion; 0: for any size
+            # The rate is for batches of this size and grows in proportion; 0: for any size.
+            learning_rate_batch=0,
             power=0.9,  # poly schedule [L]
             warmup_steps=0,
             momentum=0.9,  # [L]
-            weight_decay=4e-5,  # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
+            # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
+            weight_decay=4e-5,
             clip_norm=0.0,  # global gradient norm; 0: off
-            loss_weights=dict(semantic=1.0, heatmap=4.0, short=1.0, middle=0.25, long=0.125),  # [P ports, R]
+            # [P ports, R]
+            loss_weights=dict(semantic=1.0, heatmap=4.0, short=1.0, middle=0.25, long=0.125),
             hard_pixel_fraction=0.15,  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
             small_instance_area=64 * 64,  # pixels of the crop [D, Sec. 3.3.1]
             small_instance_weight=3.0,  # 1: off [D, Sec. 3.3.1]
             class_weights=(),  # factor of each class in Eq. 1; (): all 1
-            ema=0.0,  # decay of the weights' moving average, which is then what is evaluated and exported; 0: off
-            sync_batch_norm=True,  # several replicas: statistics of the whole batch, not of each replica's share
-            freeze_batch_norm=False,  # True: batch norms keep their statistics and weights [D: fine-tuned]
+            # Decay of the weights' moving average, which is then what is evaluated and exported; 0:
+            # off.
+            ema=0.0,
+            # Several replicas: statistics of the whole batch, not of each replica's share.
+            sync_batch_norm=True,
+            # True: batch norms keep their statistics and weights [D: fine-tuned]
+            freeze_batch_norm=False,
             mixed_precision="float32",  # float32 | mixed_bfloat16 | mixed_float16
             jit_compile=False,  # compile the step by XLA; always so on TPU
             steps_per_execution=1,  # steps between returns to Python: more on TPU
             checkpoint_every=1000,  # steps
             keep_checkpoints=3,
-            evaluate_every=0,  # steps between evaluations, each of which may become the best checkpoint; 0: none
+            # Steps between evaluations, each of which may become the best checkpoint; 0: none.
+            evaluate_every=0,
             evaluate_images=0,  # of split val; 0: all
             best_metric="pq",  # key of metrics.json that decides which checkpoint is the best
             log_every=50,  # steps between log lines and TensorBoard scalars
@@ -188,7 +224,9 @@ def _eval():
 
 def _pretrain():
     return ConfigDict(
-        dict(  # ImageNet-1K classification, scripts/pretrain.py: the paper starts from it [D, Sec. 4], all else [R]
+        # ImageNet-1K classification, scripts/pretrain.py: the paper starts from it [D, Sec. 4], all
+        # else [R]
+        dict(
             num_classes=1000,
             label_smoothing=0.1,
             dropout=0.2,
@@ -200,15 +238,26 @@ def _pretrain():
 
 
 def check_config(config):
-    """Raises UserError, naming the key, for values that no part of the system can work with. Returns `config`."""
-    for key, value in (("data.crop_size", config.data.crop_size), ("eval.image_size", config.eval.image_size)):
+    """Raises UserError, naming the key, for values that no part of the system can work with.
+    Returns `config`.
+    """
+    for key, value in (
+        ("data.crop_size", config.data.crop_size),
+        ("eval.image_size", config.eval.image_size),
+    ):
         if len(value) != 2:
             raise UserError(f"config.{key} is {tuple(value)}; give (height, width).")
         for side in value:
             check_side(side, f"config.{key}")
     if config.train.steps < 1:
         raise UserError(f"config.train.steps is {config.train.steps}; give at least 1.")
-    for key in ("batch_size", "accumulation_steps", "steps_per_execution", "checkpoint_every", "log_every"):
+    for key in (
+        "batch_size",
+        "accumulation_steps",
+        "steps_per_execution",
+        "checkpoint_every",
+        "log_every",
+    ):
         if config.train[key] < 1:
             raise UserError(f"config.train.{key} is {config.train[key]}; give at least 1.")
     if not 0 <= config.train.ema < 1:
@@ -217,17 +266,25 @@ def check_config(config):
     if not 0 < fraction <= 1:
         raise UserError(f"config.train.hard_pixel_fraction is {fraction}; give 0 < fraction <= 1.")
     if not 0 < config.data.min_scale <= config.data.max_scale:
-        raise UserError(f"config.data.min_scale is {config.data.min_scale}; give 0 < min_scale <= max_scale.")
+        raise UserError(
+            f"config.data.min_scale is {config.data.min_scale}; give 0 < min_scale <= max_scale."
+        )
     if config.model.keypoint_radius <= 0:
-        raise UserError(f"config.model.keypoint_radius is {config.model.keypoint_radius}; give a positive radius.")
+        raise UserError(
+            f"config.model.keypoint_radius is {config.model.keypoint_radius}; give a positive radius."
+        )
     return config
 
 
 def check_side(side, name):
-    """Raises UserError unless `side` is 16k + 1: only then do the grids of stride 4 and 16 sit exactly on pixels."""
+    """Raises UserError unless `side` is 16k + 1: only then do the grids of stride 4 and 16 sit
+    exactly on pixels.
+    """
     if side < 17 or (side - 1) % 16:
         nearest = max(16, round((side - 1) / 16) * 16) + 1
-        raise UserError(f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example.")
+        raise UserError(
+            f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example."
+        )
 
 
 def config_to_json(config):
@@ -236,12 +293,16 @@ def config_to_json(config):
 
 
 def config_from_json(text, source="config.json"):
-    """`default_config()` with the values of a JSON text; UserError names `source` and the key that does not fit."""
+    """`default_config()` with the values of a JSON text; UserError names `source` and the key that
+    does not fit.
+    """
     config = default_config()
     try:
         _update(config, json.loads(text))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{source} does not fit this version's config: {str(error).splitlines()[0]}.") from error
+        raise UserError(
+            f"{source} does not fit this version's config: {str(error).splitlines()[0]}."
+        ) from error
     return config
 
 

@@ -1,13 +1,14 @@
 """Which size an image takes on its way into the network: longer side, fit, pad (paper Sec. 4).
 
-Used by training data, evaluation, prediction and exported models alike, so that all of them see the same pixels.
-Sizes are (height, width); Python integers or scalar int32 tensors work alike.
+Used by training data, evaluation, prediction and exported models alike, so that all of them see the
+same pixels. Sizes are (height, width); Python integers or scalar int32 tensors work alike.
 """
 
 import tensorflow as tf
 
 PADDING_VALUE = 127  # the mean 127.5 of an image, which the network sees as (almost) zero
-MAX_PIXELS = 2**27  # larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7
+# Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
+MAX_PIXELS = 2**27
 STRIDE = 16  # of the encoder's output: network inputs have sides 16k + 1
 
 
@@ -24,7 +25,9 @@ def scaled_size(height, width, longer_side):
 
 
 def content_size(height, width, config):
-    """Size an image is resized to for evaluation: to `data.longer_side`, then shrunk to fit `eval.image_size`."""
+    """Size an image is resized to for evaluation: to `data.longer_side`, then shrunk to fit
+    `eval.image_size`.
+    """
     height, width = scaled_size(height, width, config.data.longer_side)
     limit_y, limit_x = config.eval.image_size
     factor = tf.minimum(limit_y / height, limit_x / width)
@@ -32,14 +35,18 @@ def content_size(height, width, config):
 
 
 def network_size(content_height, content_width, config):
-    """Size the resized image is padded to: `eval.image_size`, or the next 16k + 1 where `eval.pad_to_size` is off."""
+    """Size the resized image is padded to: `eval.image_size`, or the next 16k + 1 where
+    `eval.pad_to_size` is off.
+    """
     if config.eval.pad_to_size:
         return tuple(tf.constant(side) for side in config.eval.image_size)
     return padded_side(content_height), padded_side(content_width)
 
 
 def resize_image(image, height, width):
-    """Resizes uint8 images [..., H, W, 3] bilinearly, antialiased where it shrinks. Same size: returned untouched."""
+    """Resizes uint8 images [..., H, W, 3] bilinearly, antialiased where it shrinks. Same size:
+    returned untouched.
+    """
 
     def resized():
         pixels = tf.image.resize(image, tf.stack([height, width]), antialias=True)
@@ -66,6 +73,8 @@ def resize_labels(labels, height, width):
 
 def _scale(height, width, factor):
     def scale(side):
-        return tf.maximum(tf.cast(tf.round(tf.cast(side, tf.float64) * tf.cast(factor, tf.float64)), tf.int32), 1)
+        return tf.maximum(
+            tf.cast(tf.round(tf.cast(side, tf.float64) * tf.cast(factor, tf.float64)), tf.int32), 1
+        )
 
     return scale(height), scale(width)

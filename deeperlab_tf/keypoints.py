@@ -1,7 +1,7 @@
 """Object keypoints and the directed keypoint relation graph, DKRG (paper Sec. 3.3.2, Fig. 4d).
 
-Keypoints of the star graph, in channel order: the four corners of the bounding box and the centre of mass.
-The rectangle graph of the ablation (Tab. 6) has the corners only.
+Keypoints of the star graph, in channel order: the four corners of the bounding box and the centre
+of mass. The rectangle graph of the ablation (Tab. 6) has the corners only.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ class KeypointGraph:
     Attributes:
       names: name of each keypoint kind; P = len(names).
       edges: (source, target) keypoint of each edge; E = len(edges).
-      flip_keypoints: after a left-right flip, channel p holds what channel flip_keypoints[p] held before.
+      flip_keypoints: after a left-right flip, channel p holds what channel flip_keypoints[p] held
+        before.
     """
 
     names: tuple
@@ -37,7 +38,10 @@ class KeypointGraph:
     @property
     def flip_edges(self):
         """Edge permutation that goes with `flip_keypoints`: a tuple of E indices."""
-        flipped = [(self.flip_keypoints[source], self.flip_keypoints[target]) for source, target in self.edges]
+        flipped = [
+            (self.flip_keypoints[source], self.flip_keypoints[target])
+            for source, target in self.edges
+        ]
         return tuple(self.edges.index(edge) for edge in flipped)
 
     @property
@@ -80,5 +84,7 @@ GRAPHS = {"star": STAR, "rectangle": RECTANGLE}
 def keypoint_graph(name):
     """The `KeypointGraph` called `name`; raises UserError naming the known ones."""
     if name not in GRAPHS:
-        raise UserError(f"config.model.keypoint_graph is {name!r}; known graphs are {sorted(GRAPHS)}.")
+        raise UserError(
+            f"config.model.keypoint_graph is {name!r}; known graphs are {sorted(GRAPHS)}."
+        )
     return GRAPHS[name]

@@ -1,7 +1,8 @@
 """The few layers the network is made of.
 
-Everything serialises by name (Keras' safe mode loads it; there is no Lambda). Grid cell (i, j) of a map at stride n
-sits exactly on input pixel (n*i, n*j), so every change of resolution here is the align-corners kind.
+Everything serialises by name (Keras' safe mode loads it; there is no Lambda). Grid cell (i, j) of a
+map at stride n sits exactly on input pixel (n*i, n*j), so every change of resolution here is the
+align-corners kind.
 """
 
 import dataclasses
@@ -34,8 +35,8 @@ class BatchNorm:
 class SpaceToDepth(keras.layers.Layer):
     """[B, h, w, C] -> [B, ceil(h/n), ceil(w/n), C*n*n] (paper Sec. 3.2, Fig. 3).
 
-    The map is first padded with zeros at the bottom and right to a multiple of n: a stride-4 side 4k + 1 becomes the
-    stride-16 side k + 1.
+    The map is first padded with zeros at the bottom and right to a multiple of n: a stride-4 side
+    4k + 1 becomes the stride-16 side k + 1.
     """
 
     def __init__(self, block_size, **kwargs):
@@ -44,7 +45,9 @@ class SpaceToDepth(keras.layers.Layer):
 
     def call(self, inputs):
         shape = tf.shape(inputs)
-        below, right = (self.block_size - 1 - (shape[axis] - 1) % self.block_size for axis in (1, 2))
+        below, right = (
+            self.block_size - 1 - (shape[axis] - 1) % self.block_size for axis in (1, 2)
+        )
         padded = tf.pad(inputs, [[0, 0], [0, below], [0, right], [0, 0]])
         output = tf.nn.space_to_depth(padded, self.block_size)
         output.set_shape(self.compute_output_shape(inputs.shape))
@@ -66,7 +69,8 @@ class SpaceToDepth(keras.layers.Layer):
 class DepthToSpace(keras.layers.Layer):
     """[B, h, w, C*n*n] -> [B, n*(h-1)+1, n*(w-1)+1, C] (paper Sec. 3.2, Fig. 3).
 
-    The inverse of `SpaceToDepth`, cropped to the side whose last cell sits on the image's last pixel.
+    The inverse of `SpaceToDepth`, cropped to the side whose last cell sits on the image's last
+    pixel.
     """
 
     def __init__(self, block_size, **kwargs):
@@ -92,7 +96,9 @@ class DepthToSpace(keras.layers.Layer):
 
 @register
 class AlignCornersResize(keras.layers.Layer):
-    """Bilinear upsampling by an integer factor, [B, h, w, C] -> [B, n*(h-1)+1, n*(w-1)+1, C]; see `upsample`."""
+    """Bilinear upsampling by an integer factor, [B, h, w, C] -> [B, n*(h-1)+1, n*(w-1)+1, C]; see
+    `upsample`.
+    """
 
     def __init__(self, factor, **kwargs):
         super().__init__(**kwargs)
@@ -116,7 +122,9 @@ class ImagePooling(keras.layers.Layer):
 
 @register
 class BroadcastLike(keras.layers.Layer):
-    """Spreads a vector over the height and width of a map: ([B, 1, 1, C], [B, h, w, D]) -> [B, h, w, C]."""
+    """Spreads a vector over the height and width of a map: ([B, 1, 1, C], [B, h, w, D]) -> [B, h,
+    w, C].
+    """
 
     def call(self, inputs):
         vector, reference = inputs
@@ -128,7 +136,9 @@ class BroadcastLike(keras.layers.Layer):
 
 @register
 class Scale(keras.layers.Layer):
-    """Multiplies by a constant: the offset heads learn in units of the keypoint radius and answer in pixels."""
+    """Multiplies by a constant: the offset heads learn in units of the keypoint radius and answer
+    in pixels.
+    """
 
     def __init__(self, factor, **kwargs):
         super().__init__(**kwargs)
@@ -146,8 +156,8 @@ class Dropout(keras.layers.Dropout):
     """Keras' dropout, whose mask a trainer can make a function of the step.
 
     Attributes:
-      seed_of_step: function that gives an int32 [2] seed; None: TensorFlow's own stream of random numbers, which no
-        checkpoint can restore.
+      seed_of_step: function that gives an int32 [2] seed; None: TensorFlow's own stream of random
+        numbers, which no checkpoint can restore.
     """
 
     seed_of_step = None
@@ -177,13 +187,17 @@ def upsample(maps, factor):
 
 
 def _interpolate(maps, factor, axis):
-    """`upsample` along one axis: from each pair of neighbours `factor` values, from the first on; then the last."""
+    """`upsample` along one axis: from each pair of neighbours `factor` values, from the first on;
+    then the last.
+    """
     sizes = shape_of(maps)
     size = sizes[axis]
     # Splits, for slices have a slow gradient.
     before, last = tf.split(maps, [size - 1, 1], axis)
     _, after = tf.split(maps, [1, size - 1], axis)
-    steps = [before + (after - before) * tf.cast(step / factor, maps.dtype) for step in range(factor)]
+    steps = [
+        before + (after - before) * tf.cast(step / factor, maps.dtype) for step in range(factor)
+    ]
     sizes[axis] = factor * (size - 1)
     return tf.concat([tf.reshape(tf.stack(steps, axis=axis + 1), sizes), last], axis)
 
@@ -194,31 +208,57 @@ def shape_of(maps):
     return [dynamic[axis] if size is None else size for axis, size in enumerate(maps.shape)]
 
 
-def conv(x, filters, kernel_size=1, strides=1, *, activation="relu", norm=BatchNorm(), padding="same", name):
-    """Convolution, batch norm and activation; `padding` as in `pad_by_hand`, `activation` as in `normalise`."""
+def conv(
+    x,
+    filters,
+    kernel_size=1,
+    strides=1,
+    *,
+    activation="relu",
+    norm=BatchNorm(),
+    padding="same",
+    name,
+):
+    """Convolution, batch norm and activation; `padding` as in `pad_by_hand`, `activation` as in
+    `normalise`.
+    """
     x, padding = pad_by_hand(x, kernel_size, strides, padding, name)
     x = keras.layers.Conv2D(
-        filters, kernel_size, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name
+        filters,
+        kernel_size,
+        strides,
+        padding,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
     )(x)
     return normalise(x, activation, norm, name)
 
 
-def depthwise_conv(x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), padding="same", name):
+def depthwise_conv(
+    x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), padding="same", name
+):
     """Depthwise convolution, batch norm and activation; `padding` and `activation` as in `conv`."""
     x, padding = pad_by_hand(x, rate * (kernel_size - 1) + 1, strides, padding, name)
     stddev = math.sqrt(2) / kernel_size  # He's rule; Keras' own would count all channels as fan-in
     x = keras.layers.DepthwiseConv2D(
-        kernel_size, strides, padding, dilation_rate=rate, use_bias=False, name=name,
+        kernel_size,
+        strides,
+        padding,
+        dilation_rate=rate,
+        use_bias=False,
+        name=name,
         depthwise_initializer=keras.initializers.RandomNormal(stddev=stddev),
-    )(x)  # fmt: skip
+    )(x)
     return normalise(x, activation, norm, name)
 
 
 def pad_by_hand(x, kernel_size, strides, padding, name):
-    """Padding of a convolution: "same" as TensorFlow does it, or "symmetric", as ResNet and Xception do.
+    """Padding of a convolution: "same" as TensorFlow does it, or "symmetric", as ResNet and
+    Xception do.
 
-    The two differ where a stride meets an even side: TensorFlow then pads more at the end, "symmetric" never does, so
-    that a cell looks at the same pixels whatever the size of the image.
+    The two differ where a stride meets an even side: TensorFlow then pads more at the end,
+    "symmetric" never does, so that a cell looks at the same pixels whatever the size of the image.
 
     Returns:
       (x, the Keras convolution's own padding).
@@ -227,18 +267,26 @@ def pad_by_hand(x, kernel_size, strides, padding, name):
         return x, "same"
     before = (kernel_size - 1) // 2
     after = kernel_size - 1 - before
-    return keras.layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}_pad")(x), "valid"
+    return keras.layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}_pad")(
+        x
+    ), "valid"
 
 
 def separable_conv(x, filters, kernel_size, rate=1, *, norm=BatchNorm(), name):
-    """Depthwise-separable convolution, batch norm and ReLU after each half (DeepLab's "split separable")."""
+    """Depthwise-separable convolution, batch norm and ReLU after each half (DeepLab's "split
+    separable").
+    """
     x = depthwise_conv(x, kernel_size, rate=rate, norm=norm, name=f"{name}_depthwise")
     return conv(x, filters, norm=norm, name=f"{name}_pointwise")
 
 
 def normalise(x, activation, norm, name):
     """Batch norm, then "relu", "relu6" or None."""
-    x = keras.layers.BatchNormalization(momentum=norm.momentum, epsilon=norm.epsilon, name=f"{name}_bn")(x)
+    x = keras.layers.BatchNormalization(
+        momentum=norm.momentum, epsilon=norm.epsilon, name=f"{name}_bn"
+    )(x)
     if activation is None:
         return x
-    return keras.layers.ReLU(max_value={"relu": None, "relu6": 6.0}[activation], name=f"{name}_{activation}")(x)
+    return keras.layers.ReLU(
+        max_value={"relu": None, "relu6": 6.0}[activation], name=f"{name}_{activation}"
+    )(x)

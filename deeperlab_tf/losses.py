@@ -1,6 +1,8 @@
-"""What the network is trained to minimise: Eq. 1 for semantics, Sec. 3.3.2 for the four instance heads.
+"""What the network is trained to minimise: Eq. 1 for semantics, Sec. 3.3.2 for the four instance
+heads.
 
-Every loss is a value per image, so that its mean does not depend on how a batch is split over devices.
+Every loss is a value per image, so that its mean does not depend on how a batch is split over
+devices.
 """
 
 import tensorflow as tf
@@ -32,7 +34,9 @@ def total_loss(heads, targets, config):
             config.train.hard_pixel_fraction,
             config.train.class_weights,
         ),
-        "heatmap": heatmap_loss(heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]),
+        "heatmap": heatmap_loss(
+            heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]
+        ),
     }
     for name in ("short", "middle", "long"):
         key = f"{name}_offsets"
@@ -44,15 +48,17 @@ def total_loss(heads, targets, config):
 def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=()):
     """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
 
-    Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted sum is divided by
-    K; N is the number of valid pixels of the image.
+    Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted
+    sum is divided by K; N is the number of valid pixels of the image.
 
     Args:
       logits: float32 [B, h, w, classes] at stride 4.
       labels: int32 [B, H, W]; anything where `weight` is 0.
-      weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances, else 1.
+      weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances,
+        else 1.
       hard_pixel_fraction: K / N; 1 takes every pixel.
-      class_weights: a positive factor for the pixels of each class; (): none. As `weight` it does not change the ranks.
+      class_weights: a positive factor for the pixels of each class; (): none. As `weight` it does
+        not change the ranks.
 
     Returns:
       float32 [B]; 0 for an image without valid pixels.
@@ -68,23 +74,29 @@ def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=())
             )
         factors = tf.constant(class_weights, tf.float32)
         weight *= tf.gather(factors, tf.where(weight > 0, labels, 0))
-    entropy = upsampled_cross_entropy(tf.cast(logits, tf.float32), tf.where(weight > 0, labels, 0), HEAD_STRIDE)
+    entropy = upsampled_cross_entropy(
+        tf.cast(logits, tf.float32), tf.where(weight > 0, labels, 0), HEAD_STRIDE
+    )
     weight = by_phase(weight, HEAD_STRIDE)
     valid = weight > 0
 
     num_valid = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
     hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)
     if hard_pixel_fraction < 1:
-        weight *= tf.stop_gradient(hardest_share(tf.where(valid, entropy, -1.0), tf.cast(hardest, tf.int32)))
+        weight *= tf.stop_gradient(
+            hardest_share(tf.where(valid, entropy, -1.0), tf.cast(hardest, tf.int32))
+        )
     return tf.reduce_sum(weight * entropy, axis=1) / hardest
 
 
 def upsampled_cross_entropy(logits, labels, factor):
-    """Cross-entropy at full resolution of logits that are upsampled (align-corners bilinear, as `layers.upsample`).
+    """Cross-entropy at full resolution of logits that are upsampled (align-corners bilinear, as
+    `layers.upsample`).
 
-    The factor² pixels of a grid cell are `phases`: all pixels of one phase interpolate their logits alike, on a map of
-    the grid's size. So it goes phase by phase, and the upsampled logits (137 MB for an image of 721² pixels and 66
-    classes) never exist as a whole; each part fits a processor's cache.
+    The factor² pixels of a grid cell are `phases`: all pixels of one phase interpolate their logits
+    alike, on a map of the grid's size. So it goes phase by phase, and the upsampled logits (137 MB
+    for an image of 721² pixels and 66 classes) never exist as a whole; each part fits a processor's
+    cache.
 
     Args:
       logits: float32 [B, h, w, classes].
@@ -92,7 +104,8 @@ def upsampled_cross_entropy(logits, labels, factor):
       factor: pixels a grid cell.
 
     Returns:
-      float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold nothing of use.
+      float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold
+      nothing of use.
     """
     labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *shape_of(logits)[1:3]])
     below = (_next(logits, axis=1) - logits) / factor
@@ -108,7 +121,9 @@ def upsampled_cross_entropy(logits, labels, factor):
 
 
 def _next(maps, axis):
-    """Each cell's next neighbour along an axis; the last ones are their own. Splits: slices have a slow gradient."""
+    """Each cell's next neighbour along an axis; the last ones are their own. Splits: slices have a
+    slow gradient.
+    """
     size = shape_of(maps)[axis]
     _, rest = tf.split(maps, [1, size - 1], axis)
     _, last = tf.split(maps, [size - 1, 1], axis)
@@ -116,9 +131,11 @@ def _next(maps, axis):
 
 
 def cross_entropy(logits, labels):
-    """Cross-entropy, from a third of the processor time of TensorFlow's with its gradient: its softmax is faster.
+    """Cross-entropy, from a third of the processor time of TensorFlow's with its gradient: its
+    softmax is faster.
 
-    Probabilities below 1e-38 count as that, which bounds the loss by 87; the gradient stays what it is.
+    Probabilities below 1e-38 count as that, which bounds the loss by 87; the gradient stays what it
+    is.
 
     Args:
       logits: float32 [..., classes].
@@ -134,7 +151,9 @@ def cross_entropy(logits, labels):
         of_labels = tf.gather(probabilities, labels, batch_dims=len(labels.shape))
 
         def gradient(upstream):
-            return (probabilities - tf.one_hot(labels, logits.shape[-1])) * upstream[..., tf.newaxis]
+            return (probabilities - tf.one_hot(labels, logits.shape[-1])) * upstream[
+                ..., tf.newaxis
+            ]
 
         return -tf.math.log(of_labels + _TINY), gradient
 
@@ -145,7 +164,8 @@ _TINY = 1.2e-38  # about the least float32 that processors do not round to 0
 
 
 def by_phase(maps, factor):
-    """Pixels sorted by their place in a grid cell: [B, factor*(h-1)+1, factor*(w-1)+1] -> [B, factor² * h * w].
+    """Pixels sorted by their place in a grid cell: [B, factor*(h-1)+1, factor*(w-1)+1] -> [B,
+    factor² * h * w].
 
     The cells at the bottom and right have zeros where the image has no pixels.
     """
@@ -159,9 +179,9 @@ def by_phase(maps, factor):
 def hardest_share(values, count):
     """Marks the `count` largest values of each row.
 
-    The threshold is found exactly, by bisection over the bit patterns of the floats (which order as the floats do), not
-    by sorting: 31 counting passes, static shapes, nothing XLA cannot compile. Values equal to the threshold share the
-    places that are left.
+    The threshold is found exactly, by bisection over the bit patterns of the floats (which order as
+    the floats do), not by sorting: 31 counting passes, static shapes, nothing XLA cannot compile.
+    Values equal to the threshold share the places that are left.
 
     Args:
       values: float32 [B, N]; negative ones are never marked.
@@ -170,7 +190,8 @@ def hardest_share(values, count):
     Returns:
       float32 [B, N] in [0, 1]; each row sums to min(count, number of values >= 0).
     """
-    bits = tf.bitcast(values, tf.int32)  # non-negative floats order as their bits; negative ones stay negative
+    # Non-negative floats order as their bits; negative ones stay negative.
+    bits = tf.bitcast(values, tf.int32)
 
     def number(mask):
         return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True)
@@ -187,7 +208,8 @@ def hardest_share(values, count):
 
 
 def heatmap_loss(logits, heatmap, mask):
-    """Sigmoid cross-entropy of the keypoint heatmap (Sec. 3.3.2), mean over counted pixels and keypoint kinds.
+    """Sigmoid cross-entropy of the keypoint heatmap (Sec. 3.3.2), mean over counted pixels and
+    keypoint kinds.
 
     Args:
       logits: float32 [B, h, w, P].
@@ -202,7 +224,8 @@ def heatmap_loss(logits, heatmap, mask):
 
 
 def offset_loss(offsets, target, mask, radius):
-    """L1 of offsets in units of the keypoint radius (Sec. 3.3.2), mean over active (pixel, item) pairs.
+    """L1 of offsets in units of the keypoint radius (Sec. 3.3.2), mean over active (pixel, item)
+    pairs.
 
     Args:
       offsets, target: float32 [B, h, w, K*2], pixels.
@@ -214,7 +237,9 @@ def offset_loss(offsets, target, mask, radius):
     """
     distance = tf.abs(tf.cast(offsets, tf.float32) - target) / radius
     shape = tf.shape(distance)
-    pairs = tf.reduce_sum(tf.reshape(distance, [shape[0], shape[1], shape[2], target.shape[-1] // 2, 2]), axis=-1)
+    pairs = tf.reduce_sum(
+        tf.reshape(distance, [shape[0], shape[1], shape[2], target.shape[-1] // 2, 2]), axis=-1
+    )
     if len(mask.shape) == 3:
         pairs = tf.reduce_mean(pairs, axis=-1)
     return _masked_mean(pairs, mask)

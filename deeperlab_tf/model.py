@@ -29,9 +29,10 @@ def build_model(config, dataset, input_shape=(None, None, 3)):
       input_shape: (height, width, 3); sides 16k + 1, or None for any.
 
     Returns:
-      keras.Model from `image` (uint8 or float32 [B, H, W, 3], RGB 0-255) to a dict of float32 maps at stride 4,
-      h = (H-1)/4 + 1: `semantic_logits` [B, h, w, classes], `keypoint_logits` [B, h, w, P], `short_offsets` and
-      `long_offsets` [B, h, w, P*2], `middle_offsets` [B, h, w, E*2] (pixels, (y, x), destination − source).
+      keras.Model from `image` (uint8 or float32 [B, H, W, 3], RGB 0-255) to a dict of float32 maps
+      at stride 4, h = (H-1)/4 + 1: `semantic_logits` [B, h, w, classes], `keypoint_logits` [B, h,
+      w, P], `short_offsets` and `long_offsets` [B, h, w, P*2], `middle_offsets` [B, h, w, E*2]
+      (pixels, (y, x), destination − source).
 
     Raises:
       UserError: for a config value that is not offered.
@@ -39,7 +40,12 @@ def build_model(config, dataset, input_shape=(None, None, 3)):
     # === Layers ===
     norm = BatchNorm(momentum=config.batch_norm_momentum)
     backbone = build_backbone(
-        config.backbone, input_shape, config.output_stride, config.kernel_size, config.width, config.batch_norm_momentum
+        config.backbone,
+        input_shape,
+        config.output_stride,
+        config.kernel_size,
+        config.width,
+        config.batch_norm_momentum,
     )
 
     # === Functional model ===
@@ -55,11 +61,17 @@ def build_model(config, dataset, input_shape=(None, None, 3)):
 
 
 def aspp(x, config, norm):
-    """Atrous spatial pyramid pooling (Sec. 3.1): 1x1, three atrous 3x3, image-level pooling; [B, h, w, channels]."""
+    """Atrous spatial pyramid pooling (Sec. 3.1): 1x1, three atrous 3x3, image-level pooling; [B, h,
+    w, channels].
+    """
     branches = [conv(x, config.aspp_channels, norm=norm, name="aspp_1x1")]
     for rate in config.aspp_rates:
-        branches.append(separable_conv(x, config.aspp_channels, 3, rate, norm=norm, name=f"aspp_rate{rate}"))
-    pooled = conv(ImagePooling(name="aspp_pooling")(x), config.aspp_channels, norm=norm, name="aspp_image")
+        branches.append(
+            separable_conv(x, config.aspp_channels, 3, rate, norm=norm, name=f"aspp_rate{rate}")
+        )
+    pooled = conv(
+        ImagePooling(name="aspp_pooling")(x), config.aspp_channels, norm=norm, name="aspp_image"
+    )
     branches.append(BroadcastLike(name="aspp_broadcast")([pooled, x]))
     x = keras.layers.Concatenate(name="aspp_concatenate")(branches)
     x = conv(x, config.aspp_channels, norm=norm, name="aspp_project")
@@ -67,13 +79,17 @@ def aspp(x, config, norm):
 
 
 def decoder(x, low_level, config, norm):
-    """Recovers object boundaries (Sec. 3.2, ablation Tab. 4): features and stride-4 detail to the heads' input.
+    """Recovers object boundaries (Sec. 3.2, ablation Tab. 4): features and stride-4 detail to the
+    heads' input.
 
-    `s2d` works at the encoder's stride on space-to-depth detail and ends in depth-to-space, so that its maps take no
-    more memory than the encoder's; `bilinear` upsamples first, as DeepLabV3+; `none` hands the features on.
+    `s2d` works at the encoder's stride on space-to-depth detail and ends in depth-to-space, so that
+    its maps take no more memory than the encoder's; `bilinear` upsamples first, as DeepLabV3+;
+    `none` hands the features on.
     """
     if config.decoder not in ("s2d", "bilinear", "none"):
-        raise UserError(f"config.model.decoder is {config.decoder!r}; known decoders are s2d, bilinear and none.")
+        raise UserError(
+            f"config.model.decoder is {config.decoder!r}; known decoders are s2d, bilinear and none."
+        )
     if config.decoder == "none":
         return x
     factor = config.output_stride // HEAD_STRIDE
@@ -86,25 +102,35 @@ def decoder(x, low_level, config, norm):
         x = AlignCornersResize(factor, name="decoder_upsample")(x)
     x = keras.layers.Concatenate(name="decoder_concatenate")([x, low_level])
     for layer in (1, 2):
-        x = separable_conv(x, channels, config.decoder_kernel_size, norm=norm, name=f"decoder_{layer}")
+        x = separable_conv(
+            x, channels, config.decoder_kernel_size, norm=norm, name=f"decoder_{layer}"
+        )
     return DepthToSpace(factor, name="decoder_depth_to_space")(x) if config.decoder == "s2d" else x
 
 
 def prediction_heads(x, config, num_classes, norm):
-    """The five heads (Sec. 3.3), each a k x k and a 1x1 convolution; dict of float32 maps at stride 4."""
+    """The five heads (Sec. 3.3), each a k x k and a 1x1 convolution; dict of float32 maps at stride
+    4.
+    """
     graph = keypoint_graph(config.keypoint_graph)
 
     def head(name, channels, outputs, scale=None):
         y = x
         if config.deep_heads:
             y = separable_conv(y, channels, config.head_kernel_size, norm=norm, name=f"{name}_head")
-        # float32, also under mixed precision: offsets of hundreds of pixels, and losses, need the digits
+        # float32, also under mixed precision: offsets of hundreds of pixels, and losses, need the
+        # digits
         y = keras.layers.Conv2D(
-            outputs, 1, dtype="float32", kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            outputs,
+            1,
+            dtype="float32",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name=f"{name}_conv",
-        )(y)  # fmt: skip
+        )(y)
         if config.decoder == "none":
-            y = AlignCornersResize(config.output_stride // HEAD_STRIDE, dtype="float32", name=f"{name}_upsample")(y)
+            y = AlignCornersResize(
+                config.output_stride // HEAD_STRIDE, dtype="float32", name=f"{name}_upsample"
+            )(y)
         return y if scale is None else Scale(scale, dtype="float32", name=name)(y)
 
     instance_channels, radius = config.instance_head_channels, config.keypoint_radius

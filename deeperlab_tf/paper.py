@@ -1,6 +1,8 @@
-"""The paper's experimental settings (Sec. 4 and the supplement), which the table*.py in experiments/ start from.
+"""The paper's experimental settings (Sec. 4 and the supplement), which the table*.py in
+experiments/ start from.
 
-A file of an experiment picks a dataset and a network here and changes what its row of the table is about:
+A file of an experiment picks a dataset and a network here and changes what its row of the table is
+about:
 
     config = paper.light(paper.cityscapes(longer_side=1024))
 
@@ -11,7 +13,8 @@ from deeperlab_tf.config import default_config, light_decoder
 
 IMAGENET_IMAGES = 1_281_167
 IMAGENET_BATCH, IMAGENET_EPOCHS, IMAGENET_WARMUP_EPOCHS = 1024, 120, 5  # [R]
-ABLATION_STEPS = 200_000  # [D, Sec. 4.1]; the models of Tables 1 and 8-11 take the default of 500,000
+# [D, Sec. 4.1]; the models of Tables 1 and 8-11 take the default of 500,000.
+ABLATION_STEPS = 200_000
 XCEPTION_BATCH = 16  # [D, Sec. 4]; MobileNetV2 takes the default of 28
 XCEPTION_BATCH_NORM_MOMENTUM = 0.9997  # [L]
 
@@ -20,9 +23,11 @@ XCEPTION_BATCH_NORM_MOMENTUM = 0.9997  # [L]
 
 
 def vistas(longer_side=1441):
-    """Mapillary Vistas (Sec. 4): images resized to 1441 pixels on the longer side, crops of 721 x 721.
+    """Mapillary Vistas (Sec. 4): images resized to 1441 pixels on the longer side, crops of 721 x
+    721.
 
-    `longer_side` 721 is the paper's input downsampled by 2; the network is then trained on such images, too [R].
+    `longer_side` 721 is the paper's input downsampled by 2; the network is then trained on such
+    images, too [R].
     """
     return _config("vistas", (longer_side, longer_side), (721, 721), longer_side)
 
@@ -34,14 +39,18 @@ def cityscapes(longer_side=2048):
 
 
 def voc(side=513):
-    """PASCAL VOC 2012 (Sec. B), trained on train_aug; crops as large as the input for evaluation [R]."""
+    """PASCAL VOC 2012 (Sec. B), trained on train_aug; crops as large as the input for evaluation
+    [R].
+    """
     config = _config("voc", (side, side), (side, side), 0 if side == 513 else side)
     config.data.train_split = "train_aug"
     return config
 
 
 def coco(side=641):
-    """COCO (Sec. C): images are not enlarged, no mining of hard pixels; crops as large as the input [R]."""
+    """COCO (Sec. C): images are not enlarged, no mining of hard pixels; crops as large as the input
+    [R].
+    """
     config = _config("coco", (side, side), (side, side), 0 if side == 641 else side)
     config.train.hard_pixel_fraction = 1.0
     return config
@@ -66,7 +75,9 @@ def light(config):
 
 
 def xception_71(config):
-    """Xception-71 instead of Wider MobileNetV2, with its batch (Sec. 4). Returns the config, changed."""
+    """Xception-71 instead of Wider MobileNetV2, with its batch (Sec. 4). Returns the config,
+    changed.
+    """
     config.model.backbone = "xception_71"
     config.model.kernel_size = 3
     config.model.batch_norm_momentum = XCEPTION_BATCH_NORM_MOMENTUM
@@ -78,7 +89,9 @@ def xception_71(config):
 
 
 def ablation(hard_pixel_mining=False, small_instance_weight=False):
-    """The full decoder with Wider MobileNetV2, trained for 200K steps; what Table 5 studies is off unless asked for."""
+    """The full decoder with Wider MobileNetV2, trained for 200K steps; what Table 5 studies is off
+    unless asked for.
+    """
     config = vistas()
     config.train.steps = ABLATION_STEPS
     if not hard_pixel_mining:
@@ -97,7 +110,9 @@ def backbone_ablation(kernel_size, aspp):
 
 
 def decoder_ablation(decoder, deep_heads=False, large_kernels=False):
-    """Table 4: kind of decoder (none | bilinear | s2d), one more convolution in the heads, kernels of 7 or 3."""
+    """Table 4: kind of decoder (none | bilinear | s2d), one more convolution in the heads, kernels
+    of 7 or 3.
+    """
     config = ablation()
     config.model.decoder = decoder
     config.model.deep_heads = deep_heads

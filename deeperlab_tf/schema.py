@@ -1,7 +1,8 @@
-"""What a dataset means: its classes, which of them are things, their colours, and how labels are encoded.
+"""What a dataset means: its classes, which of them are things, their colours, and how labels are
+encoded.
 
-The descriptor travels with a model (`dataset.json` in a workdir, an asset in an export), so that a parse can be named
-and drawn wherever the model goes.
+The descriptor travels with a model (`dataset.json` in a workdir, an asset in an export), so that a
+parse can be named and drawn wherever the model goes.
 """
 
 import colorsys
@@ -57,7 +58,9 @@ class Dataset:
         names = [category.name for category in self.categories]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise UserError(f"dataset {self.name!r} names class {repeated[0]!r} twice; give each class its own name.")
+            raise UserError(
+                f"dataset {self.name!r} names class {repeated[0]!r} twice; give each class its own name."
+            )
 
     @property
     def num_classes(self):
@@ -78,7 +81,9 @@ class Dataset:
 
     @property
     def stuff_classes(self):
-        return tuple(index for index, category in enumerate(self.categories) if not category.is_thing)
+        return tuple(
+            index for index, category in enumerate(self.categories) if not category.is_thing
+        )
 
     def to_json(self):
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -89,21 +94,32 @@ class Dataset:
         try:
             fields = json.loads(text)
             categories = tuple(
-                Category(str(c["name"]), bool(c["is_thing"]), tuple(int(v) for v in c["color"]), int(c["original_id"]))
+                Category(
+                    str(c["name"]),
+                    bool(c["is_thing"]),
+                    tuple(int(v) for v in c["color"]),
+                    int(c["original_id"]),
+                )
                 for c in fields.pop("categories")
             )
             return cls(categories=categories, **fields)
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"{source} is not a dataset description ({error}); restore it or train again.") from error
+            raise UserError(
+                f"{source} is not a dataset description ({error}); restore it or train again."
+            ) from error
 
 
 def distinct_colors(count):
-    """`count` (r, g, b) colours, easy to tell apart: hues by the golden angle, two brightness levels."""
+    """`count` (r, g, b) colours, easy to tell apart: hues by the golden angle, two brightness
+    levels.
+    """
     colors = []
     for index in range(count):
         hue = (0.08 + index * 0.381966) % 1.0
         saturation, value = (0.75, 0.95) if index % 2 == 0 else (0.55, 0.7)
-        colors.append(tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)))
+        colors.append(
+            tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+        )
     return tuple(colors)

@@ -1,9 +1,11 @@
 """Anybody's own photos and masks: a starting point to copy and change.
 
-    python scripts/train.py --config=experiments/folder.py --workdir=runs/mine --config.data.root=DIR
+    python scripts/train.py --config=experiments/folder.py --workdir=runs/mine
+    --config.data.root=DIR
 
-DIR holds the images, the masks and a `classes.yaml` (input_pipeline/datasets/folder.py). The network is the paper's
-Light Wider MobileNetV2; the sizes suit photos of about 500 pixels and one GPU.
+DIR holds the images, the masks and a `classes.yaml` (input_pipeline/datasets/folder.py). The
+network is the paper's Light Wider MobileNetV2; the sizes suit photos of about 500 pixels and one
+GPU.
 """
 
 from deeperlab_tf.config import default_config, light_decoder

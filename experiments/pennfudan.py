@@ -49,7 +49,8 @@ def get_config():
     config.train.weight_decay = 1e-4
     config.train.loss_weights.middle = 0.5
     config.train.loss_weights.long = 0.5
-    config.train.hard_pixel_fraction = 1.0  # from scratch, two classes: the hardest alone teach nothing but doubt
+    # From scratch, two classes: the hardest alone teach nothing but doubt.
+    config.train.hard_pixel_fraction = 1.0
     config.train.small_instance_weight = 1.0
     config.train.checkpoint_every = 500
     config.train.panels_every = 1000

@@ -28,7 +28,8 @@ def get_config():
     config.model.semantic_head_channels = 32
     config.model.instance_head_channels = 32
     config.fusion.detection_radius = 5.0
-    config.fusion.peak_threshold = 0.2  # a network this sure of its keypoints needs no weak candidates: fewer splits
+    # A network this sure of its keypoints needs no weak candidates: fewer splits.
+    config.fusion.peak_threshold = 0.2
 
     config.train.batch_size = 8
     config.train.steps = 1800

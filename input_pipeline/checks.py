@@ -14,22 +14,34 @@ def check_source(source, max_instances, limit=0, skip_corrupt=False):
     """Reads every sample of a source.
 
     Args:
-      source: see `input_pipeline.datasets`. `problems(index)` and `unlabeled()`, if it has them, add warnings.
-      max_instances: more instances than this in an image cannot be predicted (config.fusion.max_instances).
+      source: see `input_pipeline.datasets`. `problems(index)` and `unlabeled()`, if it has them,
+        add warnings.
+      max_instances: more instances than this in an image cannot be predicted
+        (config.fusion.max_instances).
       limit: look at this many samples only, evenly spread; 0: at all.
       skip_corrupt: corrupt records are warnings instead of errors.
 
     Returns:
       dict with
-        images, sizes (of each "height x width", the most frequent first), instances_per_image (mean, most, and in how
-        many images there are more than max_instances), corrupt (records that are);
-        classes: a dict for each class, with name, thing, images, segments and pixels;
+        images, sizes (of each "height x width", the most frequent first), instances_per_image
+        (mean, most, and in how many images there are more than max_instances), corrupt (records
+        that are); classes: a dict for each class, with name, thing, images, segments and pixels;
         errors: what makes training impossible, list of str; warnings: what is odd, list of str.
     """
     count = len(source)
-    chosen = range(count) if not limit or limit >= count else np.linspace(0, count - 1, limit).astype(int).tolist()
+    chosen = (
+        range(count)
+        if not limit or limit >= count
+        else np.linspace(0, count - 1, limit).astype(int).tolist()
+    )
     totals = np.zeros((source.dataset.num_classes, 3), np.int64)  # images, segments, pixels
-    sizes, names, instances, errors, corrupt = collections.Counter(), collections.Counter(), [], [], []
+    sizes, names, instances, errors, corrupt = (
+        collections.Counter(),
+        collections.Counter(),
+        [],
+        [],
+        [],
+    )
     warnings = source.unlabeled() if hasattr(source, "unlabeled") else []
     for index in tqdm(chosen, desc="checking", unit="img"):
         try:
@@ -45,7 +57,9 @@ def check_source(source, max_instances, limit=0, skip_corrupt=False):
         totals += counts
         if not counts.any():
             warnings.append(f"image {sample['image_id']!r} has no label at all")
-    errors += [f"image {name!r} is there {number} times" for name, number in names.items() if number > 1]
+    errors += [
+        f"image {name!r} is there {number} times" for name, number in names.items() if number > 1
+    ]
     (warnings if skip_corrupt else errors).extend(corrupt)
     keys = ("images", "segments", "pixels")
     classes = [
@@ -54,7 +68,9 @@ def check_source(source, max_instances, limit=0, skip_corrupt=False):
     ]
     absent = [entry["name"] for entry in classes if not entry["images"]]
     if absent:
-        warnings.append(f"{len(absent)} of {len(classes)} classes do not occur: {', '.join(absent)}")
+        warnings.append(
+            f"{len(absent)} of {len(classes)} classes do not occur: {', '.join(absent)}"
+        )
     if not totals.any():
         errors.append("there is no labelled pixel")
     per_image = dict(

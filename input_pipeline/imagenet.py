@@ -1,8 +1,9 @@
 """ImageNet-1K for pretraining: its folders of classes, or the usual sharded TFRecords.
 
-    {train,val}/n01440764/*.JPEG, …                                   config.data.root; a folder a class, by name
-    train-00000-of-01024, …, validation-00000-of-00128, …             config.data.records, with the features
-        image/encoded (JPEG or PNG) and image/class/label (1 … 1000)
+    {train,val}/n01440764/*.JPEG, …                                   config.data.root; a folder a
+    class, by name
+    train-00000-of-01024, …, validation-00000-of-00128, …             config.data.records, with the
+        features image/encoded (JPEG or PNG) and image/class/label (1 … 1000)
 
 Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
 """
@@ -29,8 +30,9 @@ _NO_LABEL = 2**16 - 1  # more classes than a label map may have
 def make_dataset(config, split, start_step=0, input_context=None):
     """Batches of classified images.
 
-    `train` never ends, is shuffled anew each epoch and augmented (random-resized crop, flip) as a function of
-    (config.data.seed, running number of the image) alone; `val` is passed through once: the middle of each image.
+    `train` never ends, is shuffled anew each epoch and augmented (random-resized crop, flip) as a
+    function of (config.data.seed, running number of the image) alone; `val` is passed through once:
+    the middle of each image.
 
     Args:
       config: the full config.
@@ -46,7 +48,9 @@ def make_dataset(config, split, start_step=0, input_context=None):
     """
     source = open_source(config, split)
     if split != "train":
-        images = source.in_order().map(_prepare(config, _middle), num_parallel_calls=tf.data.AUTOTUNE)
+        images = source.in_order().map(
+            _prepare(config, _middle), num_parallel_calls=tf.data.AUTOTUNE
+        )
         return images.batch(config.eval.batch_size).prefetch(tf.data.AUTOTUNE)
     numbers = Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
     images = source.endless(config, numbers, start_step)
@@ -66,7 +70,8 @@ def open_source(config, split):
 
 @contextlib.contextmanager
 def naming_broken_images(config):
-    """Context in which TensorFlow's error about an image it cannot decode, which names no file, becomes one that does.
+    """Context in which TensorFlow's error about an image it cannot decode, which names no file,
+    becomes one that does.
 
     Args:
       config: the full config, whose data are read in it.
@@ -77,11 +82,17 @@ def naming_broken_images(config):
         reason = re.search(r"[^\n]*(JPEG|PNG|image)[^\n]*", error.message, re.IGNORECASE)
         if "UserError" in error.message or reason is None:
             raise
-        sources = [] if config.data.records else [open_source(config, split) for split in ("train", "val")]
+        sources = (
+            []
+            if config.data.records
+            else [open_source(config, split) for split in ("train", "val")]
+        )
         for path in (path for source in sources for path in source.paths):
             if not _looks_whole(path):
                 raise UserError(f"image {path} is broken; replace or remove it.") from error
-        raise UserError(f"an image cannot be decoded ({reason[0]}); replace or remove it.") from error
+        raise UserError(
+            f"an image cannot be decoded ({reason[0]}); replace or remove it."
+        ) from error
 
 
 def _looks_whole(path):
@@ -90,7 +101,9 @@ def _looks_whole(path):
         head = file.read(4)
         file.seek(max(os.path.getsize(path) - 64, 0))
         tail = file.read()
-    return (head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (head == b"\x89PNG" and b"IEND" in tail)
+    return (head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (
+        head == b"\x89PNG" and b"IEND" in tail
+    )
 
 
 class Folders:
@@ -111,9 +124,15 @@ class Folders:
             )
         self.paths, self._labels = [], []
         for label, name in enumerate(classes):
-            paths = [e.path for e in os.scandir(os.path.join(folder, name)) if e.name.lower().endswith(_EXTENSIONS)]
+            paths = [
+                e.path
+                for e in os.scandir(os.path.join(folder, name))
+                if e.name.lower().endswith(_EXTENSIONS)
+            ]
             if not paths:
-                raise UserError(f"folder {os.path.join(folder, name)} holds no JPEG or PNG; remove or fill it.")
+                raise UserError(
+                    f"folder {os.path.join(folder, name)} holds no JPEG or PNG; remove or fill it."
+                )
             self.paths += sorted(paths)
             self._labels += [label] * len(paths)
         self.dataset = _descriptor(classes)
@@ -146,9 +165,13 @@ class Shards:
     """
 
     def __init__(self, folder, splits, num_classes):
-        self.shards = next(filter(None, (sorted(glob.glob(_pattern(folder, split))) for split in splits)), [])
+        self.shards = next(
+            filter(None, (sorted(glob.glob(_pattern(folder, split))) for split in splits)), []
+        )
         if not self.shards:
-            raise UserError(f"there is no {splits[-1]}-*-of-* in {folder}; give the folder of ImageNet's TFRecords.")
+            raise UserError(
+                f"there is no {splits[-1]}-*-of-* in {folder}; give the folder of ImageNet's TFRecords."
+            )
         expected = int(self.shards[0].rsplit("-of-")[-1].split(".")[0])
         if len(self.shards) != expected:
             raise UserError(
@@ -165,7 +188,9 @@ class Shards:
         return tf.data.TFRecordDataset(self.shards).enumerate().map(self._decode)
 
     def endless(self, config, numbers, start_step):
-        return read_shards(self, config, numbers, start_step).map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return read_shards(self, config, numbers, start_step).map(
+            self._decode, num_parallel_calls=tf.data.AUTOTUNE
+        )
 
     def _decode(self, number, record):
         keys = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
@@ -173,7 +198,9 @@ class Shards:
         example = tf.io.parse_single_example(record, keys)
         label, classes = example["image/class/label"], self.dataset.num_classes
         message = f"UserError: a record has a label outside 1 ... {classes}, config.pretrain.num_classes; it has"
-        with tf.control_dependencies([tf.debugging.Assert((label >= 1) & (label <= classes), [message, label])]):
+        with tf.control_dependencies(
+            [tf.debugging.Assert((label >= 1) & (label <= classes), [message, label])]
+        ):
             label = tf.cast(label - 1, tf.int32)
         return number, example["image/encoded"], label
 
@@ -183,7 +210,9 @@ def _pattern(folder, split):
 
 
 def _descriptor(classes):
-    categories = tuple(Category(name, False, (0, 0, 0), index) for index, name in enumerate(classes))
+    categories = tuple(
+        Category(name, False, (0, 0, 0), index) for index, name in enumerate(classes)
+    )
     return Dataset("imagenet", categories, ignore_label=_NO_LABEL)
 
 
@@ -201,14 +230,23 @@ def _prepare(config, crop):
 
 
 def _augmented(encoded, number, config):
-    """A part of random area and shape, resized to the crop, flipped by chance; uint8 [*crop_size, 3]."""
-    seeds = tf.random.split(tf.stack([tf.cast(config.data.seed, tf.int64), tf.cast(number, tf.int64)]), 2)
+    """A part of random area and shape, resized to the crop, flipped by chance; uint8 [*crop_size,
+    3].
+    """
+    seeds = tf.random.split(
+        tf.stack([tf.cast(config.data.seed, tf.int64), tf.cast(number, tf.int64)]), 2
+    )
     ratio = config.pretrain.max_aspect_ratio
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        _image_shape(encoded), tf.constant([[[0.0, 0.0, 1.0, 1.0]]]), seeds[0], min_object_covered=0.0,
-        aspect_ratio_range=(1 / ratio, ratio), area_range=(config.pretrain.min_area, 1.0), max_attempts=10,
+        _image_shape(encoded),
+        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+        seeds[0],
+        min_object_covered=0.0,
+        aspect_ratio_range=(1 / ratio, ratio),
+        area_range=(config.pretrain.min_area, 1.0),
+        max_attempts=10,
         use_image_if_no_bounding_boxes=True,
-    )  # fmt: skip
+    )
     image = resize_image(_decode_part(encoded, begin[:2], size[:2]), *config.data.crop_size)
     if config.data.flip:
         flip = tf.random.stateless_uniform([], seeds[1]) < 0.5
@@ -217,12 +255,16 @@ def _augmented(encoded, number, config):
 
 
 def _middle(encoded, number, config):
-    """The middle square, `pretrain.center_crop` of the shorter side, resized; uint8 [*eval.image_size, 3]."""
+    """The middle square, `pretrain.center_crop` of the shorter side, resized; uint8
+    [*eval.image_size, 3].
+    """
     del number
     size = _image_shape(encoded)[:2]
     side = tf.cast(tf.cast(tf.reduce_min(size), tf.float32) * config.pretrain.center_crop, tf.int32)
     image = _decode_part(encoded, (size - side) // 2, tf.stack([side, side]))
-    return tf.ensure_shape(resize_image(image, *config.eval.image_size), [*config.eval.image_size, 3])
+    return tf.ensure_shape(
+        resize_image(image, *config.eval.image_size), [*config.eval.image_size, 3]
+    )
 
 
 def _image_shape(encoded):

@@ -16,7 +16,8 @@ from input_pipeline.targets import make_targets
 
 ENDLESS = np.iinfo(np.int64).max
 _SHARDS_AT_A_TIME = 8
-_BATCHES_AHEAD = 2  # ready while the model works; a number, for tf.data's own choice grows until the memory is full
+# Ready while the model works; a number, for tf.data's own choice grows until the memory is full.
+_BATCHES_AHEAD = 2
 _CONNECT_SECONDS = 10
 _PRIME = 1_000_003  # keeps the epochs of one seed apart from those of the next
 
@@ -32,30 +33,38 @@ _SPECS = {
 def make_dataset(config, split, start_step=0, input_context=None):
     """Reads, prepares and batches a split.
 
-    `train` never ends and is shuffled anew each epoch and augmented; every random choice is a function of
-    (config.data.seed, running number of the sample), so a run can be repeated, and resumed exactly at `start_step`.
-    Any other split is passed through once, in order, each image whole and fitted to `config.eval.image_size`.
+    `train` never ends and is shuffled anew each epoch and augmented; every random choice is a
+    function of (config.data.seed, running number of the sample), so a run can be repeated, and
+    resumed exactly at `start_step`. Any other split is passed through once, in order, each image
+    whole and fitted to `config.eval.image_size`.
 
     Args:
       config: the full config.
       split: train, val, …; `train` reads `config.data.train_split`.
       start_step: batches of `train` to skip.
-      input_context: tf.distribute.InputContext; each of several input pipelines then makes its part of every batch of
-        `train`, in batches for one replica, from shards of its own where there are records. Of the images of any other
-        split it takes every n-th.
+      input_context: tf.distribute.InputContext; each of several input pipelines then makes its part
+        of every batch of `train`, in batches for one replica, from shards of its own where there
+        are records. Of the images of any other split it takes every n-th.
 
     Returns:
-      tf.data.Dataset of (image uint8 [B, H, W, 3], targets as `make_targets` gives them, batched). Splits other than
-      `train` add to targets `image_id` string [B], `original_size` and `content_size` int32 [B, 2] (before and after
-      fitting, without padding), so that parses can be written at the original resolution.
+      tf.data.Dataset of (image uint8 [B, H, W, 3], targets as `make_targets` gives them, batched).
+      Splits other than `train` add to targets `image_id` string [B], `original_size` and
+      `content_size` int32 [B, 2] (before and after fitting, without padding), so that parses can be
+      written at the original resolution.
     """
     name = config.data.train_split if split == "train" else split
     source = open_source(config, name)
     if len(source) < 1:
-        raise UserError(f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images.")
+        raise UserError(
+            f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images."
+        )
     data = config.data
     # Other processes, and the skipping of single records, need the records themselves.
-    streams = bool(data.records and split == "train" and (not data.cache or data.data_service or data.skip_corrupt))
+    streams = bool(
+        data.records
+        and split == "train"
+        and (not data.cache or data.data_service or data.skip_corrupt)
+    )
     if data.cache and not streams:
         source = CachedSource(source)
     context = input_context or tf.distribute.InputContext()
@@ -64,7 +73,9 @@ def make_dataset(config, split, start_step=0, input_context=None):
     else:
         numbers = Numbers(config.train.batch_size, context)
         read = _read_records if streams else _read_source
-        dataset = train_batches(read(source, config, numbers, start_step), config, numbers.replica_batch_size)
+        dataset = train_batches(
+            read(source, config, numbers, start_step), config, numbers.replica_batch_size
+        )
         if config.data.data_service:
             dataset = _serve(dataset, config)
     return dataset.prefetch(_BATCHES_AHEAD)
@@ -79,7 +90,10 @@ class Numbers:
                 f"config.train.batch_size is {batch_size}; give a multiple of the {context.num_input_pipelines} hosts."
             )
         self.pipelines, self.pipeline = context.num_input_pipelines, context.input_pipeline_id
-        self.batch_size, self.local_batch_size = batch_size, batch_size // context.num_input_pipelines
+        self.batch_size, self.local_batch_size = (
+            batch_size,
+            batch_size // context.num_input_pipelines,
+        )
         self.replica_batch_size = context.get_per_replica_batch_size(batch_size)
 
     def number(self, local):
@@ -106,14 +120,20 @@ class CachedSource:
 
 
 def train_batches(samples, config, batch_size):
-    """Augments and batches a tf.data.Dataset of (running number int64, sample); the number seeds the augmentation."""
+    """Augments and batches a tf.data.Dataset of (running number int64, sample); the number seeds
+    the augmentation.
+    """
     data = config.data
 
     def prepare(number, sample):
         sample = preprocess.augment(sample, data, tf.stack([tf.cast(data.seed, tf.int64), number]))
-        return sample["image"], make_targets(sample["semantic"], sample["instance"], sample["crowd"], config)
+        return sample["image"], make_targets(
+            sample["semantic"], sample["instance"], sample["crowd"], config
+        )
 
-    return samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    return samples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(
+        batch_size, drop_remainder=True
+    )
 
 
 def _read_source(source, config, numbers, start_step):
@@ -133,11 +153,14 @@ def _read_records(source, config, numbers, start_step):
     def decode(number, record):
         return number, decode_example(record, source.dataset, source.encoding)
 
-    return read_shards(source, config, numbers, start_step).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return read_shards(source, config, numbers, start_step).map(
+        decode, num_parallel_calls=tf.data.AUTOTUNE
+    )
 
 
 def read_shards(source, config, numbers, start_step):
-    """Endless (running number, record): shards in random order, several at a time, mixed in a buffer.
+    """Endless (running number, record): shards in random order, several at a time, mixed in a
+    buffer.
 
     Args:
       source: has `shards` (paths) and `counts` (dict from path to number of records).
@@ -148,11 +171,15 @@ def read_shards(source, config, numbers, start_step):
     data = config.data
     shards = source.shards[numbers.pipeline :: numbers.pipelines]
     if not shards:
-        raise UserError(f"{data.records} has fewer shards than there are hosts ({numbers.pipelines}); build more.")
+        raise UserError(
+            f"{data.records} has fewer shards than there are hosts ({numbers.pipelines}); build more."
+        )
     counts = source.counts
     total = sum(counts[shard] for shard in shards)
     if not total:
-        raise UserError(f"the shards {shards[0]} … in {data.records} are empty; build the records again.")
+        raise UserError(
+            f"the shards {shards[0]} … in {data.records} are empty; build the records again."
+        )
 
     # Labels of large images are stored raw: a hundred records of them can be gigabytes.
     bytes_each = sum(os.path.getsize(shard) for shard in shards) / total
@@ -167,12 +194,17 @@ def read_shards(source, config, numbers, start_step):
         records = tf.data.Dataset.from_tensor_slices(order)
         records = records.interleave(read_shard, cycle_length=min(len(shards), _SHARDS_AT_A_TIME))
         if data.shuffle:
-            # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where TensorFlow's own is 0.
-            records = records.batch(block_size).enumerate().map(functools.partial(mix, seed)).unbatch()
+            # Block by block, statelessly: Dataset.shuffle fails on a tensor as its seed where
+            # TensorFlow's own is 0.
+            records = (
+                records.batch(block_size).enumerate().map(functools.partial(mix, seed)).unbatch()
+            )
         return records.enumerate(number * total)
 
     def mix(seed, block, members):
-        return tf.random.experimental.stateless_shuffle(members, seed + tf.stack([_PRIME * (block + 1), 0]))
+        return tf.random.experimental.stateless_shuffle(
+            members, seed + tf.stack([_PRIME * (block + 1), 0])
+        )
 
     first = start_step * numbers.local_batch_size
     records = tf.data.Dataset.range(first // total, ENDLESS).flat_map(epoch).skip(first % total)
@@ -180,28 +212,35 @@ def read_shards(source, config, numbers, start_step):
 
 
 def _shard_reader(shards, data):
-    """Function from a shard's index to the Dataset of its records; corrupt ones are left out if `data` says so."""
+    """Function from a shard's index to the Dataset of its records; corrupt ones are left out if
+    `data` says so.
+    """
     if not data.skip_corrupt:
         return lambda index: tf.data.TFRecordDataset(tf.gather(shards, index))
     offsets = tf.ragged.constant(
-        [[offset for offset, _ in record_offsets(shard, skip_corrupt=True)] for shard in shards], tf.int64, 1
+        [[offset for offset, _ in record_offsets(shard, skip_corrupt=True)] for shard in shards],
+        tf.int64,
+        1,
     )
     remote = bool(data.data_service)
     return lambda index: read_shard_skipping(tf.gather(shards, index), offsets[index], remote)
 
 
 def _serve(dataset, config):
-    """Lets the workers of a tf.data service prepare the batches; they need nothing but TensorFlow and the records.
+    """Lets the workers of a tf.data service prepare the batches; they need nothing but TensorFlow
+    and the records.
 
-    Each epoch is one worker's, so every image is seen once an epoch; batches come from all workers, in no repeatable
-    order.
+    Each epoch is one worker's, so every image is seen once an epoch; batches come from all workers,
+    in no repeatable order.
     """
     address = config.data.data_service
     if not config.data.records:
         raise UserError("config.data.data_service needs config.data.records; build records first.")
     host, separator, port = address.split("://")[-1].rpartition(":")
     if not separator or not port.isdigit():
-        raise UserError(f"config.data.data_service is {address!r}; give the dispatcher as grpc://host:port.")
+        raise UserError(
+            f"config.data.data_service is {address!r}; give the dispatcher as grpc://host:port."
+        )
     try:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except OSError as error:  # tf.data itself would try for an hour
@@ -209,7 +248,9 @@ def _serve(dataset, config):
             f"no tf.data service answers at {address} ({error}); start its dispatcher: scripts/data_service.py."
         ) from error
     service = tf.data.experimental.service
-    return dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, f"grpc://{host}:{port}"))
+    return dataset.apply(
+        service.distribute(service.ShardingPolicy.DYNAMIC, f"grpc://{host}:{port}")
+    )
 
 
 def _evaluation(source, config, context):
@@ -228,17 +269,23 @@ def _evaluation(source, config, context):
         targets["content_size"] = fitted["content_size"]
         return fitted["image"], targets
 
-    indices = tf.data.Dataset.range(context.input_pipeline_id, len(source), context.num_input_pipelines)
+    indices = tf.data.Dataset.range(
+        context.input_pipeline_id, len(source), context.num_input_pipelines
+    )
     return indices.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(config.eval.batch_size)
 
 
 def shuffled(number, length, data):
-    """Which sample is the `number`-th of the run: each epoch passes through all of them in an order of its own."""
+    """Which sample is the `number`-th of the run: each epoch passes through all of them in an order
+    of its own.
+    """
     epoch, position = number // length, number % length
     if not data.shuffle:
         return position
     seed = tf.stack([tf.cast(data.seed, tf.int64), epoch])
-    return tf.random.experimental.index_shuffle(position, tf.cast(seed, tf.uint32), tf.cast(length - 1, tf.int64))
+    return tf.random.experimental.index_shuffle(
+        position, tf.cast(seed, tf.uint32), tf.cast(length - 1, tf.int64)
+    )
 
 
 def _load(source, index):
@@ -248,5 +295,10 @@ def _load(source, index):
         sample = source[int(index)]
         return [sample[name] for name in _SPECS]
 
-    values = tf.numpy_function(read, [index], [spec.dtype for spec in _SPECS.values()], stateful=False)
-    return {name: tf.ensure_shape(value, spec.shape) for (name, spec), value in zip(_SPECS.items(), values)}
+    values = tf.numpy_function(
+        read, [index], [spec.dtype for spec in _SPECS.values()], stateful=False
+    )
+    return {
+        name: tf.ensure_shape(value, spec.shape)
+        for (name, spec), value in zip(_SPECS.items(), values)
+    }

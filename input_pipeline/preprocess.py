@@ -1,8 +1,9 @@
-"""From a labelled image of any size to one of the network's: augmentation for training, fitting for evaluation.
+"""From a labelled image of any size to one of the network's: augmentation for training, fitting for
+evaluation.
 
-A sample is a dict of `image` uint8 [H, W, 3], `semantic` int32 [H, W], `instance` int32 [H, W] and `crowd` bool [H, W].
-Every random choice is a stateless function of a seed. Images are padded with the mean 127.5 (127 as uint8), labels with
-ignore (paper Sec. 4; DeepLab).
+A sample is a dict of `image` uint8 [H, W, 3], `semantic` int32 [H, W], `instance` int32 [H, W] and
+`crowd` bool [H, W]. Every random choice is a stateless function of a seed. Images are padded with
+the mean 127.5 (127 as uint8), labels with ignore (paper Sec. 4; DeepLab).
 """
 
 import tensorflow as tf
@@ -21,11 +22,13 @@ _INSTANCE_UNIT = 2**_INSTANCE_BITS
 def augment(sample, data, seed):
     """Random scale, crop, flip and photometric changes: a sample of static size `data.crop_size`.
 
-    Only the part of the image that ends up in the crop is resampled, so the cost hardly depends on the image's size.
+    Only the part of the image that ends up in the crop is resampled, so the cost hardly depends on
+    the image's size.
 
     Args:
       sample: dict, see above.
-      data: config.data; reads longer_side, *_scale, scale_step, crop_size, flip, brightness, contrast, saturation.
+      data: config.data; reads longer_side, *_scale, scale_step, crop_size, flip, brightness,
+        contrast, saturation.
       seed: int32 or int64 [2].
     """
     scale_seed, place_seed, flip_seed, photo_seed = tf.unstack(tf.random.split(seed, 4))
@@ -36,22 +39,27 @@ def augment(sample, data, seed):
         image, labels = tf.cond(flip, lambda: _mirror(image, labels), lambda: (image, labels))
     image, labels = _pad(image, labels, before, after)
     crop = list(data.crop_size)
-    return {"image": tf.ensure_shape(image, [*crop, 3]), **_unpack_labels(tf.ensure_shape(labels, crop))}
+    return {
+        "image": tf.ensure_shape(image, [*crop, 3]),
+        **_unpack_labels(tf.ensure_shape(labels, crop)),
+    }
 
 
 def scale_and_crop(sample, data, scale_seed, place_seed):
-    """The first part of `augment`: what a random crop holds of the image at a random scale, resampled.
+    """The first part of `augment`: what a random crop holds of the image at a random scale,
+    resampled.
 
     Returns:
-      image float32 [h, w, 3] of whole numbers, packed labels int64 [h, w], and the padding (y, x) before and after
-      them, int32 [2] each, that makes a crop of them.
+      image float32 [h, w, 3] of whole numbers, packed labels int64 [h, w], and the padding (y, x)
+      before and after them, int32 [2] each, that makes a crop of them.
     """
     size = tf.shape(sample["image"])[:2]
     scaled = tf.stack(image_size.scaled_size(size[0], size[1], data.longer_side))
     factor = tf.cast(_random_scale(data, scale_seed), tf.float64)
     scaled = tf.maximum(tf.cast(tf.round(tf.cast(scaled, tf.float64) * factor), tf.int32), 1)
 
-    # Where the image is larger than the crop, `place` is where the crop begins in it; where smaller, the reverse.
+    # Where the image is larger than the crop, `place` is where the crop begins in it; where
+    # smaller, the reverse.
     crop = list(data.crop_size)
     room = tf.cast(tf.abs(scaled - crop) + 1, tf.float32)
     place = tf.cast(tf.floor(tf.random.stateless_uniform([2], place_seed) * room), tf.int32)
@@ -62,7 +70,8 @@ def scale_and_crop(sample, data, scale_seed, place_seed):
 
 
 def fit(sample, config):
-    """The whole image at its size for evaluation, padded at the bottom and right: the counterpart of `augment`.
+    """The whole image at its size for evaluation, padded at the bottom and right: the counterpart
+    of `augment`.
 
     Adds `content_size` int32 [2]: the part of the padded image that the original fills.
     """
@@ -70,7 +79,9 @@ def fit(sample, config):
     content = tf.stack(image_size.content_size(size[0], size[1], config))
     height, width = image_size.network_size(content[0], content[1], config)
     image, labels = _resample(sample, content, tf.zeros([2], tf.int32), content)
-    image, labels = _pad(tf.cast(image, tf.uint8), labels, tf.zeros([2], tf.int32), [height, width] - content)
+    image, labels = _pad(
+        tf.cast(image, tf.uint8), labels, tf.zeros([2], tf.int32), [height, width] - content
+    )
     if config.eval.pad_to_size:
         image = tf.ensure_shape(image, [*config.eval.image_size, 3])
         labels = tf.ensure_shape(labels, config.eval.image_size)
@@ -78,7 +89,9 @@ def fit(sample, config):
 
 
 def _random_scale(data, seed):
-    """One of min_scale, min_scale + scale_step, …, max_scale; anything in between where scale_step is 0."""
+    """One of min_scale, min_scale + scale_step, …, max_scale; anything in between where scale_step
+    is 0.
+    """
     if data.min_scale == data.max_scale:
         return tf.constant(data.min_scale)
     if data.scale_step <= 0:
@@ -91,8 +104,8 @@ def _random_scale(data, seed):
 def _resample(sample, scaled, origin, window):
     """The part of size `window` at `origin` of the sample resized to `scaled`.
 
-    The image is resampled bilinearly, antialiased where it shrinks: the same pixels as `image_size.resize_image`.
-    Labels are resampled by nearest neighbour (of pixel centres).
+    The image is resampled bilinearly, antialiased where it shrinks: the same pixels as
+    `image_size.resize_image`. Labels are resampled by nearest neighbour (of pixel centres).
 
     Returns:
       image float32 [*window, 3] of whole numbers, packed labels int64 [*window].
@@ -113,17 +126,25 @@ def _resample(sample, scaled, origin, window):
         kernel_type="triangle",
         antialias=True,
     )[0]
-    return tf.round(image), _resample_labels(_pack_labels(part), size, scaled, origin, window, first)
+    return tf.round(image), _resample_labels(
+        _pack_labels(part), size, scaled, origin, window, first
+    )
 
 
 def _resample_labels(labels, size, scaled, origin, window, first):
     """`_resample` for packed labels, of which only the part from `first` on is given."""
     ratio = tf.cast(size, tf.float64) / tf.cast(scaled, tf.float64)
     rows, columns = (
-        tf.cast((tf.cast(origin[axis] + tf.range(window[axis]), tf.float64) + 0.5) * ratio[axis], tf.int32)
+        tf.cast(
+            (tf.cast(origin[axis] + tf.range(window[axis]), tf.float64) + 0.5) * ratio[axis],
+            tf.int32,
+        )
         for axis in range(2)
     )
-    rows, columns = tf.minimum(rows, size[0] - 1) - first[0], tf.minimum(columns, size[1] - 1) - first[1]
+    rows, columns = (
+        tf.minimum(rows, size[0] - 1) - first[0],
+        tf.minimum(columns, size[1] - 1) - first[1],
+    )
     return tf.gather(tf.reshape(labels, [-1]), rows[:, tf.newaxis] * tf.shape(labels)[1] + columns)
 
 
@@ -134,7 +155,9 @@ def _mirror(image, labels):
 def _pad(image, labels, before, after):
     """Pads with the mean and with ignore, `before` and `after` (y, x) the image."""
     paddings = tf.stack([before, after], axis=1)
-    image = tf.pad(image, tf.pad(paddings, [[0, 1], [0, 0]]), constant_values=tf.constant(_MEAN, tf.uint8))
+    image = tf.pad(
+        image, tf.pad(paddings, [[0, 1], [0, 0]]), constant_values=tf.constant(_MEAN, tf.uint8)
+    )
     return image, tf.pad(labels, paddings, constant_values=tf.constant(IGNORE_LABEL, tf.int64))
 
 
@@ -146,13 +169,20 @@ def _photometric(image, data, seed):
     gray = tf.image.rgb_to_grayscale(image)
     image = gray + (image - gray) * (1 + change[0] * data.saturation)
     mean = tf.reduce_mean(gray)
-    image = mean + (image - mean) * (1 + change[1] * data.contrast) + 255 * change[2] * data.brightness
+    image = (
+        mean + (image - mean) * (1 + change[1] * data.contrast) + 255 * change[2] * data.brightness
+    )
     return tf.clip_by_value(tf.round(image), 0, 255)
 
 
 def _pack_labels(labels):
-    """All label maps in one int64 map, so that they are resampled in one go: semantic in bits 0-7, crowd in bit 8."""
-    semantic, instance = tf.cast(labels["semantic"], tf.int64), tf.cast(labels["instance"], tf.int64)
+    """All label maps in one int64 map, so that they are resampled in one go: semantic in bits 0-7,
+    crowd in bit 8.
+    """
+    semantic, instance = (
+        tf.cast(labels["semantic"], tf.int64),
+        tf.cast(labels["instance"], tf.int64),
+    )
     return instance * _INSTANCE_UNIT + tf.cast(labels["crowd"], tf.int64) * _CROWD_BIT + semantic
 
 

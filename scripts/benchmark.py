@@ -2,7 +2,8 @@
 
 python scripts/benchmark.py --suite=fusion --output=fusion.json
 
-Each suite is a module, or several, with `run()`, which returns a list of rows. The file holds `machine` and `rows`.
+Each suite is a module, or several, with `run()`, which returns a list of rows. The file holds
+`machine` and `rows`.
 """
 
 import importlib
@@ -23,7 +24,9 @@ SUITES = {
 }
 
 SUITE = flags.DEFINE_enum("suite", None, sorted(SUITES), "What to measure.")
-THREADS = flags.DEFINE_integer("threads", 0, "Threads TensorFlow may use; 0: one a core.", lower_bound=0)
+THREADS = flags.DEFINE_integer(
+    "threads", 0, "Threads TensorFlow may use; 0: one a core.", lower_bound=0
+)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
@@ -31,11 +34,19 @@ def main():
     # Before TensorFlow starts, here and in the processes of a suite, which share a GPU.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if THREADS.value:
-        os.environ.update(TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value))
+        os.environ.update(
+            TF_NUM_INTRAOP_THREADS=str(THREADS.value), TF_NUM_INTEROP_THREADS=str(THREADS.value)
+        )
     from benchmarks.machine import machine
 
-    rows = [row for module in SUITES[SUITE.value].split() for row in importlib.import_module(module).run()]
-    write_json(OUTPUT.value, {"suite": SUITE.value, "machine": machine(THREADS.value), "rows": rows})
+    rows = [
+        row
+        for module in SUITES[SUITE.value].split()
+        for row in importlib.import_module(module).run()
+    ]
+    write_json(
+        OUTPUT.value, {"suite": SUITE.value, "machine": machine(THREADS.value), "rows": rows}
+    )
     for row in rows:
         print("  ".join(f"{name} {_readable(value)}" for name, value in row.items()))
     print(f"wrote {OUTPUT.value}")

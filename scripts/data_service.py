@@ -1,10 +1,12 @@
 """A tf.data service: other machines' processors prepare a training's batches from records.
 
 python scripts/data_service.py --port=5050                                  the dispatcher, once
-python scripts/data_service.py --dispatcher=HOST:5050 --port=5051           a worker, on as many machines as wanted
+python scripts/data_service.py --dispatcher=HOST:5050 --port=5051           a worker, on as many
+machines as wanted
 python scripts/train.py ... --config.data.records=RECORDS --data_service=grpc://HOST:5050
 
-Workers read the records themselves: the folder must have the same path everywhere. Runs until interrupted.
+Workers read the records themselves: the folder must have the same path everywhere. Runs until
+interrupted.
 """
 
 import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
@@ -15,9 +17,15 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 
-PORT = flags.DEFINE_integer("port", 0, "Port to listen on; 0: any free one.", lower_bound=0, upper_bound=2**16 - 1)
-DISPATCHER = flags.DEFINE_string("dispatcher", "", "host:port of the dispatcher: be a worker; default: be it.")
-ADDRESS = flags.DEFINE_string("address", "localhost", "This machine's name, under which others reach a worker.")
+PORT = flags.DEFINE_integer(
+    "port", 0, "Port to listen on; 0: any free one.", lower_bound=0, upper_bound=2**16 - 1
+)
+DISPATCHER = flags.DEFINE_string(
+    "dispatcher", "", "host:port of the dispatcher: be a worker; default: be it."
+)
+ADDRESS = flags.DEFINE_string(
+    "address", "localhost", "This machine's name, under which others reach a worker."
+)
 
 
 def main():
@@ -35,7 +43,9 @@ def main():
             server = service.DispatchServer(service.DispatcherConfig(port=PORT.value))
             print(f"dispatcher at {server.target}", flush=True)
     except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(f"cannot start ({str(error).splitlines()[0]}); is the port {PORT.value} free?") from error
+        raise UserError(
+            f"cannot start ({str(error).splitlines()[0]}); is the port {PORT.value} free?"
+        ) from error
     server.join()
 
 

@@ -1,8 +1,9 @@
 """Scores a trained model on a dataset, or files in the COCO panoptic format.
 
 python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
-python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored --output=evaluations/best
-python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth --pred_json=parses.json --pred_dir=parses --output=m.json
+python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored
+--output=evaluations/best python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth
+--pred_json=parses.json --pred_dir=parses --output=m.json
 """
 
 import os
@@ -12,27 +13,40 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
-from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.evaluation.report.report import write_report
+from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training: score its model on its dataset.")
-BEST = flags.DEFINE_bool("best", False, "Its best checkpoint (train.evaluate_every) instead of its newest.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of a training: score its model on its dataset."
+)
+BEST = flags.DEFINE_bool(
+    "best", False, "Its best checkpoint (train.evaluate_every) instead of its newest."
+)
 SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
 RESULTS = flags.DEFINE_multi_enum(
-    "results", [], sorted(RESULT_FORMATS), "Write the parses in this format too, with --workdir; may be repeated."
+    "results",
+    [],
+    sorted(RESULT_FORMATS),
+    "Write the parses in this format too, with --workdir; may be repeated.",
 )
 FILES = {
     "gt_json": flags.DEFINE_string("gt_json", None, "Truth: JSON in the COCO panoptic format."),
     "gt_dir": flags.DEFINE_string("gt_dir", None, "Truth: folder of its PNGs."),
-    "pred_json": flags.DEFINE_string("pred_json", None, "Prediction: JSON in the COCO panoptic format."),
+    "pred_json": flags.DEFINE_string(
+        "pred_json", None, "Prediction: JSON in the COCO panoptic format."
+    ),
     "pred_dir": flags.DEFINE_string("pred_dir", None, "Prediction: folder of its PNGs."),
 }
 IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of the photos, for the report of files.")
-REPORT = flags.DEFINE_bool("report", False, "Write an HTML page too: report.html in the folder, or beside the JSON.")
+REPORT = flags.DEFINE_bool(
+    "report", False, "Write an HTML page too: report.html in the folder, or beside the JSON."
+)
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 cli.define_strategy()
-OUTPUT = flags.DEFINE_string("output", None, "With --workdir a new folder, for files the JSON of the metrics.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "With --workdir a new folder, for files the JSON of the metrics."
+)
 
 
 def main():
@@ -59,8 +73,8 @@ def main():
 def _evaluate_workdir():
     """The metrics; None on the hosts, of several, that only take their share of the images."""
     # Imported here: scoring files needs no TensorFlow.
-    from deeperlab_tf.training.checkpoints import load_run
     from deeperlab_tf.evaluation.distributed import DistributedPredictor
+    from deeperlab_tf.training.checkpoints import load_run
     from deeperlab_tf.training.strategy import is_chief, strategy_from_flags
     from input_pipeline import open_source
 

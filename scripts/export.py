@@ -1,10 +1,11 @@
-"""Exports a trained run: a SavedModel for TF Serving, or the network for ONNX Runtime or TensorFlow Lite.
+"""Exports a trained run: a SavedModel for TF Serving, or the network for ONNX Runtime or TensorFlow
+Lite.
 
 python scripts/export.py --workdir=runs/shapes --output=exports/shapes/1
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-bf16/1 --optimise --precision=bfloat16
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-onnx --format=onnx
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-int8 --format=onnx --precision=int8 \\
-    --calibration=DIR
+python scripts/export.py --workdir=runs/shapes --output=exports/shapes-bf16/1 --optimise
+--precision=bfloat16 python scripts/export.py --workdir=runs/shapes --output=exports/shapes-onnx
+--format=onnx python scripts/export.py --workdir=runs/shapes --output=exports/shapes-int8
+    --format=onnx --precision=int8 \\ --calibration=DIR
 python scripts/export.py --workdir=runs/shapes --output=exports/shapes-tflite --format=tflite
 """
 
@@ -19,9 +20,15 @@ from deeperlab_tf.files.images import read_image
 from deeperlab_tf.image_size import MAX_PIXELS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder of the export; must not exist. TF Serving wants .../NAME/VERSION.")
-FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "tflite"], "What to write.")
-OPTIMISE = flags.DEFINE_bool("optimise", False, "SavedModel: fold batch norm into convolutions, freeze the weights.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of the export; must not exist. TF Serving wants .../NAME/VERSION."
+)
+FORMAT = flags.DEFINE_enum(
+    "format", "saved_model", ["saved_model", "onnx", "tflite"], "What to write."
+)
+OPTIMISE = flags.DEFINE_bool(
+    "optimise", False, "SavedModel: fold batch norm into convolutions, freeze the weights."
+)
 PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
@@ -29,9 +36,14 @@ PRECISION = flags.DEFINE_enum(
     "Of the network. SavedModel with --optimise: float16, bfloat16; ONNX: int8; TensorFlow Lite: float16.",
 )
 CALIBRATION = flags.DEFINE_string("calibration", None, "Folder of typical images, for int8.")
-BATCH_SIZES = flags.DEFINE_multi_integer("batch_size", [1, 2, 4], "SavedModel: a batch size a server may put together.")
+BATCH_SIZES = flags.DEFINE_multi_integer(
+    "batch_size", [1, 2, 4], "SavedModel: a batch size a server may put together."
+)
 MAX_IMAGE_PIXELS = flags.DEFINE_integer(
-    "max_pixels", MAX_PIXELS, "SavedModel: larger JPEGs and PNGs are refused before they are decoded.", lower_bound=1
+    "max_pixels",
+    MAX_PIXELS,
+    "SavedModel: larger JPEGs and PNGs are refused before they are decoded.",
+    lower_bound=1,
 )
 
 _PRECISIONS = {
@@ -44,7 +56,8 @@ _MAX_CALIBRATION_IMAGES = 200
 
 def main():
     _check_flags()
-    from deeperlab_tf.training.checkpoints import load_run  # after the flags are known to be good: it takes seconds
+    # After the flags are known to be good: it takes seconds.
+    from deeperlab_tf.training.checkpoints import load_run
 
     run = load_run(WORKDIR.value)
     logging.set_verbosity(logging.ERROR)  # what TensorFlow says while it saves concerns nobody
@@ -56,12 +69,19 @@ def _saved_model(run):
     from deeperlab_tf.export.saved_model import export_saved_model
 
     warm = export_saved_model(
-        *run, OUTPUT.value, OPTIMISE.value, PRECISION.value, sorted(set(BATCH_SIZES.value)), MAX_IMAGE_PIXELS.value
+        *run,
+        OUTPUT.value,
+        OPTIMISE.value,
+        PRECISION.value,
+        sorted(set(BATCH_SIZES.value)),
+        MAX_IMAGE_PIXELS.value,
     )
     if not warm:
         print("without warm-up requests, which need pip install -e .[serving]")
     if not os.path.basename(os.path.abspath(OUTPUT.value)).isdigit():
-        print("TF Serving wants a number as the last folder, such as NAME/1; its configs go beside that.")
+        print(
+            "TF Serving wants a number as the last folder, such as NAME/1; its configs go beside that."
+        )
 
 
 def _onnx(run):
@@ -78,7 +98,9 @@ def _tflite(run):
 
 def _check_flags():
     if os.path.exists(OUTPUT.value):
-        raise UserError(f"{OUTPUT.value} exists already; choose another --output, the next version number for example.")
+        raise UserError(
+            f"{OUTPUT.value} exists already; choose another --output, the next version number for example."
+        )
     if PRECISION.value not in _PRECISIONS[FORMAT.value]:
         raise UserError(
             f"--format={FORMAT.value} offers --precision={' or '.join(_PRECISIONS[FORMAT.value])}, "
@@ -94,8 +116,11 @@ def _check_flags():
 
 def _calibration_images():
     """Up to `_MAX_CALIBRATION_IMAGES` images of the folder, evenly spread over it."""
-    files = sorted(path for path in glob.glob(os.path.join(CALIBRATION.value, "**"), recursive=True)
-                   if path.lower().endswith((".jpg", ".jpeg", ".png")))  # fmt: skip
+    files = sorted(
+        path
+        for path in glob.glob(os.path.join(CALIBRATION.value, "**"), recursive=True)
+        if path.lower().endswith((".jpg", ".jpeg", ".png"))
+    )
     if not files:
         raise UserError(f"{CALIBRATION.value} has no JPEG or PNG images to calibrate int8 on.")
     step = -(-len(files) // _MAX_CALIBRATION_IMAGES)
@@ -103,7 +128,11 @@ def _calibration_images():
 
 
 def _size(folder):
-    return sum(os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(folder) for name in names)
+    return sum(
+        os.path.getsize(os.path.join(root, name))
+        for root, _, names in os.walk(folder)
+        for name in names
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Trains a backbone to classify ImageNet-1K; run again with the same --workdir, it resumes.
 
-python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet --config.data.root=IMAGENET
-python scripts/train.py ... --config.model.initial_checkpoint=runs/imagenet
+python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet
+--config.data.root=IMAGENET python scripts/train.py ...
+--config.model.initial_checkpoint=runs/imagenet
 
-IMAGENET holds train/ and val/ with a folder a class; TFRecords are given by --config.data.records=DIR. At the end,
-top-1 and top-5 accuracy on the validation split are in WORKDIR/evaluation/metrics.json. Devices: as scripts/train.py.
+IMAGENET holds train/ and val/ with a folder a class; TFRecords are given by
+--config.data.records=DIR. At the end, top-1 and top-5 accuracy on the validation split are in
+WORKDIR/evaluation/metrics.json. Devices: as scripts/train.py.
 """
 
 import functools
@@ -13,16 +15,27 @@ import os
 from absl import flags
 
 from deeperlab_tf import cli
-from deeperlab_tf.backbones.classifier import LOSSES, build_classifier, classification_loss, evaluate_classifier
+from deeperlab_tf.backbones.classifier import (
+    LOSSES,
+    build_classifier,
+    classification_loss,
+    evaluate_classifier,
+)
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.loop import fit
 from deeperlab_tf.training.strategy import is_chief, restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import imagenet
 
 CONFIG = cli.define_config()
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
-ACCEPT_CHANGES = flags.DEFINE_bool("accept_changes", False, "Resume although the config differs from the run's own.")
-DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit on one machine; slower.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run: config, checkpoints, TensorBoard."
+)
+ACCEPT_CHANGES = flags.DEFINE_bool(
+    "accept_changes", False, "Resume although the config differs from the run's own."
+)
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Repeatable to the bit on one machine; slower."
+)
 PROFILE = flags.DEFINE_bool("profile", False, "Record a profile of steps 10 to 20 for TensorBoard.")
 cli.define_strategy()
 
@@ -56,7 +69,9 @@ def main():
         result = evaluate(network)
     if is_chief(strategy):
         write_json(os.path.join(WORKDIR.value, "evaluation", "metrics.json"), result)
-    print(f"top-1 {result['top1']:.4f}  top-5 {result['top5']:.4f}  on {result['num_images']} images")
+    print(
+        f"top-1 {result['top1']:.4f}  top-5 {result['top5']:.4f}  on {result['num_images']} images"
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 python scripts/reproduce.py --table=4 --runs=runs --output=table04.md
 
-Parameters, operations and receptive field are those of the networks as built; network and fusion are timed on this
-machine (--nomeasure leaves that out); PQ and PC are read from evaluation/metrics.json of the trainings in --runs, which
-are called as the experiments' docstrings call them. What was not measured says so. The output is Markdown, and a .json
-of the same name beside it.
+Parameters, operations and receptive field are those of the networks as built; network and fusion
+are timed on this machine (--nomeasure leaves that out); PQ and PC are read from
+evaluation/metrics.json of the trainings in --runs, which are called as the experiments' docstrings
+call them. What was not measured says so. The output is Markdown, and a .json of the same name
+beside it.
 """
 
 import importlib.util
@@ -26,8 +27,13 @@ SAME_MODELS = {2: 1, 11: 10}  # tables of other splits: the experiments are thos
 TABLES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 # Columns of accuracy: the paper's name and the key of metrics.json.
 ACCURACY = {"PQ": "pq", "SQ": "sq", "RQ": "rq", "PC": "pc"}
-ACCURACY.update({f"{name}_{part[:2].title()}": f"{key}_{part}" for part in ("things", "stuff")
-                 for name, key in (("PQ", "pq"), ("SQ", "sq"), ("RQ", "rq"))})  # fmt: skip
+ACCURACY.update(
+    {
+        f"{name}_{part[:2].title()}": f"{key}_{part}"
+        for part in ("things", "stuff")
+        for name, key in (("PQ", "pq"), ("SQ", "sq"), ("RQ", "rq"))
+    }
+)
 NOT_MEASURED = "not measured"
 FUSED_INSTANCES = 20  # in the scene whose heads are fused
 FUSION_REPEATS = 5
@@ -53,7 +59,9 @@ def main():
 
 
 def table_rows(table, runs, measure):
-    """One dict a row: `experiment`, `row`, `paper` (dict of its numbers), `here` (the same keys and more)."""
+    """One dict a row: `experiment`, `row`, `paper` (dict of its numbers), `here` (the same keys and
+    more).
+    """
     paths = sorted(EXPERIMENTS.glob(f"table{SAME_MODELS.get(table, table):02d}_*.py"))
     costs, rows = {}, []
     for path in paths:
@@ -63,7 +71,14 @@ def table_rows(table, runs, measure):
         if key not in costs:
             costs[key] = network_cost(config, dataset, measure)
         here = {**costs[key], **accuracy(runs, path.stem)}
-        rows.append(dict(experiment=path.name, row=row_name(text), paper=paper_numbers(text, table), here=here))
+        rows.append(
+            dict(
+                experiment=path.name,
+                row=row_name(text),
+                paper=paper_numbers(text, table),
+                here=here,
+            )
+        )
     return rows
 
 
@@ -82,7 +97,9 @@ def row_name(text):
 
 def paper_numbers(text, table):
     """dict of the numbers that the docstring of an experiment quotes from a table."""
-    quoted = re.search(rf"^Paper, Table {table} \(\w+\): (.+?)\.$", text, re.MULTILINE | re.DOTALL)[1]
+    quoted = re.search(rf"^Paper, Table {table} \(\w+\): (.+?)\.$", text, re.MULTILINE | re.DOTALL)[
+        1
+    ]
     return {name: float(value) for name, value in re.findall(r"(\w+) ([\d.]*\d)", quoted)}
 
 
@@ -92,13 +109,18 @@ def accuracy(runs, experiment):
         path = os.path.join(runs, name, "evaluation", "metrics.json")
         if os.path.exists(path):
             metrics = read_json(path, "result of an evaluation")
-            return {name: 100 * metrics[key] for name, key in ACCURACY.items() if metrics.get(key) is not None}
+            return {
+                name: 100 * metrics[key]
+                for name, key in ACCURACY.items()
+                if metrics.get(key) is not None
+            }
     return {}
 
 
 def network_cost(config, dataset, measure):
     """Size of the network and, if asked for, its times in milliseconds."""
     from benchmarks import network  # TensorFlow loads here: mistakes above need not wait for it
+
     from deeperlab_tf.model import build_model
 
     if measure:
@@ -110,10 +132,12 @@ def network_cost(config, dataset, measure):
 
 
 def fusion_milliseconds(config, dataset):
-    """Time to fuse made-up heads of this size; None for the rectangle graph, of which no scenes are made."""
+    """Time to fuse made-up heads of this size; None for the rectangle graph, of which no scenes are
+    made.
+    """
     import tensorflow as tf
-
     from benchmarks.scene import scene_heads
+
     from deeperlab_tf.fusion import fuse
     from deeperlab_tf.keypoints import keypoint_graph
 
@@ -121,9 +145,12 @@ def fusion_milliseconds(config, dataset):
     if not graph.has_center:
         return None
     size, things = config.eval.image_size, len(dataset.thing_classes)
-    heads = scene_heads(size, FUSED_INSTANCES, dataset.num_classes, things, graph, config.model.keypoint_radius)
+    heads = scene_heads(
+        size, FUSED_INSTANCES, dataset.num_classes, things, graph, config.model.keypoint_radius
+    )
     heads = {name: tf.constant(head) for name, head in heads.items()}
-    classes = tuple(range(dataset.num_classes - things, dataset.num_classes))  # the scene's things come last
+    # The scene's things come last.
+    classes = tuple(range(dataset.num_classes - things, dataset.num_classes))
     parse = tf.function(lambda heads: fuse(heads, size, classes, config.fusion))
     seconds = []
     for _ in range(1 + FUSION_REPEATS):
@@ -148,7 +175,9 @@ def columns(rows):
     result["receptive field"] = lambda row: str(row["here"]["receptive_field"])
     if "CPU" in first:
         for device in ("CPU", "GPU"):
-            result[f"{device} paper"] = lambda row, device=device: f"{1000 / row['paper'][device]:.0f} ms"
+            result[f"{device} paper"] = lambda row, device=device: (
+                f"{1000 / row['paper'][device]:.0f} ms"
+            )
     result["network here"] = lambda row: number(row["here"].get("milliseconds"), "{:.0f} ms")
     if "merge" in first:
         result["fusion paper"] = lambda row: f"{row['paper']['merge']:.0f} ms"
@@ -172,10 +201,14 @@ def markdown(rows):
 
 
 def aligned(rows):
-    """The table for a terminal: one block of `heading: value` columns, each as wide as it has to be."""
+    """The table for a terminal: one block of `heading: value` columns, each as wide as it has to
+    be.
+    """
     lines = cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
 
 
 def notes(measured):

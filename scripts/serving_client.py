@@ -21,10 +21,14 @@ from deeperlab_tf.files.images import read_image
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 
-SERVER = flags.DEFINE_string("server", "localhost:8500", "host:port; TF Serving's ports are 8500 (gRPC), 8501 (REST).")
+SERVER = flags.DEFINE_string(
+    "server", "localhost:8500", "host:port; TF Serving's ports are 8500 (gRPC), 8501 (REST)."
+)
 REST = flags.DEFINE_bool("rest", False, "Use REST instead of gRPC.")
 MODEL = flags.DEFINE_string("model", None, "Name of the model on the server.")
-DATASET = flags.DEFINE_string("dataset", None, "dataset.json among the export's assets: names and colours of classes.")
+DATASET = flags.DEFINE_string(
+    "dataset", None, "dataset.json among the export's assets: names and colours of classes."
+)
 INPUT = flags.DEFINE_string("input", None, "A JPEG or PNG file, or a folder of such.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images a request.", lower_bound=1)
@@ -47,10 +51,15 @@ def main():
 def _find_images(path):
     if os.path.isfile(path):
         return [path]
-    files = [file for file in sorted(glob.glob(os.path.join(glob.escape(path), "*")))
-             if file.lower().endswith((".jpg", ".jpeg", ".png"))]  # fmt: skip
+    files = [
+        file
+        for file in sorted(glob.glob(os.path.join(glob.escape(path), "*")))
+        if file.lower().endswith((".jpg", ".jpeg", ".png"))
+    ]
     if not files:
-        raise UserError(f"there is no image and no folder of JPEG or PNG images at {path}; choose another --input.")
+        raise UserError(
+            f"there is no image and no folder of JPEG or PNG images at {path}; choose another --input."
+        )
     return files
 
 

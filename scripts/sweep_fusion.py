@@ -1,9 +1,11 @@
-"""How the fusion's choices stand up to imperfect predictions: PQ of corrupted perfect heads, for each choice.
+"""How the fusion's choices stand up to imperfect predictions: PQ of corrupted perfect heads, for
+each choice.
 
-python scripts/sweep_fusion.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 --output=sweep.json
+python scripts/sweep_fusion.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641
+--output=sweep.json
 
-Takes the flags of scripts/oracle.py, for datasets as for files. The file holds one row per choice, with the PQ under
-each kind of noise.
+Takes the flags of scripts/oracle.py, for datasets as for files. The file holds one row per choice,
+with the PQ under each kind of noise.
 """
 
 import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
@@ -20,12 +22,14 @@ from oracle import GRAPH, OUTPUT, RADIUS, open_labels, oracle_config, parser
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.metrics import PanopticQuality
-from deeperlab_tf.evaluation.oracle import perfect_heads
 from input_pipeline.targets import make_targets
 
-SEEDS = flags.DEFINE_integer("seeds", 1, "How often the noise is drawn for each image.", lower_bound=1)
+SEEDS = flags.DEFINE_integer(
+    "seeds", 1, "How often the noise is drawn for each image.", lower_bound=1
+)
 ONLY = flags.DEFINE_list("choices", None, "Only these choices; all, if not given.")
 
 CHOICES = {
@@ -54,13 +58,17 @@ CHOICES = {
 
 
 def offsets(sigma):
-    """Smooth and white noise on all offsets: `sigma` · R pixels on middle and long ones, a third on short ones."""
+    """Smooth and white noise on all offsets: `sigma` · R pixels on middle and long ones, a third on
+    short ones.
+    """
 
     def corrupt(heads, rng):
         for name, share in (("short_offsets", 1 / 3), ("middle_offsets", 1), ("long_offsets", 1)):
             _, height, width, channels = heads[name].shape
             coarse = rng.normal(size=[height // 8 + 1, width // 8 + 1, channels]).astype(np.float32)
-            smooth = np.stack([cv2.resize(coarse[..., k], (width, height)) for k in range(channels)], axis=-1)
+            smooth = np.stack(
+                [cv2.resize(coarse[..., k], (width, height)) for k in range(channels)], axis=-1
+            )
             heads[name] = heads[name] + share * sigma * RADIUS.value * (
                 smooth + rng.normal(0, 0.5, smooth.shape)
             ).astype(np.float32)
@@ -78,7 +86,9 @@ def blurred_heatmap(heads, rng):
 def dropped_keypoints(heads, rng):
     """No heatmap at all in eight of ten 64 x 64 windows, separately for each kind."""
     _, height, width, kinds = heads["keypoint_logits"].shape
-    holes = _windows(rng.random([height // 16 + 1, width // 16 + 1, kinds]) < 0.8, 16, height, width)
+    holes = _windows(
+        rng.random([height // 16 + 1, width // 16 + 1, kinds]) < 0.8, 16, height, width
+    )
     heads["keypoint_logits"] = np.where(holes, -8.0, heads["keypoint_logits"]).astype(np.float32)
 
 
@@ -115,7 +125,9 @@ def main():
     for number in range(len(image_ids)):
         labels = read(number)
         targets = make_targets(*(tf.constant(x) for x in labels), config)
-        heads = perfect_heads({name: value.numpy() for name, value in targets.items()}, dataset.num_classes)
+        heads = perfect_heads(
+            {name: value.numpy() for name, value in targets.items()}, dataset.num_classes
+        )
         for noise, corrupt in NOISES.items():
             for seed in range(SEEDS.value if noise != "none" else 1):
                 noisy = dict(heads)
@@ -124,18 +136,29 @@ def main():
 
     unknown = set(ONLY.value or ()) - set(CHOICES)
     if unknown:
-        raise UserError(f"--choices names {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}.")
+        raise UserError(
+            f"--choices names {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}."
+        )
     rows = []
-    for choice, fields in tqdm([(name, CHOICES[name]) for name in ONLY.value or CHOICES], unit="choice"):
+    for choice, fields in tqdm(
+        [(name, CHOICES[name]) for name in ONLY.value or CHOICES], unit="choice"
+    ):
         fusion = default_config().fusion
         fusion.update({"keypoint_radius": RADIUS.value, "keypoint_graph": GRAPH.value, **fields})
         parse_heads = parser(dataset, fusion)
-        qualities = {noise: PanopticQuality(dataset.num_classes, dataset.thing_classes) for noise in NOISES}
+        qualities = {
+            noise: PanopticQuality(dataset.num_classes, dataset.thing_classes) for noise in NOISES
+        }
         for noise, (semantic, instance, crowd), heads in scenes:
             parse = parse_heads(heads, *semantic.shape)
             maps = parse["semantic"].numpy()[0], parse["instance"].numpy()[0]
             qualities[noise].update(semantic, instance, *maps, crowd)
-        rows.append({"choice": choice, **{noise: quality.result()["pq"] for noise, quality in qualities.items()}})
+        rows.append(
+            {
+                "choice": choice,
+                **{noise: quality.result()["pq"] for noise, quality in qualities.items()},
+            }
+        )
     write_json(OUTPUT.value, {"rows": rows})
     print("| choice | " + " | ".join(NOISES) + " |\n" + "|---" * (len(NOISES) + 1) + "|")
     for row in rows:

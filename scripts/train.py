@@ -3,7 +3,8 @@
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --config.train.steps=50
 
-On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --tpu and WORKSPACE.md.
+On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --tpu and
+WORKSPACE.md.
 """
 
 import functools
@@ -19,14 +20,24 @@ from input_pipeline import make_dataset, open_source
 from input_pipeline.records.files import naming_corrupt_records, skipped_records
 
 CONFIG = cli.define_config()
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: config, checkpoints, TensorBoard.")
-ACCEPT_CHANGES = flags.DEFINE_bool("accept_changes", False, "Resume although the config differs from the run's own.")
-DETERMINISTIC = flags.DEFINE_bool("deterministic", False, "Repeatable to the bit on one machine; slower.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run: config, checkpoints, TensorBoard."
+)
+ACCEPT_CHANGES = flags.DEFINE_bool(
+    "accept_changes", False, "Resume although the config differs from the run's own."
+)
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Repeatable to the bit on one machine; slower."
+)
 PROFILE = flags.DEFINE_bool("profile", False, "Record a profile of steps 10 to 20 for TensorBoard.")
 DATA_SERVICE = flags.DEFINE_string(
-    "data_service", "", "Dispatcher of a tf.data service, grpc://host:port, whose workers prepare the batches."
+    "data_service",
+    "",
+    "Dispatcher of a tf.data service, grpc://host:port, whose workers prepare the batches.",
 )
-SKIP_CORRUPT = flags.DEFINE_bool("skip_corrupt", False, "Leave out corrupt records, naming and counting them.")
+SKIP_CORRUPT = flags.DEFINE_bool(
+    "skip_corrupt", False, "Leave out corrupt records, naming and counting them."
+)
 cli.define_strategy()
 
 
@@ -43,7 +54,9 @@ def main():
                 WORKDIR.value,
                 held_out.dataset,
                 functools.partial(make_dataset, reading, "train"),
-                panel_samples=[held_out[index] for index in range(min(config.train.num_panels, len(held_out)))],
+                panel_samples=[
+                    held_out[index] for index in range(min(config.train.num_panels, len(held_out)))
+                ],
                 strategy=strategy,
                 evaluate=make_evaluation(held_out, config, strategy),
                 accept_changes=ACCEPT_CHANGES.value,
@@ -56,7 +69,9 @@ def main():
 
 
 def _how_to_read(config):
-    """A copy for the input pipeline: these flags are no property of the run, so they do not belong to its config."""
+    """A copy for the input pipeline: these flags are no property of the run, so they do not belong
+    to its config.
+    """
     reading = config_from_json(config_to_json(config))
     reading.data.data_service = DATA_SERVICE.value or config.data.data_service
     reading.data.skip_corrupt = SKIP_CORRUPT.value or config.data.skip_corrupt

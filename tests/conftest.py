@@ -14,8 +14,11 @@ sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 # Graphs are millions of objects, all in use: searching them takes a tenth of the time.
 gc.set_threshold(200_000, 20, 100)
-# What XLA compiles here runs once: with its optimisations, a training step alone would take six minutes.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# What XLA compiles here runs once: with its optimisations, a training step alone would take six
+# minutes.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +38,8 @@ def data_dir():
 
 @pytest.fixture(scope="session")
 def assert_same_labels():
-    """Function (labels, expected): the same but for a pixel in a thousand, where rounding decides between classes.
+    """Function (labels, expected): the same but for a pixel in a thousand, where rounding decides
+    between classes.
 
     Another batch, another graph or busy cores add in another order.
     """

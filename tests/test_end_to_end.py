@@ -21,16 +21,31 @@ def memory_config():
     config.data.update(crop_size=(129, 129), min_scale=1.0, max_scale=1.0, flip=False)
     config.eval.image_size = (129, 129)
     config.model.update(
-        kernel_size=3, width=0.5, keypoint_radius=8.0, batch_norm_momentum=0.9, aspp_dropout=0.0, aspp_channels=32,
-        low_level_channels=16, decoder_channels=32, decoder_kernel_size=3, head_kernel_size=3,
-        semantic_head_channels=32, instance_head_channels=32,
-    )  # fmt: skip
+        kernel_size=3,
+        width=0.5,
+        keypoint_radius=8.0,
+        batch_norm_momentum=0.9,
+        aspp_dropout=0.0,
+        aspp_channels=32,
+        low_level_channels=16,
+        decoder_channels=32,
+        decoder_kernel_size=3,
+        head_kernel_size=3,
+        semantic_head_channels=32,
+        instance_head_channels=32,
+    )
     config.fusion.detection_radius = 5.0
     config.train.loss_weights.update(middle=0.5, long=0.5)
     config.train.update(
-        batch_size=4, steps=400, learning_rate=0.2, warmup_steps=30, clip_norm=5.0, hard_pixel_fraction=1.0,
-        small_instance_weight=1.0, panels_every=400,
-    )  # fmt: skip
+        batch_size=4,
+        steps=400,
+        learning_rate=0.2,
+        warmup_steps=30,
+        clip_norm=5.0,
+        hard_pixel_fraction=1.0,
+        small_instance_weight=1.0,
+        panels_every=400,
+    )
     return config
 
 
@@ -41,7 +56,13 @@ def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository,
     run = tmp_path / "run"
     train(config, str(run), source.dataset, functools.partial(make_dataset, config, "train"))
 
-    program(repository, "evaluate.py", f"--workdir={run}", "--split=train", f"--output={tmp_path / 'evaluation'}")
+    program(
+        repository,
+        "evaluate.py",
+        f"--workdir={run}",
+        "--split=train",
+        f"--output={tmp_path / 'evaluation'}",
+    )
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert metrics["num_images"] == 4
     assert metrics["pq"] >= 0.9, metrics

@@ -11,7 +11,9 @@ import pytest
 
 def run(*command, **kwargs):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, **kwargs)
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environment, **kwargs
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -19,12 +21,15 @@ def run(*command, **kwargs):
 @pytest.fixture(scope="module")
 def wheel(repository, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"  # building leaves files behind, and takes along what an earlier build left
+    # Building leaves files behind, and takes along what an earlier build left.
+    source = folder / "source"
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(repository / name, source)
     for name in ("deeperlab_tf", "input_pipeline"):
-        shutil.copytree(repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     (path,) = folder.glob("*.whl")
     return path
@@ -36,16 +41,22 @@ def test_every_module_imports_from_the_installed_wheel(wheel, repository, tmp_pa
     run(sys.executable, "-m", "venv", environment)
     python = environment / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
-    # The dependencies, without downloading them again: those of this environment, read after the empty one's own.
-    inherited = run(sys.executable, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip()
+    # The dependencies, without downloading them again: those of this environment, read after the
+    # empty one's own.
+    inherited = run(
+        sys.executable, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    ).strip()
     site = run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip()
     with open(os.path.join(site, "zz_dependencies.pth"), "w") as file:
         file.write(f"import sys; sys.path.append({inherited!r})\n")
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".py")]
     modules = sorted(name[:-3].replace("/", ".").replace(".__init__", "") for name in names)
-    present = {path.relative_to(repository) for folder in ("deeperlab_tf", "input_pipeline")
-               for path in (repository / folder).rglob("*.py")}  # fmt: skip
+    present = {
+        path.relative_to(repository)
+        for folder in ("deeperlab_tf", "input_pipeline")
+        for path in (repository / folder).rglob("*.py")
+    }
     assert {str(path) for path in present} == set(names)
     code = f"""
 import importlib, sys
@@ -60,11 +71,17 @@ def test_both_stacks_are_told_apart_by_the_python_version(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
         lines = archive.read(metadata).decode().splitlines()
-    required = [line.replace('"', "'") for line in lines if line.startswith("Requires-Dist: ") and "extra" not in line]
+    required = [
+        line.replace('"', "'")
+        for line in lines
+        if line.startswith("Requires-Dist: ") and "extra" not in line
+    ]
 
     def marker(package):
         return {
-            line.split("; ")[1] for line in required if line.startswith(f"Requires-Dist: {package}") and ";" in line
+            line.split("; ")[1]
+            for line in required
+            if line.startswith(f"Requires-Dist: {package}") and ";" in line
         }
 
     assert marker("tensorflow-addons") == {"python_version < '3.12'"}

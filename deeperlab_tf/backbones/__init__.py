@@ -6,10 +6,15 @@ from deeperlab_tf.backbones.mobilenet_v2 import mobilenet_v2
 from deeperlab_tf.backbones.xception import VARIANTS, xception
 from deeperlab_tf.errors import UserError
 
-BACKBONES = {"mobilenet_v2": mobilenet_v2, **{name: functools.partial(xception, name) for name in VARIANTS}}
+BACKBONES = {
+    "mobilenet_v2": mobilenet_v2,
+    **{name: functools.partial(xception, name) for name in VARIANTS},
+}
 
 
-def build_backbone(name, input_shape=(None, None, 3), output_stride=16, kernel_size=3, width=1.0, momentum=None):
+def build_backbone(
+    name, input_shape=(None, None, 3), output_stride=16, kernel_size=3, width=1.0, momentum=None
+):
     """Builds a backbone by name; see its own file for what it offers.
 
     Args:
@@ -27,9 +32,13 @@ def build_backbone(name, input_shape=(None, None, 3), output_stride=16, kernel_s
       UserError: for a name or option that is not offered.
     """
     if name not in BACKBONES:
-        raise UserError(f"config.model.backbone is {name!r}; known backbones are {', '.join(sorted(BACKBONES))}.")
+        raise UserError(
+            f"config.model.backbone is {name!r}; known backbones are {', '.join(sorted(BACKBONES))}."
+        )
     if width <= 0:
-        raise UserError(f"config.model.width is {width}; give a positive channel multiplier, such as 1.")
+        raise UserError(
+            f"config.model.width is {width}; give a positive channel multiplier, such as 1."
+        )
     options = {} if momentum is None else {"momentum": momentum}
     return BACKBONES[name](input_shape, output_stride, kernel_size, width, **options)
 

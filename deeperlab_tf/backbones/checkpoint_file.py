@@ -1,4 +1,6 @@
-"""Reads tensors out of TensorFlow checkpoints, old or new, by the names of the variables; nothing is unpickled."""
+"""Reads tensors out of TensorFlow checkpoints, old or new, by the names of the variables; nothing
+is unpickled.
+"""
 
 import glob
 import os
@@ -10,8 +12,10 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeperlab_tf.errors import UserError
 
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # where a TF2 checkpoint keeps which object owns which tensor
-_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)  # whatever TensorFlow's reader raises
+# Where a TF2 checkpoint keeps which object owns which tensor.
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+# Whatever TensorFlow's reader raises.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 _NAMES_SHOWN = 20
 
 
@@ -19,7 +23,8 @@ class CheckpointFile:
     """A checkpoint on disk.
 
     Args:
-      path: its prefix (`model.ckpt-30000`), one of its files, a folder that holds it, or the folder of a run.
+      path: its prefix (`model.ckpt-30000`), one of its files, a folder that holds it, or the folder
+        of a run.
 
     Attributes:
       path: its prefix.
@@ -50,7 +55,9 @@ class CheckpointFile:
             raise self._broken(error) from error
 
     def keys_by_name(self):
-        """dict from the name of each variable, without ":0", to its key: the names Keras gave in a TF2 checkpoint."""
+        """dict from the name of each variable, without ":0", to its key: the names Keras gave in a
+        TF2 checkpoint.
+        """
         if not self.is_object_based:
             return {key: key for key in self.shapes}
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
@@ -64,7 +71,9 @@ class CheckpointFile:
 
     def _broken(self, error):
         reason = str(error).splitlines()[0]
-        return UserError(f"checkpoint {self.path} is missing, cut off or corrupt ({reason}); fetch it again.")
+        return UserError(
+            f"checkpoint {self.path} is missing, cut off or corrupt ({reason}); fetch it again."
+        )
 
 
 def find_prefix(path):
@@ -76,15 +85,21 @@ def find_prefix(path):
         if newest or len(indices) == 1:
             return newest or indices[0][: -len(".index")]
         if indices:
-            raise UserError(f"{folder} holds {len(indices)} checkpoints; name one of them, such as {min(indices)}.")
+            raise UserError(
+                f"{folder} holds {len(indices)} checkpoints; name one of them, such as {min(indices)}."
+            )
     if folders:
-        raise UserError(f"there is no checkpoint in the folder {path}; give one that holds a .index file.")
+        raise UserError(
+            f"there is no checkpoint in the folder {path}; give one that holds a .index file."
+        )
     for extension in (".index", ".data-"):
         head, found, _ = path.rpartition(extension)
         if found:
             path = head
     if not glob.glob(f"{glob.escape(path)}*"):
-        raise UserError(f"there is no checkpoint {path}; give its prefix, without .index or .data-00000-of-00001.")
+        raise UserError(
+            f"there is no checkpoint {path}; give its prefix, without .index or .data-00000-of-00001."
+        )
     return path
 
 
@@ -92,9 +107,11 @@ def fill(variables, file, embed_kernels=False):
     """Assigns tensors of a checkpoint to variables: all of them, or none.
 
     Args:
-      variables: list of (tf.Variable, its name in the checkpoint, its key there or None where it is missing).
+      variables: list of (tf.Variable, its name in the checkpoint, its key there or None where it is
+        missing).
       file: `CheckpointFile`.
-      embed_kernels: put smaller kernels into the centre of the variables' larger ones, filled up with zeros.
+      embed_kernels: put smaller kernels into the centre of the variables' larger ones, filled up
+        with zeros.
 
     Returns:
       Number of kernels that were embedded.
@@ -132,15 +149,21 @@ def fill(variables, file, embed_kernels=False):
     if embedded:
         logging.warning(
             "%d kernels of %s were embedded in the centre of larger ones filled up with zeros: a start with the same "
-            "features as the small ones', not a pretraining of the larger ones", embedded, file.path,
-        )  # fmt: skip
+            "features as the small ones', not a pretraining of the larger ones",
+            embedded,
+            file.path,
+        )
     return embedded
 
 
 def _contents(file):
     """What a checkpoint seems to be of: the outermost names of its variables."""
     names = sorted({name.split("/")[0] for name in file.keys_by_name() if "/" in name})
-    return "variables of " + ", ".join(names[:5]) + (" …" if len(names) > 5 else "") if names else "no variables"
+    return (
+        "variables of " + ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        if names
+        else "no variables"
+    )
 
 
 def _embeddable(small, large):

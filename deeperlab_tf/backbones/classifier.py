@@ -8,25 +8,33 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.layers import BatchNorm, conv
 
 LOSSES = ("cross_entropy", "top1", "top5")
-_MOBILENET_CHANNELS = 1280  # of MobileNetV2's last convolution, which segmentation leaves out; not scaled by width <= 1
+# Of MobileNetV2's last convolution, which segmentation leaves out; not scaled by width <= 1.
+_MOBILENET_CHANNELS = 1280
 
 
 def build_classifier(config, input_shape=(None, None, 3)):
     """Backbone → (MobileNetV2: 1x1 convolution) → mean over the image → dropout → logits.
 
     Args:
-      config: the full config; `model` sets the backbone, `pretrain` the number of classes and the dropout.
+      config: the full config; `model` sets the backbone, `pretrain` the number of classes and the
+        dropout.
       input_shape: (height, width, 3), sides 16k + 1 or None.
 
     Returns:
-      keras.Model from `image` (uint8 or float32 [B, H, W, 3], RGB 0-255) to logits float32 [B, classes].
+      keras.Model from `image` (uint8 or float32 [B, H, W, 3], RGB 0-255) to logits float32 [B,
+      classes].
 
     Raises:
       UserError: for a config value that is not offered.
     """
     model = config.model
     backbone = build_backbone(
-        model.backbone, input_shape, model.output_stride, model.kernel_size, model.width, model.batch_norm_momentum
+        model.backbone,
+        input_shape,
+        model.output_stride,
+        model.kernel_size,
+        model.width,
+        model.batch_norm_momentum,
     )
     image = keras.Input(input_shape, name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(image)
@@ -39,7 +47,10 @@ def build_classifier(config, input_shape=(None, None, 3)):
     x = keras.layers.Dropout(config.pretrain.dropout, name="classifier_dropout")(x)
     initializer = keras.initializers.RandomNormal(stddev=0.01)
     logits = keras.layers.Dense(
-        config.pretrain.num_classes, dtype="float32", kernel_initializer=initializer, name="classifier_logits"
+        config.pretrain.num_classes,
+        dtype="float32",
+        kernel_initializer=initializer,
+        name="classifier_logits",
     )(x)
     return keras.Model(image, logits, name="classifier")
 
@@ -65,7 +76,10 @@ def classification_loss(logits, targets, config):
 def accuracy(logits, labels):
     """dict of `top1`, `top5`, float32 [B]: 1 where the class is among the so many most likely ones."""
     return {
-        f"top{k}": tf.cast(tf.math.in_top_k(labels, tf.cast(logits, tf.float32), min(k, logits.shape[-1])), tf.float32)
+        f"top{k}": tf.cast(
+            tf.math.in_top_k(labels, tf.cast(logits, tf.float32), min(k, logits.shape[-1])),
+            tf.float32,
+        )
         for k in (1, 5)
     }
 
@@ -80,7 +94,9 @@ def evaluate_classifier(network, batches):
     Returns:
       dict of `top1`, `top5` (0-1), `num_images`.
     """
-    predict = tf.function(lambda images: network(images, training=False), reduce_retracing=True, autograph=False)
+    predict = tf.function(
+        lambda images: network(images, training=False), reduce_retracing=True, autograph=False
+    )
     sums, count = {"top1": 0.0, "top5": 0.0}, 0
     for images, targets in batches:
         for name, correct in accuracy(predict(images), targets["label"]).items():

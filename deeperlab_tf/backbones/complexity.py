@@ -14,7 +14,8 @@ def count_parameters(network):
 
 
 def count_flops(network):
-    """Floating point operations of the convolutions and dense layers for one image, a multiply-add counting as two.
+    """Floating point operations of the convolutions and dense layers for one image, a multiply-add
+    counting as two.
 
     Args:
       network: keras.Model, built with a static input shape.
@@ -26,17 +27,22 @@ def _layer_flops(layer):
     if isinstance(layer, keras.Model):
         return count_flops(layer)
     if isinstance(layer, (*_CONVOLUTIONS, keras.layers.Dense)):
-        kernel = layer.depthwise_kernel if isinstance(layer, keras.layers.DepthwiseConv2D) else layer.kernel
+        kernel = (
+            layer.depthwise_kernel
+            if isinstance(layer, keras.layers.DepthwiseConv2D)
+            else layer.kernel
+        )
         positions = int(np.prod(layer.output_shape[1:-1]))
         return 2 * int(np.prod(kernel.shape)) * positions
     return 0
 
 
 def receptive_field(backbone, output="features"):
-    """Side of the square of input pixels that one cell of an output depends on: 1 + Σ (k - 1) · rate · jump.
+    """Side of the square of input pixels that one cell of an output depends on: 1 + Σ (k - 1) ·
+    rate · jump.
 
-    The sum runs over the convolutions on the way that sees most; `jump` is the stride so far (paper Sec. 3.1: 491
-    pixels for MobileNetV2, 981 for Wider MobileNetV2).
+    The sum runs over the convolutions on the way that sees most; `jump` is the stride so far (paper
+    Sec. 3.1: 491 pixels for MobileNetV2, 981 for Wider MobileNetV2).
 
     Args:
       backbone: keras.Model of `build_backbone`.

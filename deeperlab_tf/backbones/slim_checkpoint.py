@@ -1,8 +1,9 @@
-"""Published ImageNet checkpoints of TF1 slim (`xception_71`, `xception_65`, `MobilenetV2`), read by variable name.
+"""Published ImageNet checkpoints of TF1 slim (`xception_71`, `xception_65`, `MobilenetV2`), read by
+variable name.
 
-The layouts of the tensors are Keras' own; only the names differ. Where a checkpoint has moving averages of a variable
-(`…/ExponentialMovingAverage`), these are taken, as they were for evaluation. Optimizer slots, `global_step` and the
-classifier's `logits` are left out.
+The layouts of the tensors are Keras' own; only the names differ. Where a checkpoint has moving
+averages of a variable (`…/ExponentialMovingAverage`), these are taken, as they were for evaluation.
+Optimizer slots, `global_step` and the classifier's `logits` are left out.
 """
 
 import re
@@ -21,10 +22,12 @@ def load_slim_checkpoint(backbone, path, embed_kernels=False):
     Args:
       backbone: keras.Model of `build_backbone`.
       path: the checkpoint's prefix, one of its files or its folder.
-      embed_kernels: put its 3x3 kernels into the centre of the backbone's 5x5 or 7x7 ones, filled up with zeros.
+      embed_kernels: put its 3x3 kernels into the centre of the backbone's 5x5 or 7x7 ones, filled
+        up with zeros.
 
     Raises:
-      UserError: the checkpoint is broken, or lacks variables of the backbone, which are then left as they were.
+      UserError: the checkpoint is broken, or lacks variables of the backbone, which are then left
+        as they were.
     """
     file = CheckpointFile(path)
     names = [slim_name(backbone.name, variable.name) for variable in backbone.variables]
@@ -33,8 +36,12 @@ def load_slim_checkpoint(backbone, path, embed_kernels=False):
     averaged = sum(key.endswith(_MOVING_AVERAGE) for key in keys)
     logging.info(
         "%s: %d variables from %s, %d of them moving averages; %d other tensors left out",
-        backbone.name, len(keys), file.path, averaged, len(file.shapes) - len(keys),
-    )  # fmt: skip
+        backbone.name,
+        len(keys),
+        file.path,
+        averaged,
+        len(file.shapes) - len(keys),
+    )
 
 
 def slim_name(architecture, name):
@@ -47,7 +54,11 @@ def slim_name(architecture, name):
     layer, kind = name.split(":")[0].split("/")
     batch_norm = layer.endswith("_bn")
     layer = layer[: -len("_bn")] if batch_norm else layer
-    scope = _mobilenet_scope(layer) if architecture == "mobilenet_v2" else f"{architecture}/{_xception_scope(layer)}"
+    scope = (
+        _mobilenet_scope(layer)
+        if architecture == "mobilenet_v2"
+        else f"{architecture}/{_xception_scope(layer)}"
+    )
     if batch_norm:
         return f"{scope}/BatchNorm/{kind}"
     return f"{scope}/{_KERNELS[kind]}"
@@ -66,7 +77,9 @@ def _xception_scope(layer):
     stem = re.fullmatch(r"entry_flow_(conv1_\d)", layer)
     if stem:
         return f"entry_flow/{stem[1]}"
-    flow, block, unit, part = re.fullmatch(r"(\w+_flow)_(block\d+)_(unit_\d+)_(\w+)", layer).groups()
+    flow, block, unit, part = re.fullmatch(
+        r"(\w+_flow)_(block\d+)_(unit_\d+)_(\w+)", layer
+    ).groups()
     return f"{flow}/{block}/{unit}/xception_module/{part}"
 
 

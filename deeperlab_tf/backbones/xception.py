@@ -1,10 +1,13 @@
-"""Xception-71 and Xception-65 as DeepLab uses them: the paper's backbones of high accuracy (Sec. 3.1, Tab. 7).
+"""Xception-71 and Xception-65 as DeepLab uses them: the paper's backbones of high accuracy (Sec.
+3.1, Tab. 7).
 
-Differences from the original Xception: strided separable convolutions instead of max pooling, batch norm after each
-depthwise convolution too, a deeper entry flow in Xception-71, and a middle flow of 16 units.
+Differences from the original Xception: strided separable convolutions instead of max pooling, batch
+norm after each depthwise convolution too, a deeper entry flow in Xception-71, and a middle flow of
+16 units.
 
-References: Chollet, "Xception", CVPR 2017; Qi et al., "Deformable Convolutional Networks -- COCO Detection and
-Segmentation Challenge 2017 Entry"; Chen et al., "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018.
+References: Chollet, "Xception", CVPR 2017; Qi et al., "Deformable Convolutional Networks -- COCO
+Detection and Segmentation Challenge 2017 Entry"; Chen et al., "Encoder-Decoder with Atrous
+Separable Convolution", ECCV 2018.
 """
 
 import dataclasses
@@ -31,7 +34,8 @@ class Block:
       stride: of the third.
       units: how many.
       skip: "conv" (1x1 and batch norm), "sum" (identity) or "none".
-      relu_inside: batch norms are followed by a ReLU, instead of each separable convolution being preceded by one.
+      relu_inside: batch norms are followed by a ReLU, instead of each separable convolution being
+        preceded by one.
     """
 
     name: str
@@ -44,7 +48,10 @@ class Block:
 
 def _entry_flow(*stages):
     """Blocks of (channels, stride)."""
-    return tuple(Block(f"entry_flow_block{i}", (c, c, c), stride) for i, (c, stride) in enumerate(stages, start=1))
+    return tuple(
+        Block(f"entry_flow_block{i}", (c, c, c), stride)
+        for i, (c, stride) in enumerate(stages, start=1)
+    )
 
 
 _MIDDLE_AND_EXIT_FLOW = (
@@ -58,32 +65,42 @@ VARIANTS = {
         _entry_flow((128, 2), (256, 1), (256, 2), (728, 1), (728, 2)) + _MIDDLE_AND_EXIT_FLOW,
         "entry_flow_block3",
     ),
-    "xception_65": (_entry_flow((128, 2), (256, 2), (728, 2)) + _MIDDLE_AND_EXIT_FLOW, "entry_flow_block2"),
+    "xception_65": (
+        _entry_flow((128, 2), (256, 2), (728, 2)) + _MIDDLE_AND_EXIT_FLOW,
+        "entry_flow_block2",
+    ),
 }
 
 
-def xception(name, input_shape=(None, None, 3), output_stride=16, kernel_size=3, width=1.0, momentum=0.9997):
+def xception(
+    name, input_shape=(None, None, 3), output_stride=16, kernel_size=3, width=1.0, momentum=0.9997
+):
     """Xception for dense prediction.
 
     Args:
       name: xception_71 or xception_65.
-      input_shape: (height, width, 3); height and width 16k + 1 or None. Inputs are float in [-1, 1].
+      input_shape: (height, width, 3); height and width 16k + 1 or None. Inputs are float in [-1,
+        1].
       output_stride: 8, 16 or 32; past it, strides become dilation.
       kernel_size: 3, the only one there is.
       width: channel multiplier.
       momentum: of the batch norms.
 
     Returns:
-      keras.Model with outputs `low_level` [B, h/4, w/4, 256 * width] (before its ReLU) and `features`
-      [B, h/stride, w/stride, 2048 * width] (after a ReLU).
+      keras.Model with outputs `low_level` [B, h/4, w/4, 256 * width] (before its ReLU) and
+      `features` [B, h/stride, w/stride, 2048 * width] (after a ReLU).
 
     Raises:
       UserError: for a kernel size or output stride that is not offered.
     """
     if kernel_size != KERNEL_SIZE:
-        raise UserError(f"config.model.kernel_size is {kernel_size}; {name} offers {KERNEL_SIZE} only.")
+        raise UserError(
+            f"config.model.kernel_size is {kernel_size}; {name} offers {KERNEL_SIZE} only."
+        )
     if output_stride not in OUTPUT_STRIDES:
-        raise UserError(f"config.model.output_stride is {output_stride}; {name} offers {OUTPUT_STRIDES}.")
+        raise UserError(
+            f"config.model.output_stride is {output_stride}; {name} offers {OUTPUT_STRIDES}."
+        )
     blocks, low_level_block = VARIANTS[name]
     norm = BatchNorm(momentum, BATCH_NORM_EPSILON)
 
@@ -91,15 +108,22 @@ def xception(name, input_shape=(None, None, 3), output_stride=16, kernel_size=3,
     x = inputs
     for index, (channels, stride) in enumerate(zip(STEM_CHANNELS, (2, 1)), start=1):
         channels = round_channels(channels * width)
-        x = conv(x, channels, 3, stride, norm=norm, padding="symmetric", name=f"entry_flow_conv1_{index}")
+        x = conv(
+            x, channels, 3, stride, norm=norm, padding="symmetric", name=f"entry_flow_conv1_{index}"
+        )
     stride, rate = 2, 1
     for block in blocks:
-        block = dataclasses.replace(block, channels=tuple(round_channels(c * width) for c in block.channels))
+        block = dataclasses.replace(
+            block, channels=tuple(round_channels(c * width) for c in block.channels)
+        )
         for unit in range(1, block.units + 1):
             dilate = block.stride > 1 and stride >= output_stride
             unit_stride = 1 if dilate else block.stride
-            x, second = xception_unit(x, block, unit_stride, rate, norm=norm, name=f"{block.name}_unit_{unit}")
-            if dilate:  # the strided unit itself keeps its rate; those after it make up for the lost stride
+            x, second = xception_unit(
+                x, block, unit_stride, rate, norm=norm, name=f"{block.name}_unit_{unit}"
+            )
+            # The strided unit itself keeps its rate; those after it make up for the lost stride.
+            if dilate:
                 rate *= block.stride
             stride *= unit_stride
         if block.name == low_level_block:
@@ -120,13 +144,23 @@ def xception_unit(x, block, stride, rate, *, norm, name):
         if not block.relu_inside:
             residual = keras.layers.ReLU(name=f"{prefix}_relu")(residual)
         residual = depthwise_conv(
-            residual, KERNEL_SIZE, stride if index == 3 else 1, rate,
-            activation=activation, norm=norm, padding="symmetric", name=f"{prefix}_depthwise",
-        )  # fmt: skip
-        residual = conv(residual, channels, activation=activation, norm=norm, name=f"{prefix}_pointwise")
+            residual,
+            KERNEL_SIZE,
+            stride if index == 3 else 1,
+            rate,
+            activation=activation,
+            norm=norm,
+            padding="symmetric",
+            name=f"{prefix}_depthwise",
+        )
+        residual = conv(
+            residual, channels, activation=activation, norm=norm, name=f"{prefix}_pointwise"
+        )
         outputs.append(residual)
     if block.skip == "conv":
-        x = conv(x, block.channels[-1], 1, stride, activation=None, norm=norm, name=f"{name}_shortcut")
+        x = conv(
+            x, block.channels[-1], 1, stride, activation=None, norm=norm, name=f"{name}_shortcut"
+        )
     if block.skip != "none":
         residual = keras.layers.Add(name=f"{name}_add")([residual, x])
     return residual, outputs[1]

@@ -1,12 +1,14 @@
-"""Parses a dataset on all replicas of a strategy: each takes its share of the images, every host gets all parses."""
+"""Parses a dataset on all replicas of a strategy: each takes its share of the images, every host
+gets all parses.
+"""
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.model import build_model
+from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.prediction.parsing import Parsing
 
 _MAPS = ("semantic", "instance", "panoptic")
@@ -38,7 +40,8 @@ class DistributedPredictor:
             outputs = parse_images(network, images, config, dataset.thing_classes)
             return {name: outputs[name] for name in _OUTPUTS if name in outputs}
 
-        @tf.function(reduce_retracing=True, autograph=False)  # images of many sizes: the sizes become dynamic
+        # Images of many sizes: the sizes become dynamic.
+        @tf.function(reduce_retracing=True, autograph=False)
         def parse_shares(shares):
             return self._strategy.run(parse, args=(shares,))
 
@@ -55,18 +58,24 @@ class DistributedPredictor:
         if self._network is not self._source:
             self._network.set_weights(self._source.get_weights())
         count = self._strategy.num_replicas_in_sync * batch_size
-        with tqdm(total=len(source), unit="image", desc="evaluating", disable=not progress or None) as bar:
+        with tqdm(
+            total=len(source), unit="image", desc="evaluating", disable=not progress or None
+        ) as bar:
             for start in range(0, len(source), count):
-                numbers = [min(start + i, len(source) - 1) for i in range(count)]  # the last step's rest runs idle
+                # The last step's rest runs idle.
+                numbers = [min(start + i, len(source) - 1) for i in range(count)]
                 samples = [source[number] for number in numbers]
-                for number, sample, outputs in zip(range(start, len(source)), samples, self._step(samples, batch_size)):
+                for number, sample, outputs in zip(
+                    range(start, len(source)), samples, self._step(samples, batch_size)
+                ):
                     yield number, sample, Parsing.from_fused(outputs, self.dataset, sample["image"])
                     bar.update()
 
     def _step(self, samples, batch_size):
         """Outputs of each sample; replica r takes the samples r * batch_size and on."""
         images = [sample["image"] for sample in samples]
-        if batch_size > 1 and len({image.shape for image in images}) > 1:  # one after the other, each in its own size
+        # One after the other, each in its own size.
+        if batch_size > 1 and len({image.shape for image in images}) > 1:
             turns = [self._step(samples[turn::batch_size], 1) for turn in range(batch_size)]
             return [turns[i % batch_size][i // batch_size] for i in range(len(samples))]
 
@@ -96,11 +105,13 @@ class DistributedPredictor:
 
 
 def make_evaluation(source, config, strategy):
-    """The function that `fit` evaluates by: network -> dict of `ParsingMetrics` over (the first of) a source's images.
+    """The function that `fit` evaluates by: network -> dict of `ParsingMetrics` over (the first of)
+    a source's images.
 
     Args:
       source: random access to samples.
-      config: the full config; `train.evaluate_images` of the samples count, `eval.batch_size` a step and replica.
+      config: the full config; `train.evaluate_images` of the samples count, `eval.batch_size` a
+        step and replica.
       strategy: the training's.
     """
     count = min(config.train.evaluate_images or len(source), len(source))
@@ -111,9 +122,17 @@ def make_evaluation(source, config, strategy):
         if id(network) not in predictors:
             predictors[id(network)] = DistributedPredictor(network, config, dataset, strategy)
         metrics = ParsingMetrics(dataset.num_classes, dataset.thing_classes, dataset.ignore_label)
-        predictions = predictors[id(network)].predict_all(_First(source, count), config.eval.batch_size, progress=False)
+        predictions = predictors[id(network)].predict_all(
+            _First(source, count), config.eval.batch_size, progress=False
+        )
         for _, sample, parsing in predictions:
-            metrics.update(sample["semantic"], sample["instance"], parsing.semantic, parsing.instance, sample["crowd"])
+            metrics.update(
+                sample["semantic"],
+                sample["instance"],
+                parsing.semantic,
+                parsing.instance,
+                sample["crowd"],
+            )
         return metrics.result()
 
     return evaluate

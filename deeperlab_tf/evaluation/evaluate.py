@@ -1,4 +1,6 @@
-"""Scores parses against ground truth: of a model on a dataset, or of two folders in the COCO panoptic format."""
+"""Scores parses against ground truth: of a model on a dataset, or of two folders in the COCO
+panoptic format.
+"""
 
 import concurrent.futures
 import dataclasses
@@ -11,19 +13,19 @@ import typing
 import numpy as np
 from tqdm import tqdm
 
-from deeperlab_tf.visualize import errors as error_pictures
-from deeperlab_tf.visualize import parses as visualize
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, compare, read_pair
-from deeperlab_tf.visualize.drawing import write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import path_inside
+from deeperlab_tf.files.coco_panoptic import PanopticFiles, compare, read_pair
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.metrics.instance_ap import regions
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.schema import Dataset
+from deeperlab_tf.visualize import errors as error_pictures
+from deeperlab_tf.visualize import parses as visualize
+from deeperlab_tf.visualize.drawing import write_image
 
 _SHEET_ROWS = 12  # images on the contact sheet, evenly spread over the dataset
 _SHEET_TITLES = ("image", "truth", "parse", "errors")
@@ -35,8 +37,8 @@ class Evaluation:
 
     Attributes:
       dataset: `schema.Dataset`.
-      load: function of an image's number that gives (image uint8 [H, W, 3] or None, truth `Parsing`, parse `Parsing`,
-        crowd bool [H, W]), for pictures of a few.
+      load: function of an image's number that gives (image uint8 [H, W, 3] or None, truth
+        `Parsing`, parse `Parsing`, crowd bool [H, W]), for pictures of a few.
       metrics: `ParsingMetrics`.
       instance_ap: `InstanceAP`, or None where the predictions have no scores.
       names: what each image is called.
@@ -66,9 +68,10 @@ class Evaluation:
         """What goes into metrics.json.
 
         Returns:
-          dict of floats in 0-1 (NaN: nothing to measure) `pq, sq, rq` and the same with `_things`, `_stuff`; `pc,
-          pc_normalized, miou, ap, ap50`; counts `num_classes...`, `num_images`; `per_class`, a list of dicts with
-          `name`, `id`, `is_thing` and the metrics of the class; `notes`, a list of sentences.
+          dict of floats in 0-1 (NaN: nothing to measure) `pq, sq, rq` and the same with `_things`,
+          `_stuff`; `pc, pc_normalized, miou, ap, ap50`; counts `num_classes...`, `num_images`;
+          `per_class`, a list of dicts with `name`, `id`, `is_thing` and the metrics of the class;
+          `notes`, a list of sentences.
         """
         result = self.metrics.result()
         result.update(ap=math.nan, ap50=math.nan)
@@ -89,14 +92,25 @@ class Evaluation:
         notes = []
         if math.isnan(result["pc"]):
             notes.append("pc is not a number: the truth labels no pixel outside crowds.")
-        groups = (("_things", self.dataset.thing_classes, "thing"), ("_stuff", self.dataset.stuff_classes, "stuff"))
+        groups = (
+            ("_things", self.dataset.thing_classes, "thing"),
+            ("_stuff", self.dataset.stuff_classes, "stuff"),
+        )
         for suffix, classes, word in groups:
             if not result["num_classes" + suffix]:
-                reason = "the dataset has none" if not classes else "none occurs in truth or prediction"
+                reason = (
+                    "the dataset has none" if not classes else "none occurs in truth or prediction"
+                )
                 notes.append(f"pq{suffix} is not a number: of {word} classes, {reason}.")
-        unseen = [values["name"] for values in result["per_class"] if not values["tp"] + values["fp"] + values["fn"]]
+        unseen = [
+            values["name"]
+            for values in result["per_class"]
+            if not values["tp"] + values["fp"] + values["fn"]
+        ]
         if unseen:
-            shown = ", ".join(unseen[:8]) + (f" and {len(unseen) - 8} more" if len(unseen) > 8 else "")
+            shown = ", ".join(unseen[:8]) + (
+                f" and {len(unseen) - 8} more" if len(unseen) > 8 else ""
+            )
             notes.append(f"not in truth or prediction, so not in the means: {shown}.")
         if self.instance_ap is None:
             notes.append("ap is not a number: the predicted things do not all have scores.")
@@ -110,8 +124,8 @@ def evaluate_files(gt_json, gt_dir, pred_json, pred_dir, image_dir=None, workers
 
     Args:
       gt_json, gt_dir: the truth.
-      pred_json, pred_dir: the prediction, of every image of the truth; more images do not matter. Where its things all
-        have a `score`, instance AP is measured too.
+      pred_json, pred_dir: the prediction, of every image of the truth; more images do not matter.
+        Where its things all have a `score`, instance AP is measured too.
       image_dir: folder of the photos, for the report; None: it does without.
       workers: processes that read and compare; the result does not depend on their number.
 
@@ -127,7 +141,9 @@ def evaluate_files(gt_json, gt_dir, pred_json, pred_dir, image_dir=None, workers
     if not image_ids:
         raise UserError(f"{gt_json} has no annotations; there is nothing to evaluate.")
     if image_dir is not None and not os.path.isdir(image_dir):
-        raise UserError(f"there is no folder {image_dir}; give the photos of {gt_json} or leave --image_dir out.")
+        raise UserError(
+            f"there is no folder {image_dir}; give the photos of {gt_json} or leave --image_dir out."
+        )
 
     def load(number):
         image_id = image_ids[number]
@@ -164,8 +180,8 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=(), pre
       output: folder to write into.
       batch_size: images a step; those of one size run as one batch.
       result_formats: keys of `result_files.RESULT_FORMATS`.
-      predict_all: function (source, batch_size) that yields (index, sample, `Parsing`) in order, for a predictor on
-        several devices; None: `predictor` is called.
+      predict_all: function (source, batch_size) that yields (index, sample, `Parsing`) in order,
+        for a predictor on several devices; None: `predictor` is called.
 
     Returns:
       `Evaluation`.
@@ -180,26 +196,52 @@ def evaluate_model(predictor, source, output, batch_size, result_formats=(), pre
             "evaluate on the dataset it was trained for."
         )
     if not len(source):
-        raise UserError(f"the split of {source.dataset.name} has no images; there is nothing to evaluate.")
+        raise UserError(
+            f"the split of {source.dataset.name} has no images; there is nothing to evaluate."
+        )
     folder = os.path.join(output, "parses")
     writers = [CocoResults(folder, dataset)]
-    writers += [RESULT_FORMATS[name](os.path.join(output, f"results_{name}"), dataset) for name in result_formats]
+    writers += [
+        RESULT_FORMATS[name](os.path.join(output, f"results_{name}"), dataset)
+        for name in result_formats
+    ]
     chosen = set(range(0, len(source), math.ceil(len(source) / _SHEET_ROWS)))
     rows = []
 
-    parses = functools.cache(lambda: PanopticFiles(os.path.join(folder, "parses.json"), folder, dataset))
+    parses = functools.cache(
+        lambda: PanopticFiles(os.path.join(folder, "parses.json"), folder, dataset)
+    )
 
     def load(number):
         sample = source[number]
-        semantic, instance, _, scores = parses().to_labels(sample["image_id"], *parses().read(sample["image_id"]))
+        semantic, instance, _, scores = parses().to_labels(
+            sample["image_id"], *parses().read(sample["image_id"])
+        )
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], dataset)
-        return sample["image"], truth, Parsing.from_maps(semantic, instance, dataset, scores=scores), sample["crowd"]
+        return (
+            sample["image"],
+            truth,
+            Parsing.from_maps(semantic, instance, dataset, scores=scores),
+            sample["crowd"],
+        )
 
     evaluation = Evaluation.of(dataset, load)
-    predictions = predict_all(source, batch_size) if predict_all else _predict_all(predictor, source, batch_size)
+    predictions = (
+        predict_all(source, batch_size)
+        if predict_all
+        else _predict_all(predictor, source, batch_size)
+    )
     for index, sample, parsing in predictions:
-        maps = (sample["semantic"], sample["instance"], parsing.semantic, parsing.instance, sample["crowd"])
-        table = overlap_table(*maps, num_classes=dataset.num_classes, ignore_label=dataset.ignore_label)
+        maps = (
+            sample["semantic"],
+            sample["instance"],
+            parsing.semantic,
+            parsing.instance,
+            sample["crowd"],
+        )
+        table = overlap_table(
+            *maps, num_classes=dataset.num_classes, ignore_label=dataset.ignore_label
+        )
         evaluation.add(sample["image_id"], table)
         evaluation.instance_ap.update(*maps, scores=_instance_scores(parsing))
         for writer in writers:
@@ -267,7 +309,12 @@ def _open_pair(gt_json, gt_dir, pred_json, pred_dir):
 
 def _compare_all(paths, image_ids, workers):
     """Yields `_compare_one` of each image, in order."""
-    progress = {"total": len(image_ids), "unit": "image", "desc": "comparing", "dynamic_ncols": True}
+    progress = {
+        "total": len(image_ids),
+        "unit": "image",
+        "desc": "comparing",
+        "dynamic_ncols": True,
+    }
     if workers == 1:
         pair = _open_pair(*paths)
         yield from tqdm((_compare_one(*pair, image_id) for image_id in image_ids), **progress)
@@ -283,19 +330,36 @@ def _compare_one(truth, prediction, image_id):
     table = compare(truth, prediction, image_id, pair)
     if not prediction.has_scores():
         return table, None
-    ap = InstanceAP(truth.dataset.num_classes, truth.dataset.thing_classes, truth.dataset.ignore_label)
+    ap = InstanceAP(
+        truth.dataset.num_classes, truth.dataset.thing_classes, truth.dataset.ignore_label
+    )
     truths = [(label, is_crowd, rle) for label, is_crowd, _, rle in _things(truth.dataset, *gt)]
-    predictions = [(label, score, rle) for label, is_crowd, score, rle in _things(truth.dataset, *pred) if not is_crowd]
+    predictions = [
+        (label, score, rle)
+        for label, is_crowd, score, rle in _things(truth.dataset, *pred)
+        if not is_crowd
+    ]
     ap.add(gt[0].shape, truths, predictions)
     return table, ap
 
 
 def _things(dataset, ids, segments):
-    """List of (class, is crowd, score, RLE) of the segments of things of what `PanopticFiles.read` gave."""
+    """List of (class, is crowd, score, RLE) of the segments of things of what `PanopticFiles.read`
+    gave.
+    """
     is_thing = np.isin(segments["classes"][:-1], dataset.thing_classes)
-    place = {(segment,): index for index, segment in enumerate(segments["ids"].tolist()) if is_thing[index]}
+    place = {
+        (segment,): index
+        for index, segment in enumerate(segments["ids"].tolist())
+        if is_thing[index]
+    }
     return [
-        (int(segments["classes"][place[key]]), bool(segments["crowd"][place[key]]), segments["scores"][place[key]], rle)
+        (
+            int(segments["classes"][place[key]]),
+            bool(segments["crowd"][place[key]]),
+            segments["scores"][place[key]],
+            rle,
+        )
         for key, rle in regions(place.__contains__, ids)
     ]
 

@@ -1,7 +1,7 @@
 """Perfect heads: what a network that had learned its targets to perfection would predict.
 
-Fusing them shows the ceiling of the method, and is the truest test of the fusion. Wherever a head is not supervised the
-network's output is arbitrary, so these heads hold garbage there.
+Fusing them shows the ceiling of the method, and is the truest test of the fusion. Wherever a head
+is not supervised the network's output is arbitrary, so these heads hold garbage there.
 """
 
 import cv2
@@ -13,13 +13,15 @@ from deeperlab_tf.fusion.grid import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
 
-SEMANTIC_BLUR = 1.0  # pixels, σ: the encoding with the highest ceiling of those compared in experiments/fusion.md
+# Pixels, σ: the encoding with the highest ceiling of those compared in experiments/fusion.md.
+SEMANTIC_BLUR = 1.0
 _FLOOR = 1e-6  # share of a class that counts as none, before the logarithm
 _CERTAIN = 8.0  # heatmap logit on a keypoint's disk; its negative elsewhere
 
 
 def perfect_heads(targets, num_classes, seed=0, blur=SEMANTIC_BLUR):
-    """Heads that describe one image's targets exactly, with garbage wherever they are not supervised.
+    """Heads that describe one image's targets exactly, with garbage wherever they are not
+    supervised.
 
     Args:
       targets: dict of NumPy arrays as `input_pipeline.make_targets` returns it, of one image.
@@ -35,13 +37,17 @@ def perfect_heads(targets, num_classes, seed=0, blur=SEMANTIC_BLUR):
 
     def masked(offsets, mask):
         garbage = rng.uniform(-reach, reach, offsets.shape).astype(np.float32)
-        return np.where(np.repeat(mask, offsets.shape[-1] // mask.shape[-1], axis=-1) > 0, offsets, garbage)[None]
+        return np.where(
+            np.repeat(mask, offsets.shape[-1] // mask.shape[-1], axis=-1) > 0, offsets, garbage
+        )[None]
 
     heatmap = np.where(targets["keypoint_heatmap"] > 0, _CERTAIN, -_CERTAIN).astype(np.float32)
     garbage = rng.uniform(-_CERTAIN, _CERTAIN, heatmap.shape).astype(np.float32)
     return {
         "semantic_logits": semantic_logits(targets["semantic"], num_classes, blur, rng)[None],
-        "keypoint_logits": np.where(targets["keypoint_mask"][..., None] > 0, heatmap, garbage)[None],
+        "keypoint_logits": np.where(targets["keypoint_mask"][..., None] > 0, heatmap, garbage)[
+            None
+        ],
         "short_offsets": masked(targets["short_offsets"], targets["short_mask"]),
         "middle_offsets": masked(targets["middle_offsets"], targets["middle_mask"]),
         "long_offsets": masked(targets["long_offsets"], targets["long_mask"][..., None]),
@@ -49,10 +55,12 @@ def perfect_heads(targets, num_classes, seed=0, blur=SEMANTIC_BLUR):
 
 
 def semantic_logits(semantic, num_classes, blur, rng):
-    """Labels as stride-4 logits: the logarithm of each class' share under a Gaussian, or hard one-hot maps.
+    """Labels as stride-4 logits: the logarithm of each class' share under a Gaussian, or hard
+    one-hot maps.
 
-    Interpolated back, blurred logits put the boundary where it was, to a fraction of a cell; a network trained at full
-    resolution learns such logits. Ignored pixels have no share; where nothing else is near, the logits are garbage.
+    Interpolated back, blurred logits put the boundary where it was, to a fraction of a cell; a
+    network trained at full resolution learns such logits. Ignored pixels have no share; where
+    nothing else is near, the logits are garbage.
 
     Args:
       semantic: int32 [H, W], 255 = ignore.
@@ -79,9 +87,11 @@ def semantic_logits(semantic, num_classes, blur, rng):
 
 
 def grid_ceiling(semantic, instance, blur=SEMANTIC_BLUR):
-    """The labels put on the stride-4 grid and back, with no keypoints involved: what no parse can exceed by much.
+    """The labels put on the stride-4 grid and back, with no keypoints involved: what no parse can
+    exceed by much.
 
-    Every segment, stuff or thing, is one channel of `semantic_logits`, interpolated back; the best channel wins.
+    Every segment, stuff or thing, is one channel of `semantic_logits`, interpolated back; the best
+    channel wins.
 
     Args:
       semantic: int32 [H, W], 255 = ignore. Sides 4k + 1.
@@ -135,7 +145,10 @@ def lost_segments(semantic, instance, crowd, parse, ceiling, config):
     truth[crowd | (semantic == IGNORE_LABEL)] = -1
     parsed = parse["semantic"].astype(np.int64) * config.label_divisor + parse["instance"]
     on_grid = ceiling[0].astype(np.int64) * config.label_divisor + ceiling[1]
-    keypoints = {int(code): _keypoints(truth == code) for code in np.unique(truth[(instance > 0) & (truth >= 0)])}
+    keypoints = {
+        int(code): _keypoints(truth == code)
+        for code in np.unique(truth[(instance > 0) & (truth >= 0)])
+    }
     lost = []
     for code in np.unique(truth[truth >= 0]):
         mask = truth == code
@@ -144,7 +157,15 @@ def lost_segments(semantic, instance, crowd, parse, ceiling, config):
             continue
         reason = _reason(int(code), mask, iou, on_grid, semantic, keypoints, parse, config)
         label, number = divmod(int(code), config.label_divisor)
-        lost.append({"class": label, "instance": number, "area": int(mask.sum()), "iou": iou, "reason": reason})
+        lost.append(
+            {
+                "class": label,
+                "instance": number,
+                "area": int(mask.sum()),
+                "iou": iou,
+                "reason": reason,
+            }
+        )
     return lost
 
 
@@ -192,7 +213,9 @@ def _keypoints(mask):
     """Corners of the box and centre of mass: bool [H, W] -> float [5, 2]."""
     rows, columns = np.nonzero(mask)
     (top, bottom), (left, right) = (rows.min(), rows.max()), (columns.min(), columns.max())
-    return np.array([(top, left), (top, right), (bottom, left), (bottom, right), (rows.mean(), columns.mean())])
+    return np.array(
+        [(top, left), (top, right), (bottom, left), (bottom, right), (rows.mean(), columns.mean())]
+    )
 
 
 def _size(points):

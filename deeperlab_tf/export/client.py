@@ -1,4 +1,6 @@
-"""Asking a TF Serving that serves an export: over gRPC (tensorflow-serving-api) or REST (nothing but Python)."""
+"""Asking a TF Serving that serves an export: over gRPC (tensorflow-serving-api) or REST (nothing
+but Python).
+"""
 
 import base64
 import json
@@ -31,8 +33,12 @@ class GrpcClient:
             import grpc
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:
-            raise UserError("gRPC needs tensorflow-serving-api; pip install -e .[serving], or use REST.") from error
-        options = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
+            raise UserError(
+                "gRPC needs tensorflow-serving-api; pip install -e .[serving], or use REST."
+            ) from error
+        options = [
+            (f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")
+        ]
         channel = grpc.insecure_channel(address, options=options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._new_request, self._error = predict_pb2.PredictRequest, grpc.RpcError
@@ -45,7 +51,8 @@ class GrpcClient:
           images: list of bytes, JPEG or PNG files.
 
         Returns:
-          list of dicts as the signature gives them, one an image, cut to the image's own size, NumPy arrays.
+          list of dicts as the signature gives them, one an image, cut to the image's own size,
+          NumPy arrays.
 
         Raises:
           UserError: no server, no such model, or an image it refuses; the server's own words.
@@ -58,7 +65,9 @@ class GrpcClient:
         try:
             response = self._stub.Predict(request, self._timeout)
         except self._error as error:
-            raise UserError(f"{self._address} answers {error.code().name}: {_root_cause(error.details())}") from error
+            raise UserError(
+                f"{self._address} answers {error.code().name}: {_root_cause(error.details())}"
+            ) from error
         return _split({name: tf.make_ndarray(value) for name, value in response.outputs.items()})
 
 
@@ -78,10 +87,15 @@ class RestClient:
         except urllib.error.HTTPError as error:
             raise UserError(f"{self._url} answers {error.code}: {_error_text(error)}") from error
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{self._url} gives no answer ({error}); is the server running?") from error
-        return _split({
-            name: np.array(value, np.float32 if name in _FLOATS else np.int32) for name, value in outputs.items()
-        })  # fmt: skip
+            raise UserError(
+                f"{self._url} gives no answer ({error}); is the server running?"
+            ) from error
+        return _split(
+            {
+                name: np.array(value, np.float32 if name in _FLOATS else np.int32)
+                for name, value in outputs.items()
+            }
+        )
 
 
 def _split(outputs):

@@ -1,7 +1,9 @@
-"""Images as they come over the wire, JPEG or PNG bytes, decoded inside the graph: TensorFlow operations only.
+"""Images as they come over the wire, JPEG or PNG bytes, decoded inside the graph: TensorFlow
+operations only.
 
-What a picture claims to be is read from its header before anything is decoded, so that a decompression bomb costs
-nothing; and whatever is wrong is reported with the image's place in the batch.
+What a picture claims to be is read from its header before anything is decoded, so that a
+decompression bomb costs nothing; and whatever is wrong is reported with the image's place in the
+batch.
 """
 
 import tensorflow as tf
@@ -25,8 +27,8 @@ def image_headers(encoded):
       encoded: string [B].
 
     Returns:
-      int32 [B, 3]: height and width as stored, and the EXIF orientation 1-8 of JPEGs (1 where there is none); zeros for
-      what is neither JPEG nor PNG.
+      int32 [B, 3]: height and width as stored, and the EXIF orientation 1-8 of JPEGs (1 where there
+      is none); zeros for what is neither JPEG nor PNG.
     """
     return tf.map_fn(_image_header, encoded, fn_output_signature=tf.TensorSpec([3], tf.int32))
 
@@ -38,7 +40,8 @@ def upright_size(header):
 
 
 def check_headers(headers, max_pixels):
-    """Fails unless there are images and all of them are readable and small enough; names the first that is not.
+    """Fails unless there are images and all of them are readable and small enough; names the first
+    that is not.
 
     Args:
       headers: of `image_headers`.
@@ -66,18 +69,25 @@ def decode_image(encoded, header, index):
       index: its place in the batch, for the error.
 
     Returns:
-      uint8 [H, W, 3], RGB: grey and palettes are spread out, 16 bits cut to 8, transparency is dropped.
+      uint8 [H, W, 3], RGB: grey and palettes are spread out, 16 bits cut to 8, transparency is
+      dropped.
     """
     pixels = _decode_or_empty(encoded)
-    check = require(tf.size(pixels) > 0, _sentence(index, "is broken or cut off; it cannot be decoded."))
+    check = require(
+        tf.size(pixels) > 0, _sentence(index, "is broken or cut off; it cannot be decoded.")
+    )
     with tf.control_dependencies(check):
         pixels = tf.identity(pixels)
-    pixels = tf.cond(header[2] == _UPRIGHT, lambda: pixels, lambda: _turn_upright(pixels, header[2]))
+    pixels = tf.cond(
+        header[2] == _UPRIGHT, lambda: pixels, lambda: _turn_upright(pixels, header[2])
+    )
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
 def require(condition, message):
-    """List of an assertion, for `tf.control_dependencies`: at run time, never decided while the graph is made."""
+    """List of an assertion, for `tf.control_dependencies`: at run time, never decided while the
+    graph is made.
+    """
     assertion = tf.raw_ops.Assert(condition=condition, data=[message], summarize=1)
     return [] if assertion is None else [assertion]
 
@@ -89,14 +99,16 @@ def _require_all(good, what):
 
 
 def _sentence(index, what):
-    return tf.strings.join(["image ", tf.strings.as_string(index), f" of the batch (the first is 0) {what}"])
+    return tf.strings.join(
+        ["image ", tf.strings.as_string(index), f" of the batch (the first is 0) {what}"]
+    )
 
 
 def _decode_or_empty(encoded):
     """uint8 [H, W, 3], or [0, 0, 3] where decoding fails.
 
-    An operation that fails ends the whole call; a dataset's elements may fail and be passed over. This is the only way
-    to learn from within a graph that an image is broken.
+    An operation that fails ends the whole call; a dataset's elements may fail and be passed over.
+    This is the only way to learn from within a graph that an image is broken.
     """
 
     def decode(data):
@@ -161,7 +173,9 @@ def _jpeg_header(data):
         frame = tf.stack([_number(data, position + 5, 2), _number(data, position + 7, 2)])
         header = tf.concat([tf.where(is_frame, frame, header[:2]), header[2:]], 0)
         header = tf.cond(
-            is_exif, lambda: tf.concat([header[:2], [_exif_orientation(data, position + 10)]], 0), lambda: header
+            is_exif,
+            lambda: tf.concat([header[:2], [_exif_orientation(data, position + 10)]], 0),
+            lambda: header,
         )
         has_length = tf.reduce_all(marker != tf.constant(_WITHOUT_LENGTH))
         # 0xFF before a marker is padding.
@@ -169,7 +183,9 @@ def _jpeg_header(data):
         return position + advance, header
 
     start = tf.constant(len(_JPEG_SIGNATURE)), tf.constant([0, 0, _UPRIGHT])
-    return tf.while_loop(is_segment, step, start, maximum_iterations=_MAX_SEGMENTS, parallel_iterations=1)[1]
+    return tf.while_loop(
+        is_segment, step, start, maximum_iterations=_MAX_SEGMENTS, parallel_iterations=1
+    )[1]
 
 
 def _exif_orientation(data, start):
@@ -183,12 +199,16 @@ def _exif_orientation(data, start):
 
     directory = start + number(start + 4, 4)
     entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), 256))
-    value = tf.reduce_max(tf.where(number(entries, 2) == _ORIENTATION_TAG, number(entries + 8, 2), 0))
+    value = tf.reduce_max(
+        tf.where(number(entries, 2) == _ORIENTATION_TAG, number(entries + 8, 2), 0)
+    )
     return tf.where((value >= 1) & (value <= 8), value, _UPRIGHT)
 
 
 def _bytes(data, positions, count):
-    """int32 [..., count]: the bytes from each position on; positions outside are clamped, where 0 is found."""
+    """int32 [..., count]: the bytes from each position on; positions outside are clamped, where 0
+    is found.
+    """
     positions = tf.expand_dims(tf.convert_to_tensor(positions), -1) + tf.range(count)
     return tf.cast(tf.gather(data, tf.clip_by_value(positions, 0, tf.size(data) - 1)), tf.int32)
 

@@ -1,7 +1,8 @@
-"""Batch norm folded into the convolution before it: the same function with fewer operations, for inference only.
+"""Batch norm folded into the convolution before it: the same function with fewer operations, for
+inference only.
 
-y = gamma · (conv(x, w) − mean) / sqrt(variance + epsilon) + beta = conv(x, w · s) + (beta − mean · s) with
-s = gamma / sqrt(variance + epsilon), one factor an output channel.
+y = gamma · (conv(x, w) − mean) / sqrt(variance + epsilon) + beta = conv(x, w · s) + (beta − mean ·
+s) with s = gamma / sqrt(variance + epsilon), one factor an output channel.
 """
 
 import numpy as np
@@ -17,16 +18,20 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 class DilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """A depthwise convolution that states its dilation as an attribute.
 
-    TensorFlow computes dilation by moving space into the batch and back, which converters carry along; its own CPU
-    kernel knows no other way, so this layer is for conversion only.
+    TensorFlow computes dilation by moving space into the batch and back, which converters carry
+    along; its own CPU kernel knows no other way, so this layer is for conversion only.
     """
 
     def call(self, inputs):
         sides = [rate * (size - 1) // 2 for rate, size in zip(self.dilation_rate, self.kernel_size)]
         outputs = tf.raw_ops.DepthwiseConv2dNative(
-            input=inputs, filter=self.depthwise_kernel, strides=[1, 1, 1, 1], dilations=[1, *self.dilation_rate, 1],
-            padding="EXPLICIT", explicit_paddings=[0, 0, sides[0], sides[0], sides[1], sides[1], 0, 0],
-        )  # fmt: skip
+            input=inputs,
+            filter=self.depthwise_kernel,
+            strides=[1, 1, 1, 1],
+            dilations=[1, *self.dilation_rate, 1],
+            padding="EXPLICIT",
+            explicit_paddings=[0, 0, sides[0], sides[0], sides[1], sides[1], 0, 0],
+        )
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
 
@@ -37,9 +42,10 @@ def fold_network(network, config, dataset, precision="float32", explicit_dilatio
       network: keras.Model of `build_model`, trained.
       config: config.model.
       dataset: `schema.Dataset`.
-      precision: of weights and computation, one of `PRECISIONS`. The last convolution of each head stays in float32,
-        as in mixed-precision training (Sec. 4 of the paper is silent).
-      explicit_dilation: True: dilation as an attribute (`DilatedDepthwiseConv2D`), for the converter to ONNX.
+      precision: of weights and computation, one of `PRECISIONS`. The last convolution of each head
+        stays in float32, as in mixed-precision training (Sec. 4 of the paper is silent).
+      explicit_dilation: True: dilation as an attribute (`DilatedDepthwiseConv2D`), for the
+        converter to ONNX.
 
     Returns:
       keras.Model with the inputs and outputs of `network`, outputs float32.
@@ -48,7 +54,9 @@ def fold_network(network, config, dataset, precision="float32", explicit_dilatio
       UserError: an unknown precision.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is not offered; choose one of {', '.join(PRECISIONS)}.")
+        raise UserError(
+            f"precision {precision!r} is not offered; choose one of {', '.join(PRECISIONS)}."
+        )
     folded_norms = _folded_norms(network)
     dtypes = _layer_dtypes(config, dataset, precision)
 
@@ -61,7 +69,11 @@ def fold_network(network, config, dataset, precision="float32", explicit_dilatio
         if layer.name in folded_norms:
             settings["use_bias"] = True
         kind = type(layer)
-        if explicit_dilation and kind is keras.layers.DepthwiseConv2D and max(layer.dilation_rate) > 1:
+        if (
+            explicit_dilation
+            and kind is keras.layers.DepthwiseConv2D
+            and max(layer.dilation_rate) > 1
+        ):
             kind = DilatedDepthwiseConv2D
         return kind.from_config(settings)
 
@@ -106,7 +118,9 @@ def _folded_weights(convolution, norm):
 def _layer_dtypes(config, dataset, precision):
     """dict layer name -> dtype; heads that are built in float32 under mixed precision stay so."""
     policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    keras.mixed_precision.set_global_policy(
+        "float32" if precision == "float32" else f"mixed_{precision}"
+    )
     try:
         template = build_model(config, dataset)
     finally:

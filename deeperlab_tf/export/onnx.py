@@ -1,8 +1,8 @@
 """The network for ONNX Runtime: the fastest way to run it on a CPU. Fusion stays with `fuse()`.
 
-An export is a folder with model.onnx (uint8 images [B, H, W, 3], sides 16k + 1, to the five heads), config.json and
-dataset.json; `Predictor` runs it. int8 quantises weights per output channel and activations per tensor, with ranges
-seen on the user's own images.
+An export is a folder with model.onnx (uint8 images [B, H, W, 3], sides 16k + 1, to the five heads),
+config.json and dataset.json; `Predictor` runs it. int8 quantises weights per output channel and
+activations per tensor, with ranges seen on the user's own images.
 """
 
 import os
@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
-from deeperlab_tf.prediction.runtimes import ONNX_FILE
 from deeperlab_tf.export.saved_model import write_descriptions
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.prediction.inference import prepare_images
+from deeperlab_tf.prediction.runtimes import ONNX_FILE
 
 OPSET = 17
 INSTALL = "install it with pip install -e .[onnx]"
@@ -30,11 +30,12 @@ def export_onnx(network, config, dataset, path, calibration_images=None):
       config: the full config.
       dataset: `schema.Dataset`.
       path: folder to write; must not exist.
-      calibration_images: None for float32; for int8 a sequence of uint8 images [H, W, 3], typical ones.
+      calibration_images: None for float32; for int8 a sequence of uint8 images [H, W, 3], typical
+        ones.
 
     Raises:
-      UserError: `path` exists or cannot be written; tf2onnx or onnxruntime is not installed; there are no calibration
-        images.
+      UserError: `path` exists or cannot be written; tf2onnx or onnxruntime is not installed; there
+        are no calibration images.
     """
     try:
         import onnx
@@ -45,7 +46,9 @@ def export_onnx(network, config, dataset, path, calibration_images=None):
         raise UserError("there are no images to calibrate int8 on; give a folder of typical ones.")
     folded = fold_network(network, config.model, dataset, explicit_dilation=True)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
-    function = tf.function(lambda images: folded(images, training=False), input_signature=signature, autograph=False)
+    function = tf.function(
+        lambda images: folded(images, training=False), input_signature=signature, autograph=False
+    )
     with atomic_path(path) as temporary:
         os.makedirs(temporary)
         write_descriptions(temporary, config, dataset)

@@ -1,4 +1,6 @@
-"""What TF Serving reads beside the model: warm-up requests, and configs for batching, monitoring and the model list."""
+"""What TF Serving reads beside the model: warm-up requests, and configs for batching, monitoring
+and the model list.
+"""
 
 import os
 
@@ -15,8 +17,8 @@ SIGNATURES = ("serving_default", "image_bytes")  # that are warmed up
 
 _BATCHING = """\
 # --enable_batching --batching_parameters_file=batching.config
-# Requests that arrive within batch_timeout_micros run as one batch. Images of one batch share its fate: one that is
-# broken fails them all.
+# Requests that arrive within batch_timeout_micros run as one batch. Images of one batch share its
+# fate: one that is broken fails them all.
 max_batch_size {{ value: {largest} }}
 {allowed}
 batch_timeout_micros {{ value: 2000 }}
@@ -46,7 +48,8 @@ model_config_list {{
 
 
 def write_server_configs(folder, batch_sizes):
-    """Writes batching.config, monitoring.config and models.config into the folder of a model's versions.
+    """Writes batching.config, monitoring.config and models.config into the folder of a model's
+    versions.
 
     Files that exist stay as they are: somebody may have tuned them.
 
@@ -98,7 +101,8 @@ def write_warmup_requests(folder, image_size, batch_sizes):
 
 
 def warmup_requests(folder):
-    """Yields (signature, dict of input tensors) of the warm-up requests in a SavedModel's folder, as a server would.
+    """Yields (signature, dict of input tensors) of the warm-up requests in a SavedModel's folder,
+    as a server would.
 
     They need tensorflow-serving-api to read.
     """
@@ -106,14 +110,18 @@ def warmup_requests(folder):
 
     for record in tf.data.TFRecordDataset(os.path.join(folder, WARMUP_FILE)):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        inputs = {
+            name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()
+        }
         yield request.model_spec.signature_name, inputs
 
 
 def _grey_images(signature, batch_size, image_size):
     """(input name, TensorProto) of a batch of grey pictures."""
     if signature == "image_bytes":
-        encoded = cv2.imencode(".jpg", np.full([*image_size, 3], PADDING_VALUE, np.uint8))[1].tobytes()
+        encoded = cv2.imencode(".jpg", np.full([*image_size, 3], PADDING_VALUE, np.uint8))[
+            1
+        ].tobytes()
         return "image_bytes", tf.make_tensor_proto([encoded] * batch_size)
     # One value stands for all of them: the file stays small.
     return "images", tf.make_tensor_proto(PADDING_VALUE, tf.uint8, [batch_size, *image_size, 3])

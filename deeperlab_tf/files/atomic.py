@@ -9,14 +9,17 @@ import tempfile
 
 from deeperlab_tf.errors import UserError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, the largest file allowed
+# The disk, the user's share of it, the largest file allowed.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Yields a temporary path beside `path`; renames it to `path` on success, removes it on failure.
+    """Yields a temporary path beside `path`; renames it to `path` on success, removes it on
+    failure.
 
-    The caller may create a file or a folder there. A folder at `path` is not replaced: that raises UserError.
+    The caller may create a file or a folder there. A folder at `path` is not replaced: that raises
+    UserError.
     """
     path = os.path.abspath(path)
     if os.path.isdir(path):
@@ -25,21 +28,28 @@ def atomic_path(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         scratch = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and its permissions.") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; check the folder and its permissions."
+        ) from error
     try:
-        temporary = os.path.join(scratch, os.path.basename(path))  # keeps the extension: writers look at it
+        # Keeps the extension: writers look at it.
+        temporary = os.path.join(scratch, os.path.basename(path))
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise UserError(f"cannot write {path}: {error.strerror}; make room and run again.") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; make room and run again."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_json(path, value):
-    """Writes `value` as indented JSON, atomically. NaN becomes null, which every JSON reader understands."""
+    """Writes `value` as indented JSON, atomically. NaN becomes null, which every JSON reader
+    understands.
+    """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(_without_nan(value), file, indent=2, sort_keys=False)
         file.write("\n")

@@ -12,8 +12,9 @@ _WIDE_GRAY_MODES = ("I", "I;16", "I;16B", "I;16L")
 def read_image(path):
     """Reads a picture as uint8 [H, W, 3] RGB, turned upright as its EXIF orientation asks.
 
-    Grey, palette, CMYK, 16-bit and transparent pictures are converted; transparency is dropped. UserError names files
-    that are missing, broken, or so large that they are refused before being decoded.
+    Grey, palette, CMYK, 16-bit and transparent pictures are converted; transparency is dropped.
+    UserError names files that are missing, broken, or so large that they are refused before being
+    decoded.
     """
     with _open(path, "image") as image:
         image = ImageOps.exif_transpose(image)
@@ -24,7 +25,9 @@ def read_image(path):
 
 
 def read_mask(path):
-    """Reads a mask of ids, as int32 [H, W]: 1-, 8-, 16- or 32-bit grey, or the indices (not colours) of a palette."""
+    """Reads a mask of ids, as int32 [H, W]: 1-, 8-, 16- or 32-bit grey, or the indices (not
+    colours) of a palette.
+    """
     with _open(path, "mask") as image:
         if image.mode not in ("1", "L", "P", *_WIDE_GRAY_MODES):
             raise UserError(
@@ -34,7 +37,9 @@ def read_mask(path):
 
 
 def read_rgb_ids(path):
-    """Reads a mask that spreads its ids over the colours, as COCO panoptic does: int32 [H, W], R + 256 G + 65536 B."""
+    """Reads a mask that spreads its ids over the colours, as COCO panoptic does: int32 [H, W], R +
+    256 G + 65536 B.
+    """
     with _open(path, "mask") as image:
         rgb = np.asarray(image.convert("RGB")).astype(np.int32)
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
@@ -57,8 +62,13 @@ def _open(path, what, load=True):
             image.load()
         return image
     except FileNotFoundError as error:
-        raise UserError(f"{what} {path} does not exist; restore it or take it off the list.") from error
+        raise UserError(
+            f"{what} {path} does not exist; restore it or take it off the list."
+        ) from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{what} {path} has more than {MAX_PIXELS} pixels; refused, make it smaller.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:  # whatever the codecs raise
+        raise UserError(
+            f"{what} {path} has more than {MAX_PIXELS} pixels; refused, make it smaller."
+        ) from error
+    # Whatever the codecs raise.
+    except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:
         raise UserError(f"{what} {path} cannot be read ({error}); replace or remove it.") from error

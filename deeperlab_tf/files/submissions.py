@@ -1,7 +1,9 @@
-"""Parses in the forms that the benchmarks' servers and tools take: COCO, Cityscapes, Mapillary Vistas, VOC.
+"""Parses in the forms that the benchmarks' servers and tools take: COCO, Cityscapes, Mapillary
+Vistas, VOC.
 
-Each writer is made with (folder, dataset), takes one `Parsing` at a time by `add(parsing, name)`, ends by `close()`.
-Classes are written as `Category.original_id`, the ids of the dataset's own files.
+Each writer is made with (folder, dataset), takes one `Parsing` at a time by `add(parsing, name)`,
+ends by `close()`. Classes are written as `Category.original_id`, the ids of the dataset's own
+files.
 """
 
 import dataclasses
@@ -10,9 +12,9 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeperlab_tf.files.coco_panoptic import PanopticWriter
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, path_inside
+from deeperlab_tf.files.coco_panoptic import PanopticWriter
 
 _VOC_VOID = 255
 _CITYSCAPES_UNLABELED = 0
@@ -32,10 +34,15 @@ class CocoResults:
 
 
 class VistasResults(CocoResults):
-    """Mapillary Vistas' panoptic form: COCO's, with label + 1 as the category, for 0 means void there."""
+    """Mapillary Vistas' panoptic form: COCO's, with label + 1 as the category, for 0 means void
+    there.
+    """
 
     def __init__(self, folder, dataset):
-        shifted = [dataclasses.replace(each, original_id=each.original_id + 1) for each in dataset.categories]
+        shifted = [
+            dataclasses.replace(each, original_id=each.original_id + 1)
+            for each in dataset.categories
+        ]
         self._dataset = dataclasses.replace(dataset, categories=tuple(shifted))
         super().__init__(folder, self._dataset)
 
@@ -79,7 +86,9 @@ class CityscapesResults:
 
 
 class VocResults:
-    """VOC's palette PNGs: SegmentationClass (0 = background, 255 = void), SegmentationObject (instance numbers)."""
+    """VOC's palette PNGs: SegmentationClass (0 = background, 255 = void), SegmentationObject
+    (instance numbers).
+    """
 
     def __init__(self, folder, dataset):
         self._folder, self._dataset = folder, dataset
@@ -87,9 +96,13 @@ class VocResults:
     def add(self, parsing, name):
         count = int(parsing.instance.max(initial=0))
         if count >= _VOC_VOID:
-            raise UserError(f"the parse of {name} has {count} instances; a VOC PNG holds at most {_VOC_VOID - 1}.")
+            raise UserError(
+                f"the parse of {name} has {count} instances; a VOC PNG holds at most {_VOC_VOID - 1}."
+            )
         classes = _original_ids(parsing.semantic, self._dataset, _VOC_VOID)
-        objects = np.where(parsing.semantic == self._dataset.ignore_label, _VOC_VOID, parsing.instance).astype(np.uint8)
+        objects = np.where(
+            parsing.semantic == self._dataset.ignore_label, _VOC_VOID, parsing.instance
+        ).astype(np.uint8)
         for kind, labels in (("SegmentationClass", classes), ("SegmentationObject", objects)):
             image = Image.fromarray(labels)
             image.putpalette(voc_palette().tobytes())  # makes it a palette image
@@ -108,7 +121,9 @@ RESULT_FORMATS = {
 
 
 def voc_palette():
-    """VOC's colours, uint8 [256, 3]: the bits of an index, dealt out to red, green and blue from the highest bit on."""
+    """VOC's colours, uint8 [256, 3]: the bits of an index, dealt out to red, green and blue from
+    the highest bit on.
+    """
     index = np.arange(256)
     palette = np.zeros((256, 3), np.int64)
     for bit in range(8):
@@ -123,7 +138,9 @@ def _original_ids(semantic, dataset, void):
     table = np.full(256, void, np.int64)
     table[: dataset.num_classes] = [category.original_id for category in dataset.categories]
     if table.max() > 255 or table.min() < 0:
-        raise UserError(f"the class ids of {dataset.name} do not fit into 8 bits, which this format has.")
+        raise UserError(
+            f"the class ids of {dataset.name} do not fit into 8 bits, which this format has."
+        )
     table[dataset.ignore_label] = void
     return table.astype(np.uint8)[semantic]
 

@@ -13,29 +13,36 @@ __all__ = ["fuse"]
 def fuse(heads, image_size, thing_classes, config):
     """Fuses the heads' predictions into a panoptic parse (paper Sec. 3.4).
 
-    Works eagerly, inside tf.function and exported, for batches of any size; every image is parsed on its own.
+    Works eagerly, inside tf.function and exported, for batches of any size; every image is parsed
+    on its own.
 
     Args:
-      heads: dict of float32 maps at stride 4: semantic_logits [B, h, w, classes], keypoint_logits [B, h, w, P],
-        short_offsets and long_offsets [B, h, w, P · 2], middle_offsets [B, h, w, E · 2]; offsets in pixels, (y, x).
-      image_size: (H, W) of the output, ints or int32 scalars, at most 4 · (h - 1) + 1 and 4 · (w - 1) + 1.
+      heads: dict of float32 maps at stride 4: semantic_logits [B, h, w, classes], keypoint_logits
+        [B, h, w, P], short_offsets and long_offsets [B, h, w, P · 2], middle_offsets [B, h, w, E ·
+        2]; offsets in pixels, (y, x).
+      image_size: (H, W) of the output, ints or int32 scalars, at most 4 · (h - 1) + 1 and 4 · (w -
+        1) + 1.
       thing_classes: class indices of things.
       config: config.fusion.
 
     Returns:
       dict, with J = config.max_instances + the number of thing classes:
-        semantic, instance, panoptic: int32 [B, H, W]; panoptic = class · label_divisor + instance, instance 0 on stuff.
-        num_instances: int32 [B]; instances have the ids 1 … num_instances, in descending score.
-        instance_class int32 [B, J], instance_score float32 [B, J], instance_box float32 [B, J, 4] (y1, x1, y2, x2, the
-        outermost pixels included), instance_keypoints float32 [B, J, P, 2]: row i describes id i + 1, rows from
-        num_instances on are padding (class -1). Thing pixels that no instance claims, because none was detected or
-        because they predict none of those (config.claim_reach), are one segment per class, last, with score 0.
+        semantic, instance, panoptic: int32 [B, H, W]; panoptic = class · label_divisor + instance,
+        instance 0 on stuff. num_instances: int32 [B]; instances have the ids 1 … num_instances, in
+        descending score. instance_class int32 [B, J], instance_score float32 [B, J], instance_box
+        float32 [B, J, 4] (y1, x1, y2, x2, the outermost pixels included), instance_keypoints
+        float32 [B, J, P, 2]: row i describes id i + 1, rows from num_instances on are padding
+        (class -1). Thing pixels that no instance claims, because none was detected or because they
+        predict none of those (config.claim_reach), are one segment per class, last, with score 0.
 
     Raises:
-      UserError: eagerly, for NaN or infinity in a head; always, for heads or a config that do not fit together.
+      UserError: eagerly, for NaN or infinity in a head; always, for heads or a config that do not
+        fit together.
     """
     graph = keypoint_graph(config.keypoint_graph)
-    heads = {name: tf.convert_to_tensor(heads[name], tf.float32) for name in _check(heads, graph, config)}
+    heads = {
+        name: tf.convert_to_tensor(heads[name], tf.float32) for name in _check(heads, graph, config)
+    }
     thing_classes = tuple(int(label) for label in thing_classes)
     image_size = tf.stack([tf.cast(side, tf.int32) for side in image_size])
 
@@ -47,7 +54,12 @@ def fuse(heads, image_size, thing_classes, config):
     if logits.shape[0] == 1:
         parses = {name: value[None] for name, value in parse(0).items()}
     else:
-        parses = tf.map_fn(parse, tf.range(tf.shape(logits)[0]), fn_output_signature=_SIGNATURE, parallel_iterations=1)
+        parses = tf.map_fn(
+            parse,
+            tf.range(tf.shape(logits)[0]),
+            fn_output_signature=_SIGNATURE,
+            parallel_iterations=1,
+        )
     return parses
 
 
@@ -81,18 +93,26 @@ def fuse_image(heads, image_size, thing_classes, graph, config):
         for cells in (semantic.things, semantic.orphan_corners)
     )
     # Keypoint localization.
-    scores = hough.score_map(heatmap, short_offsets, long_targets, semantic.things, grid_size, config)
+    scores = hough.score_map(
+        heatmap, short_offsets, long_targets, semantic.things, grid_size, config
+    )
     # Instance detection.
-    instances = detect.detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    instances = detect.detect(
+        scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config
+    )
     # Assignment of pixels to instances.
     long_targets = [tf.concat(pair, axis=0) for pair in zip(long_targets, orphan_targets)]
     parts = assign.assign(semantic, long_targets, instances, thing_classes, grid_size, config)
     # 3.4.2 Semantic and instance prediction fusion.
-    return merge.merge(parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor)
+    return merge.merge(
+        parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor
+    )
 
 
 def _check(heads, graph, config):
-    """Names of the five heads, after making sure that they are there, fit the graph and (eagerly) are finite."""
+    """Names of the five heads, after making sure that they are there, fit the graph and (eagerly)
+    are finite.
+    """
     channels = {
         "semantic_logits": None,
         "keypoint_logits": graph.num_keypoints,
@@ -109,9 +129,17 @@ def _check(heads, graph, config):
         if name not in heads:
             raise UserError(f"the head {name!r} is missing; fuse needs {sorted(channels)}.")
         head = tf.convert_to_tensor(heads[name])
-        if head.shape.rank != 4 or head.shape[-1] is None or (expected and head.shape[-1] != expected):
-            raise UserError(f"the head {name!r} has shape {head.shape}; fuse needs [B, h, w, {expected or 'classes'}].")
+        if (
+            head.shape.rank != 4
+            or head.shape[-1] is None
+            or (expected and head.shape[-1] != expected)
+        ):
+            raise UserError(
+                f"the head {name!r} has shape {head.shape}; fuse needs [B, h, w, {expected or 'classes'}]."
+            )
         # One pass: a sum is finite only if all its terms are.
         if tf.executing_eagerly() and not tf.math.is_finite(tf.reduce_sum(head)):
-            raise UserError(f"the head {name!r} holds NaN or infinity; the training may have diverged.")
+            raise UserError(
+                f"the head {name!r} holds NaN or infinity; the training may have diverged."
+            )
     return tuple(channels)

@@ -1,11 +1,13 @@
-"""Instance detection from keypoints (paper Sec. 3.4.1): local maxima, proposals, Expected-OKS scores, greedy selection.
+"""Instance detection from keypoints (paper Sec. 3.4.1): local maxima, proposals, Expected-OKS
+scores, greedy selection.
 
-Every candidate keypoint can propose a whole instance by following the relation graph. The paper pops candidates from a
-priority queue one by one; here all those that may be popped propose at once, and `select` replaces the queue.
+Every candidate keypoint can propose a whole instance by following the relation graph. The paper
+pops candidates from a priority queue one by one; here all those that may be popped propose at once,
+and `select` replaces the queue.
 
-Centres go before corners, which the paper does not say: they are linked to all other keypoints, so that one step along
-the graph makes a proposal. What is left to the corners are instances whose centre was not found. So nearly all
-proposals are made by centres, a fifth of the candidates.
+Centres go before corners, which the paper does not say: they are linked to all other keypoints, so
+that one step along the graph makes a proposal. What is left to the corners are instances whose
+centre was not found. So nearly all proposals are made by centres, a fifth of the candidates.
 """
 
 import collections
@@ -25,7 +27,8 @@ Instances = collections.namedtuple("Instances", ["keypoints", "boxes", "scores",
 
 
 def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
-    """Finds instances: candidates, proposals, rescoring, greedy selection, box non-maximum suppression.
+    """Finds instances: candidates, proposals, rescoring, greedy selection, box non-maximum
+    suppression.
 
     Args:
       scores: float32 [h · w, P], fused score map.
@@ -37,8 +40,8 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
       config: config.fusion.
 
     Returns:
-      `Instances`: keypoints float32 [J, P, 2], boxes float32 [J, 4], scores float32 [J] (highest first),
-      count int32: the first `count` of the J are instances.
+      `Instances`: keypoints float32 [J, P, 2], boxes float32 [J, 4], scores float32 [J] (highest
+      first), count int32: the first `count` of the J are instances.
     """
     points, kinds = local_maxima(scores, grid_size, config)
 
@@ -79,8 +82,8 @@ def detect(scores, heatmap, short_offsets, middle_offsets, grid_size, graph, con
 def local_maxima(scores, grid_size, config):
     """The best local maxima of the score map, over all keypoint kinds together.
 
-    A maximum's position is the score-weighted mean of the 3 x 3 cells around it: votes are split bilinearly, so that
-    mean is where they landed on average, finer than the grid.
+    A maximum's position is the score-weighted mean of the 3 x 3 cells around it: votes are split
+    bilinearly, so that mean is where they landed on average, finer than the grid.
 
     Args:
       scores: float32 [h · w, P].
@@ -97,7 +100,9 @@ def local_maxima(scores, grid_size, config):
     around, _, _ = _neighbours(flat, peaks, config.peak_window // 2, num_kinds, grid_size)
     is_highest = values >= tf.reduce_max(around, axis=1)
     peaks, values = tf.boolean_mask(peaks, is_highest), tf.boolean_mask(values, is_highest)
-    peaks = tf.gather(peaks, tf.math.top_k(values, tf.minimum(config.max_keypoints, tf.size(peaks)))[1])
+    peaks = tf.gather(
+        peaks, tf.math.top_k(values, tf.minimum(config.max_keypoints, tf.size(peaks)))[1]
+    )
 
     around, rows, columns = _neighbours(flat, peaks, 1, num_kinds, grid_size)
     weights = around / tf.reduce_sum(around, axis=1, keepdims=True)
@@ -120,14 +125,18 @@ def _neighbours(flat, peaks, reach, num_kinds, grid_size):
     """
     cells, kinds = peaks // num_kinds, peaks % num_kinds
     rows = cells // grid_size[1]
-    step_y, step_x = (steps.ravel() for steps in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32))
+    step_y, step_x = (
+        steps.ravel() for steps in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int32)
+    )
     columns = (cells - rows * grid_size[1])[:, None] + step_x
     rows = rows[:, None] + step_y
     scores = tf.gather(flat, grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None])
     return tf.where(grid.on_grid(rows, columns, grid_size), scores, 0.0), rows, columns
 
 
-def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config):
+def found_instances(
+    points, kinds, starts, scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config
+):
     """Lets candidates propose instances and keeps those proposals that the queue would.
 
     Args:
@@ -137,18 +146,26 @@ def found_instances(points, kinds, starts, scores, heatmap, short_offsets, middl
       Others: see `detect`.
 
     Returns:
-      float32 [F, P, 2], keypoints of the instances, in the order in which candidates are popped: best score first.
+      float32 [F, P, 2], keypoints of the instances, in the order in which candidates are popped:
+      best score first.
     """
-    proposals, miss = propose(points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config)
+    proposals, miss = propose(
+        points, kinds, starts, heatmap, short_offsets, middle_offsets, grid_size, graph, config
+    )
     boxes = boxes_of(proposals)
     sizes = scale(boxes)
-    valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)  # a proposal without a box founds no instance; False for NaN
+    # A proposal without a box founds no instance; False for NaN.
+    valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)
     if config.return_reach:
         valid &= miss <= config.keypoint_radius + config.return_reach * sizes
     found = keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config)
     order = tf.boolean_mask(tf.range(tf.size(found)), valid)
-    order = tf.gather(order, tf.argsort(tf.gather(found, order), direction="DESCENDING", stable=True))
-    points, kinds, proposals, sizes = (tf.gather(x, order) for x in (points, kinds, proposals, sizes))
+    order = tf.gather(
+        order, tf.argsort(tf.gather(found, order), direction="DESCENDING", stable=True)
+    )
+    points, kinds, proposals, sizes = (
+        tf.gather(x, order) for x in (points, kinds, proposals, sizes)
+    )
     return tf.gather(proposals, founders(points, kinds, proposals, detection_radius(sizes, config)))
 
 

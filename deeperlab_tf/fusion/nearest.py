@@ -1,9 +1,11 @@
-"""The nearest of the detected instances, exactly, at a cost that hardly depends on how many there are.
+"""The nearest of the detected instances, exactly, at a cost that hardly depends on how many there
+are.
 
-The distance between the keypoints g that a pixel predicts and those of an instance, y_j, is that of two points in 2P
-dimensions. If g is nearer to y_j than half the distance from y_j to every other instance, then y_j is the nearest of
-all (triangle inequality). So an instance is guessed for each pixel, from a coarse map of where instances have their
-mean keypoint; nearly all guesses are proven by that rule, and only the other pixels are compared with all instances.
+The distance between the keypoints g that a pixel predicts and those of an instance, y_j, is that of
+two points in 2P dimensions. If g is nearer to y_j than half the distance from y_j to every other
+instance, then y_j is the nearest of all (triangle inequality). So an instance is guessed for each
+pixel, from a coarse map of where instances have their mean keypoint; nearly all guesses are proven
+by that rule, and only the other pixels are compared with all instances.
 """
 
 import collections
@@ -17,16 +19,19 @@ _BINS = 40  # of the map of guesses, along each side
 _NEIGHBOURS = 2  # next instances that are kept for each
 _FAR = 1e9  # squared distance where there is no other instance
 
-# Instances as points. points float32 [J, D]; table float32 [D + 1, J], columns (2 y_j, -|y_j|²): (g, 1) · column is
-# |g|² - |g - y_j|², linear in g and largest for the nearest; neighbours int32 [J, 2], the next instances of each, -1
-# where there are fewer; separation float32 [J, 2], their distances.
+# Instances as points. points float32 [J, D]; table float32 [D + 1, J], columns (2 y_j, -|y_j|²):
+# (g, 1) · column is |g|² - |g - y_j|², linear in g and largest for the nearest; neighbours int32
+# [J, 2], the next instances of each, -1 where there are fewer; separation float32 [J, 2], their
+# distances.
 Index = collections.namedtuple("Index", ["points", "table", "neighbours", "separation"])
 
 
 def index_of(points):
     """`Index` of instances: float32 [J, D], J >= 1."""
     count = tf.shape(points)[0]
-    between = tf.add_n([tf.math.squared_difference(x[:, None], x) for x in tf.unstack(points, axis=1)])
+    between = tf.add_n(
+        [tf.math.squared_difference(x[:, None], x) for x in tf.unstack(points, axis=1)]
+    )
     between = tf.linalg.set_diag(between, tf.fill([count], _FAR))
     missing = tf.maximum(_NEIGHBOURS + 1 - count, 0)
     near = tf.math.top_k(-between, k=_NEIGHBOURS - missing)
@@ -38,7 +43,9 @@ def index_of(points):
 
 def table_of(points):
     """float32 [J, D] -> [D + 1, J], see `Index`."""
-    return tf.concat([2 * tf.transpose(points), -tf.reduce_sum(tf.square(points), axis=1)[None]], axis=0)
+    return tf.concat(
+        [2 * tf.transpose(points), -tf.reduce_sum(tf.square(points), axis=1)[None]], axis=0
+    )
 
 
 def scaled_table(points, sizes):
@@ -46,7 +53,11 @@ def scaled_table(points, sizes):
 
     Columns (2 y_j, -1, -|y_j|²) / λ_j²: (g, |g|², 1) · column is -|g - y_j|² / λ_j².
     """
-    columns = [2 * points, -tf.ones_like(points[:, :1]), -tf.reduce_sum(tf.square(points), axis=1, keepdims=True)]
+    columns = [
+        2 * points,
+        -tf.ones_like(points[:, :1]),
+        -tf.reduce_sum(tf.square(points), axis=1, keepdims=True),
+    ]
     return tf.transpose(tf.concat(columns, axis=1) / tf.square(sizes)[:, None])
 
 
@@ -82,7 +93,8 @@ def distances(vectors, points):
 
 
 def guess(vectors, points):
-    """For each vector the instance that is nearest to its bin, both by mean keypoints: probably the nearest at all.
+    """For each vector the instance that is nearest to its bin, both by mean keypoints: probably the
+    nearest at all.
 
     Args:
       vectors: float32 [N, D], D = 2P coordinates, first y, then x.
@@ -97,17 +109,22 @@ def guess(vectors, points):
     low, high = tf.reduce_min(centers, axis=0), tf.reduce_max(centers, axis=0)
     size = tf.maximum(high - low, 1.0) / _BINS
     middles = low + size * (tf.range(_BINS, dtype=tf.float32)[:, None] + 0.5)
-    nearness = -tf.math.squared_difference(tf.transpose(middles)[..., None], tf.transpose(centers)[:, None])
+    nearness = -tf.math.squared_difference(
+        tf.transpose(middles)[..., None], tf.transpose(centers)[:, None]
+    )
     of_bins = tf.reshape(nearness[0, :, None] + nearness[1], [_BINS * _BINS, -1])
     owners = ops.best(of_bins)
     scaled = tf.clip_by_value((predicted - low) / size, 0.0, _BINS - 1.0)
     row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
-    bin_index = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)  # what NaN becomes is undefined
+    # What NaN becomes is undefined.
+    bin_index = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)
     return ops.read(owners, bin_index)
 
 
 def nearest_of_all(vectors, table):
-    """The nearest instance by comparing with all: float32 [N, D], [D + 1, J] -> int32 [N]; ties go to the first."""
+    """The nearest instance by comparing with all: float32 [N, D], [D + 1, J] -> int32 [N]; ties go
+    to the first.
+    """
     count = tf.shape(vectors)[0]
     vectors = tf.pad(vectors, [[0, 0], [0, 1]], constant_values=1.0)  # (g, 1)
     chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
@@ -117,4 +134,6 @@ def nearest_of_all(vectors, table):
         return number + 1, labels.write(number, ops.best(ops.matmul(chunk, table)))
 
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None])
-    return tf.while_loop(lambda number, _: number < chunks, step, (tf.constant(0), labels))[1].concat()
+    return tf.while_loop(lambda number, _: number < chunks, step, (tf.constant(0), labels))[
+        1
+    ].concat()

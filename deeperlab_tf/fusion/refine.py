@@ -1,8 +1,10 @@
-"""Recursive offset refinement (paper Sec. 3.4.1, after PersonLab): close to a keypoint, predictions are better.
+"""Recursive offset refinement (paper Sec. 3.4.1, after PersonLab): close to a keypoint, predictions
+are better.
 
-A keypoint's offsets can be read at the one point where it is (keypoint_read = "point", PersonLab's way), or averaged
-over cells of its disk that vote for it ("voters"). The second is exact for exact maps, averages noise out of others,
-and does not mind a keypoint that lies where nothing was learned: on void or crowd, or beside another object's.
+A keypoint's offsets can be read at the one point where it is (keypoint_read = "point", PersonLab's
+way), or averaged over cells of its disk that vote for it ("voters"). The second is exact for exact
+maps, averages noise out of others, and does not mind a keypoint that lies where nothing was
+learned: on void or crowd, or beside another object's.
 """
 
 import numpy as np
@@ -15,7 +17,8 @@ from deeperlab_tf.fusion import grid, ops
 def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     """Moves predicted keypoints to where the short-range offsets around them point: y <- y + S(y).
 
-    With y = x + M(x) this is the refinement of the middle-range offsets, M <- M + S(x + M). Points off the image stay.
+    With y = x + M(x) this is the refinement of the middle-range offsets, M <- M + S(x + M). Points
+    off the image stay.
 
     Args:
       points: float32 [N, 2], predicted positions, pixels.
@@ -31,8 +34,12 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     for _ in range(config.refine_middle_steps):
         if config.keypoint_read == "voters":
             width = config.refine_reach * config.keypoint_radius
-            _, vote_y, vote_x, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
-            sums = tf.stack([tf.reduce_sum(weights * vote, axis=1) for vote in (vote_y, vote_x)], axis=1)
+            _, vote_y, vote_x, weights = voters(
+                points, kinds, heatmap, short_offsets, grid_size, width, config
+            )
+            sums = tf.stack(
+                [tf.reduce_sum(weights * vote, axis=1) for vote in (vote_y, vote_x)], axis=1
+            )
             total = tf.reduce_sum(weights, axis=1, keepdims=True)
             refined = tf.where(total > _NO_VOTER, sums / total, points)
         else:
@@ -41,15 +48,28 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     return points
 
 
-def follow_edges(points, kinds, edges, origins, returns, heatmap, short_offsets, middle_offsets, grid_size, config):
+def follow_edges(
+    points,
+    kinds,
+    edges,
+    origins,
+    returns,
+    heatmap,
+    short_offsets,
+    middle_offsets,
+    grid_size,
+    config,
+):
     """Where the middle-range offsets at keypoints point to: x + M(x).
 
-    Where the disks of two objects overlap, the voters belong to both. The mean is taken over those that agree with one
-    of them: with the one that points best to the keypoint and, coming from another keypoint, back to that one.
+    Where the disks of two objects overlap, the voters belong to both. The mean is taken over those
+    that agree with one of them: with the one that points best to the keypoint and, coming from
+    another keypoint, back to that one.
 
     Args:
       points, kinds, heatmap, short_offsets, grid_size, config: see `refine_points`.
-      edges: int32 [N, T], edges to follow from each keypoint; the last one leads back to its origin if it `returns`.
+      edges: int32 [N, T], edges to follow from each keypoint; the last one leads back to its origin
+        if it `returns`.
       origins: float32 [N, 2], keypoints from which these were reached, pixels.
       returns: bool [N].
       middle_offsets: float32 [h · w, E, 2].
@@ -65,7 +85,9 @@ def follow_edges(points, kinds, edges, origins, returns, heatmap, short_offsets,
     width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
     cells, _, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
     # Where each voter says that each edge leads: y and x, [N, T, V].
-    offsets = ops.read(tf.reshape(middle_offsets, [-1, 2]), cells[:, None] * num_edges + edges[..., None])
+    offsets = ops.read(
+        tf.reshape(middle_offsets, [-1, 2]), cells[:, None] * num_edges + edges[..., None]
+    )
     rows = cells // grid_size[1]
     position_y, position_x = grid.positions(rows), grid.positions(cells - rows * grid_size[1])
     said_y, said_x = position_y[:, None] + offsets[..., 0], position_x[:, None] + offsets[..., 1]
@@ -73,19 +95,26 @@ def follow_edges(points, kinds, edges, origins, returns, heatmap, short_offsets,
     miss = tf.square(said_y[:, -1] - origins[:, :1]) + tf.square(said_x[:, -1] - origins[:, 1:])
     trust = weights / (1 + tf.where(returns[:, None], miss / config.keypoint_radius**2, 0.0))
     speaker = tf.one_hot(tf.argmax(trust, axis=1), weights.shape[1])[:, None]
-    speaker_y, speaker_x = (tf.reduce_sum(speaker * said, axis=2, keepdims=True) for said in (said_y, said_x))
-    agrees = tf.square(said_y - speaker_y) + tf.square(said_x - speaker_x) <= config.keypoint_radius**2
+    speaker_y, speaker_x = (
+        tf.reduce_sum(speaker * said, axis=2, keepdims=True) for said in (said_y, said_x)
+    )
+    agrees = (
+        tf.square(said_y - speaker_y) + tf.square(said_x - speaker_x) <= config.keypoint_radius**2
+    )
     agreeing = tf.where(agrees, weights[:, None], 0.0)
     total = tf.reduce_sum(agreeing, axis=2)
-    means = tf.stack([tf.reduce_sum(agreeing * said, axis=2) / total for said in (said_y, said_x)], axis=2)
+    means = tf.stack(
+        [tf.reduce_sum(agreeing * said, axis=2) / total for said in (said_y, said_x)], axis=2
+    )
     return tf.where(total[..., None] > _NO_VOTER, means, targets)
 
 
 def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
-    """Cells in the disks of keypoints, their votes x + S(x), and how much each is a vote for the keypoint.
+    """Cells in the disks of keypoints, their votes x + S(x), and how much each is a vote for the
+    keypoint.
 
-    The weight is p(x) · exp(-|x + S(x) - y|² / (2 width²)): cells whose short-range offset points elsewhere belong to
-    another keypoint, or to none.
+    The weight is p(x) · exp(-|x + S(x) - y|² / (2 width²)): cells whose short-range offset points
+    elsewhere belong to another keypoint, or to none.
 
     Args:
       width: pixels.
@@ -96,14 +125,22 @@ def voters(points, kinds, heatmap, short_offsets, grid_size, width, config):
     """
     num_kinds = heatmap.shape[1]
     nearest = tf.cast(tf.round(points / grid.HEAD_STRIDE), tf.int32)
-    rows, columns = (nearest[:, axis, None] + steps for axis, steps in enumerate(_pattern(config.keypoint_radius)))
-    rows, columns = tf.clip_by_value(rows, 0, grid_size[0] - 1), tf.clip_by_value(columns, 0, grid_size[1] - 1)
+    rows, columns = (
+        nearest[:, axis, None] + steps
+        for axis, steps in enumerate(_pattern(config.keypoint_radius))
+    )
+    rows, columns = (
+        tf.clip_by_value(rows, 0, grid_size[0] - 1),
+        tf.clip_by_value(columns, 0, grid_size[1] - 1),
+    )
     cells = rows * grid_size[1] + columns
     index = cells * num_kinds + kinds[:, None]
     offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), index), axis=-1)
     vote_y, vote_x = grid.positions(rows) + offset_y, grid.positions(columns) + offset_x
     distance = tf.square(vote_y - points[:, :1]) + tf.square(vote_x - points[:, 1:])
-    weights = tf.exp(distance / (-2 * width**2)) * tf.sigmoid(ops.read(tf.reshape(heatmap, [-1]), index))
+    weights = tf.exp(distance / (-2 * width**2)) * tf.sigmoid(
+        ops.read(tf.reshape(heatmap, [-1]), index)
+    )
     return cells, vote_y, vote_x, weights
 
 
@@ -118,12 +155,14 @@ _NO_VOTER = 1e-3  # sum of weights below which a keypoint has no voter
 
 
 def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config):
-    """Keypoints that cells predict for their own instance, x + L(x), refined by the short-range offsets there.
+    """Keypoints that cells predict for their own instance, x + L(x), refined by the short-range
+    offsets there.
 
-    L <- L + S(x + L), where there is a cell c nearest to x + L and the heatmap there exceeds the threshold: predictions
-    that land on a keypoint's disk snap to that keypoint. S is read at c, whose own prediction of the keypoint is
-    c + S(c); offsets longer than R cannot be meant. Nothing is chained through L itself: box corners lie on other
-    objects, whose long-range offsets mean something else.
+    L <- L + S(x + L), where there is a cell c nearest to x + L and the heatmap there exceeds the
+    threshold: predictions that land on a keypoint's disk snap to that keypoint. S is read at c,
+    whose own prediction of the keypoint is c + S(c); offsets longer than R cannot be meant. Nothing
+    is chained through L itself: box corners lie on other objects, whose long-range offsets mean
+    something else.
 
     Args:
       long_offsets: float32 [h · w, P, 2].
@@ -146,7 +185,9 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
     rows, columns = tf.cast(nearest_y, tf.int32), tf.cast(nearest_x, tf.int32)
     is_inside = grid.on_grid(rows, columns, grid_size)
     # Here and below: weights 1 and 0 instead of tf.where, which is several times slower on CPUs.
-    index = (rows * grid_size[1] + columns) * tf.cast(is_inside, tf.int32) * num_kinds + tf.range(num_kinds)
+    index = (rows * grid_size[1] + columns) * tf.cast(is_inside, tf.int32) * num_kinds + tf.range(
+        num_kinds
+    )
     offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), index), axis=2)
     on_disk = ops.read(tf.reshape(heatmap, [-1]), index) > logit(config.refine_long_threshold)
     on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2

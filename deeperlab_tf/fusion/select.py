@@ -1,4 +1,6 @@
-"""Greedy selection (paper Sec. 3.4.1): the priority queue, as a selection on a matrix of who rejects whom."""
+"""Greedy selection (paper Sec. 3.4.1): the priority queue, as a selection on a matrix of who
+rejects whom.
+"""
 
 import tensorflow as tf
 
@@ -9,11 +11,13 @@ def greedy(rejects, valid):
     """Goes through candidates in order and keeps each one that no kept one before it rejects.
 
     This is the paper's queue without a queue: "kept" is the only fixed point of
-    kept(i) = valid(i) and no j < i with kept(j) and rejects(i, j), reached in as many passes as the longest chain of
-    candidates that decide about each other: usually a handful, whatever the number of candidates.
+    kept(i) = valid(i) and no j < i with kept(j) and rejects(i, j), reached in as many passes as the
+    longest chain of candidates that decide about each other: usually a handful, whatever the number
+    of candidates.
 
     Args:
-      rejects: bool [C, C]; [i, j]: candidate i cannot live beside an accepted j. Need not be symmetric.
+      rejects: bool [C, C]; [i, j]: candidate i cannot live beside an accepted j. Need not be
+        symmetric.
       valid: bool [C].
 
     Returns:
@@ -32,10 +36,12 @@ def greedy(rejects, valid):
 
 
 def founders(points, kinds, keypoints, radius):
-    """Candidates that found an instance: those near no keypoint of their kind of a founder before them.
+    """Candidates that found an instance: those near no keypoint of their kind of a founder before
+    them.
 
-    `greedy` in blocks: once a block's founders are known, the candidates they explain need not be compared with each
-    other. Most candidates go that way, so that time does not grow with their square.
+    `greedy` in blocks: once a block's founders are known, the candidates they explain need not be
+    compared with each other. Most candidates go that way, so that time does not grow with their
+    square.
 
     Args:
       points: float32 [C, 2], best candidates first, pixels.
@@ -70,16 +76,20 @@ _BLOCK = 256  # candidates compared with each other at once
 def detection_radius(sizes, config):
     """How near to a proposal's keypoints candidates are its own, pixels: float32 [C], λ -> [C].
 
-    The paper's 10 pixels, but no more than a share of the instance's size: they span several objects of a few cells.
+    The paper's 10 pixels, but no more than a share of the instance's size: they span several
+    objects of a few cells.
     """
     radius = tf.fill(tf.shape(sizes), config.detection_radius)
     if config.detection_reach:
-        radius = tf.minimum(radius, tf.maximum(config.detection_reach * sizes, grid.HEAD_STRIDE / 2))
+        radius = tf.minimum(
+            radius, tf.maximum(config.detection_reach * sizes, grid.HEAD_STRIDE / 2)
+        )
     return radius
 
 
 def near_same_keypoint(points, kinds, keypoints, radius):
-    """bool [C, N]; [i, j]: candidate i lies within radius[j] pixels of proposal j's keypoint of the same kind.
+    """bool [C, N]; [i, j]: candidate i lies within radius[j] pixels of proposal j's keypoint of the
+    same kind.
 
     Args:
       points: float32 [C, 2], pixels.
@@ -88,6 +98,7 @@ def near_same_keypoint(points, kinds, keypoints, radius):
       radius: float32 [N], pixels.
     """
     squares = [
-        tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds)) for axis in (0, 1)
+        tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds))
+        for axis in (0, 1)
     ]
     return squares[0] + squares[1] <= radius * radius

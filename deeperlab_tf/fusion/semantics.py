@@ -1,4 +1,6 @@
-"""The predicted semantic segmentation, "stuff" and "thing" apart (paper Sec. 3.4.2), at full resolution."""
+"""The predicted semantic segmentation, "stuff" and "thing" apart (paper Sec. 3.4.2), at full
+resolution.
+"""
 
 import dataclasses
 import functools
@@ -21,7 +23,8 @@ class Semantics:
       is_mixed: bool [h · w], cells whose corners disagree.
       mixed: int32 [m], the flat cells of those.
       mixed_pixels: int32 [m, 16], labels of their pixels.
-      is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners are stuff.
+      is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners
+        are stuff.
       things: int32 [T], flat thing cells.
       orphan_corners: int32 [N - T], flat cells at the corners of orphans.
     """
@@ -67,13 +70,16 @@ def semantics(logits, thing_classes, grid_size):
     orphans = tf.gather(mixed, tf.boolean_mask(compared, is_bare & surfaces))
     is_orphan = grid.flags(orphans, num_cells)
     orphan_corners = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    return Semantics(label, is_thing, is_mixed, mixed, pixels, is_orphan, grid.indices(is_thing), orphan_corners)
+    return Semantics(
+        label, is_thing, is_mixed, mixed, pixels, is_orphan, grid.indices(is_thing), orphan_corners
+    )
 
 
 def is_any(labels, classes):
     """Which labels are among some classes: int32 [...], not negative; class indices -> bool [...]."""
     found = []
-    for first in sorted(label for label in classes if label - 1 not in classes):  # one comparison for each range
+    # One comparison for each range.
+    for first in sorted(label for label in classes if label - 1 not in classes):
         last = next(label for label in itertools.count(first) if label + 1 not in classes)
         found.append(labels <= last if first == 0 else (labels >= first) & (labels <= last))
     return functools.reduce(tf.logical_or, found) if found else tf.zeros_like(labels, tf.bool)
@@ -89,7 +95,8 @@ def semantic_pixels(logits, label, cells, grid_size):
       grid_size: int32 [2], h and w.
 
     Returns:
-      int32 [n, 16]; and int32 [d], rows of the cells in which all classes were compared, not only two.
+      int32 [n, 16]; and int32 [d], rows of the cells in which all classes were compared, not only
+      two.
     """
     num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
     corners = upsample.corners(cells, grid_size)
@@ -103,7 +110,9 @@ def semantic_pixels(logits, label, cells, grid_size):
     met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
     own = ops.read(_NEVER * tf.eye(num_classes), tf.gather(label, met))
     others = ops.read(logits, met) - own
-    others = tf.gather(tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners))
+    others = tf.gather(
+        tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners)
+    )
     is_third = (corner_label != low[:, None]) & (corner_label != high[:, None])
     others = tf.where(is_third, logits.dtype.max, others)
 
@@ -111,7 +120,9 @@ def semantic_pixels(logits, label, cells, grid_size):
         values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
         return ops.best(ops.matmul(upsample.PIXEL_WEIGHTS, values))
 
-    best, doubtful = upsample.better_of_pixels(low, high, scores(low), scores(high), others, upsample.interpolate)
+    best, doubtful = upsample.better_of_pixels(
+        low, high, scores(low), scores(high), others, upsample.interpolate
+    )
     doubtful = grid.indices(tf.reshape(doubtful, [-1])) // upsample.PIXELS
     doubtful = grid.indices(grid.flags(doubtful, tf.shape(cells)[0]))
     compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))

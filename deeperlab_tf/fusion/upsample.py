@@ -1,9 +1,10 @@
 """Full-resolution labels at the cost of the stride-4 grid.
 
-Bilinear interpolation cannot change an order that holds at all its corners: where one class (or one instance) is best
-at the four corners of a grid cell, it is best everywhere inside. So only *mixed* cells, whose corners disagree, are
-interpolated; all others are filled. Cell (i, j) holds the 4 x 4 pixels from its top-left corner (4i, 4j) on; cells of
-the last row and column, whose other corners are off the grid, repeat the border.
+Bilinear interpolation cannot change an order that holds at all its corners: where one class (or one
+instance) is best at the four corners of a grid cell, it is best everywhere inside. So only *mixed*
+cells, whose corners disagree, are interpolated; all others are filled. Cell (i, j) holds the 4 x 4
+pixels from its top-left corner (4i, 4j) on; cells of the last row and column, whose other corners
+are off the grid, repeat the border.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ from deeperlab_tf.fusion import grid, ops
 
 _STEPS = range(grid.HEAD_STRIDE)
 PIXELS = grid.HEAD_STRIDE**2  # of a cell, row by row
-# float32 [16, 4]: shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell; exact, k / 16.
+# float32 [16, 4]: shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell;
+# exact, k / 16.
 PIXEL_WEIGHTS = np.array(
     [
         [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
@@ -29,7 +31,9 @@ def corners(cells, grid_size):
     """Flat grid indices of the corners of flat cells: int32 [n] -> [n, 4]."""
     rows = cells // grid_size[1]
     columns = cells - rows * grid_size[1]
-    return grid.flat_index(rows[:, None] + grid.CORNERS[0], columns[:, None] + grid.CORNERS[1], grid_size)
+    return grid.flat_index(
+        rows[:, None] + grid.CORNERS[0], columns[:, None] + grid.CORNERS[1], grid_size
+    )
 
 
 def over_corners(reduce, values, grid_size):
@@ -60,19 +64,22 @@ def range_of_corners(labels):
 
 
 def better_of_pixels(low, high, low_scores, high_scores, others, interpolate):
-    """Best label of every pixel of some cells, comparing only the lowest and the highest of the corners' best labels.
+    """Best label of every pixel of some cells, comparing only the lowest and the highest of the
+    corners' best labels.
 
-    What the corners' second-highest scores interpolate to bounds all other labels: the largest of interpolated scores
-    is at most the interpolated largest score. Where the better candidate does not exceed that bound, the pixel is
-    doubtful: all labels must be compared. (Where two labels are each the second at the other's corners, the bound is
-    below both everywhere; a third label at a corner makes its pixels doubtful.)
+    What the corners' second-highest scores interpolate to bounds all other labels: the largest of
+    interpolated scores is at most the interpolated largest score. Where the better candidate does
+    not exceed that bound, the pixel is doubtful: all labels must be compared. (Where two labels are
+    each the second at the other's corners, the bound is below both everywhere; a third label at a
+    corner makes its pixels doubtful.)
 
     Args:
       low, high: int32 [m], the candidates.
       low_scores, high_scores: float32 [m, 4], of the candidates at the corners.
-      others: float32 [m, 4], at the corners, the highest score of the labels that are no candidates, or more.
-      interpolate: function of scores at corners, float32 [m, 4] -> of pixels, float32 [m, 16]; the weights must not be
-        negative.
+      others: float32 [m, 4], at the corners, the highest score of the labels that are no
+        candidates, or more.
+      interpolate: function of scores at corners, float32 [m, 4] -> of pixels, float32 [m, 16]; the
+        weights must not be negative.
 
     Returns:
       int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
@@ -102,12 +109,16 @@ def in_chunks(label, cells):
         return index + 1, labels.write(index, tf.ensure_shape(label(chunk), [None, PIXELS]))
 
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None, PIXELS])
-    loop = tf.while_loop(lambda index, _: index < chunks, step, (tf.constant(0), labels), parallel_iterations=1)
+    loop = tf.while_loop(
+        lambda index, _: index < chunks, step, (tf.constant(0), labels), parallel_iterations=1
+    )
     return loop[1].concat()
 
 
 def row_of_cell(cells, num_cells):
-    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells], n for others."""
+    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells],
+    n for others.
+    """
     count = tf.size(cells)
     return tf.tensor_scatter_nd_update(tf.fill([num_cells], count), cells[:, None], tf.range(count))
 
@@ -132,9 +143,11 @@ def pixel_positions(cells, grid_size):
 
 
 def fill(values, cells, mixed, pixels, grid_size, image_size):
-    """Full-resolution map of what labels stand for, from labels of cells and those of the pixels of mixed cells.
+    """Full-resolution map of what labels stand for, from labels of cells and those of the pixels of
+    mixed cells.
 
-    A row of a cell is a row of a table, which holds each value stride times, for whole cells, then the mixed cells.
+    A row of a cell is a row of a table, which holds each value stride times, for whole cells, then
+    the mixed cells.
 
     Args:
       values: int32 [S], by label.
@@ -150,8 +163,12 @@ def fill(values, cells, mixed, pixels, grid_size, image_size):
     stride = grid.HEAD_STRIDE
     height, width = grid_size[0], grid_size[1]
     first = tf.size(values) + tf.range(tf.size(mixed))
-    first = tf.reshape(tf.tensor_scatter_nd_update(cells, mixed[:, None], first) * stride, grid_size)
+    first = tf.reshape(
+        tf.tensor_scatter_nd_update(cells, mixed[:, None], first) * stride, grid_size
+    )
     rows = tf.stack([first + row for row in range(stride)], axis=1)  # [h, 4, w]
-    table = tf.concat([tf.repeat(values, PIXELS), tf.reshape(ops.read(values, pixels), [-1])], axis=0)
+    table = tf.concat(
+        [tf.repeat(values, PIXELS), tf.reshape(ops.read(values, pixels), [-1])], axis=0
+    )
     filled = ops.read(tf.reshape(table, [-1, stride]), rows)
     return tf.reshape(filled, [stride * height, stride * width])[: image_size[0], : image_size[1]]

@@ -1,4 +1,6 @@
-"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU; instance AP beside them."""
+"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU; instance AP
+beside them.
+"""
 
 from deeperlab_tf.metrics.instance_ap import InstanceAP
 from deeperlab_tf.metrics.mean_iou import MeanIoU

@@ -1,4 +1,6 @@
-"""Sums of floats that do not depend on their order: a metric merged over processes equals one pass, bit by bit."""
+"""Sums of floats that do not depend on their order: a metric merged over processes equals one pass,
+bit by bit.
+"""
 
 import numpy as np
 
@@ -11,7 +13,8 @@ _WEIGHTS = 2.0 ** (_DIGIT_BITS * np.arange(_DIGITS) - _LAST_BIT)[::-1]
 class ExactSums:
     """Sums of float64 values of at least 0, many side by side.
 
-    A value is cut into digits of 32 bits. Digits are integers, and those add up without rounding in any order.
+    A value is cut into digits of 32 bits. Digits are integers, and those add up without rounding in
+    any order.
 
     Args:
       size: number of sums.
@@ -24,7 +27,8 @@ class ExactSums:
         """Adds float64 `values` [N], 0 <= value < 2^63, each to the sum that int `index` [N] names."""
         rest = np.array(values, np.float64)
         for digits, weight in zip(self._digits, _WEIGHTS):
-            whole = np.floor(rest / weight)  # exact, as is the remainder: the weights are powers of two
+            # Exact, as is the remainder: the weights are powers of two.
+            whole = np.floor(rest / weight)
             rest -= whole * weight
             digits += np.bincount(index, weights=whole, minlength=len(digits)).astype(np.int64)
 
@@ -35,5 +39,8 @@ class ExactSums:
     def values(self):
         """The sums, float64 [size], each rounded once."""
         powers = [1 << (_DIGIT_BITS * place) for place in reversed(range(_DIGITS))]
-        wholes = [sum(int(digit) * power for digit, power in zip(column, powers)) for column in self._digits.T]
+        wholes = [
+            sum(int(digit) * power for digit, power in zip(column, powers))
+            for column in self._digits.T
+        ]
         return np.array([whole / (1 << _LAST_BIT) for whole in wholes], np.float64)

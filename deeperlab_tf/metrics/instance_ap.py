@@ -1,4 +1,6 @@
-"""Average precision of the instances by COCO's own evaluator (pycocotools), as for instance segmentation."""
+"""Average precision of the instances by COCO's own evaluator (pycocotools), as for instance
+segmentation.
+"""
 
 import contextlib
 import io
@@ -27,15 +29,18 @@ class InstanceAP:
         self.num_classes = num_classes
         self.thing_classes = tuple(thing_classes)
         self.ignore_label = ignore_label
-        self.images = []  # of each image: size, truths (class, crowd, RLE), predictions (class, score, RLE)
+        # Of each image: size, truths (class, crowd, RLE), predictions (class, score, RLE).
+        self.images = []
 
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None, *, scores):
+    def update(
+        self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None, *, scores
+    ):
         """Adds one image.
 
         Args:
           gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd: as of every metric.
-          scores: float [N], confidence of predicted instance 1 ... N. Predicted regions without an instance number do
-            not count.
+          scores: float [N], confidence of predicted instance 1 ... N. Predicted regions without an
+            instance number do not count.
         """
         scores = np.asarray(scores, np.float64)
         crowd = np.zeros(np.shape(gt_semantic), bool) if gt_crowd is None else gt_crowd
@@ -50,7 +55,9 @@ class InstanceAP:
         predictions = []
         for (label, number), rle in regions(is_thing, pred_semantic, pred_instance):
             if number > len(scores):
-                raise UserError(f"predicted instance {number} has no score; there are {len(scores)}.")
+                raise UserError(
+                    f"predicted instance {number} has no score; there are {len(scores)}."
+                )
             if number:
                 predictions.append((label, float(scores[number - 1]), rle))
         self.add(np.shape(gt_semantic), truths, predictions)
@@ -74,14 +81,16 @@ class InstanceAP:
         """The metric so far.
 
         Returns:
-          dict: `ap` (mean over IoU thresholds 0.5, 0.55 ... 0.95), `ap50`, means over the thing classes with ground
-          truth, in 0-1, NaN where there is none; `per_class`, a list with `ap, ap50` of each class.
+          dict: `ap` (mean over IoU thresholds 0.5, 0.55 ... 0.95), `ap50`, means over the thing
+          classes with ground truth, in 0-1, NaN where there is none; `per_class`, a list with `ap,
+          ap50` of each class.
         """
         per_class = np.full((2, self.num_classes), np.nan)
         if any(truths for _, truths, _ in self.images):
             with contextlib.redirect_stdout(io.StringIO()):  # the evaluator reports its progress
                 evaluator = self._evaluate()
-            precision = evaluator.eval["precision"][..., _ALL_AREAS, _MAX_DETECTIONS]  # [IoU, recall, class]
+            # [IoU, recall, class]
+            precision = evaluator.eval["precision"][..., _ALL_AREAS, _MAX_DETECTIONS]
             precision = np.where(precision < 0, np.nan, precision)
             classes = list(evaluator.params.catIds)
             per_class[0, classes] = precision.mean(axis=(0, 1))
@@ -100,21 +109,34 @@ class InstanceAP:
         for number, (size, truths, predictions) in enumerate(self.images, start=1):
             images.append(dict(id=number, height=size[0], width=size[1]))
             for label, is_crowd, rle in truths:
-                annotation = dict(id=len(truth) + 1, image_id=number, category_id=label, iscrowd=int(is_crowd))
+                annotation = dict(
+                    id=len(truth) + 1, image_id=number, category_id=label, iscrowd=int(is_crowd)
+                )
                 truth.append(
-                    dict(annotation, segmentation=rle, area=float(mask.area(rle)), bbox=mask.toBbox(rle).tolist())
+                    dict(
+                        annotation,
+                        segmentation=rle,
+                        area=float(mask.area(rle)),
+                        bbox=mask.toBbox(rle).tolist(),
+                    )
                 )
             for label, score, rle in predictions:
-                results.append(dict(image_id=number, category_id=label, score=score, segmentation=rle))
+                results.append(
+                    dict(image_id=number, category_id=label, score=score, segmentation=rle)
+                )
         truths = COCO()
         truths.dataset = dict(
-            info={}, images=images, annotations=truth, categories=[dict(id=label) for label in self.thing_classes]
+            info={},
+            images=images,
+            annotations=truth,
+            categories=[dict(id=label) for label in self.thing_classes],
         )
         truths.createIndex()
         evaluator = COCOeval(truths, truths.loadRes(results) if results else COCO(), "segm")
         params = evaluator.params
         params.imgIds = [image["id"] for image in images]
-        params.catIds = sorted({annotation["category_id"] for annotation in truth})  # others have no precision
+        # Others have no precision.
+        params.catIds = sorted({annotation["category_id"] for annotation in truth})
         params.areaRng, params.areaRngLbl, params.maxDets = (
             params.areaRng[:1],
             params.areaRngLbl[:1],

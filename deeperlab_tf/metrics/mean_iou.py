@@ -12,7 +12,8 @@ class MeanIoU(TableMetric):
 
     Args:
       num_classes: number of classes.
-      thing_classes: taken for the sake of one signature for all metrics; mIoU treats things and stuff alike.
+      thing_classes: taken for the sake of one signature for all metrics; mIoU treats things and
+        stuff alike.
       ignore_label: void in the ground truth, unlabelled in predictions.
     """
 
@@ -39,8 +40,8 @@ class MeanIoU(TableMetric):
         """The metric so far.
 
         Returns:
-          dict: `miou`, mean over the classes that occur in ground truth or prediction, in 0-1, NaN where none does;
-          `per_class`, a list with `iou` of each class.
+          dict: `miou`, mean over the classes that occur in ground truth or prediction, in 0-1, NaN
+          where none does; `per_class`, a list with `iou` of each class.
         """
         correct = np.diagonal(self.confusion)
         union = self.confusion.sum(axis=1) + self.confusion[:, :-1].sum(axis=0) - correct

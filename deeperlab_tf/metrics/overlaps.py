@@ -1,7 +1,9 @@
-"""The one pass over the pixels that every metric shares: which segment lies on which, and by how much.
+"""The one pass over the pixels that every metric shares: which segment lies on which, and by how
+much.
 
-Label maps are nearly constant along rows, so equal neighbours are joined into runs first; after that a single bincount
-over dense ids of (ground truth segment, predicted segment) pairs holds all that PQ, PC and mIoU need.
+Label maps are nearly constant along rows, so equal neighbours are joined into runs first; after
+that a single bincount over dense ids of (ground truth segment, predicted segment) pairs holds all
+that PQ, PC and mIoU need.
 """
 
 import dataclasses
@@ -12,7 +14,8 @@ from deeperlab_tf.errors import UserError
 
 _PIECE = 1 << 16  # pixels looked at together
 _SMALL_LOOKUP = 1 << 17  # tables up to this length stay in the processor's cache
-_LARGEST_LOOKUP = 1 << 20  # keys below this are made dense by a lookup table, larger ones by sorting
+# Keys below this are made dense by a lookup table, larger ones by sorting.
+_LARGEST_LOOKUP = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +23,13 @@ class OverlapTable:
     """Segments of one image and their overlaps. A segment is one distinct (class, instance) pair.
 
     Attributes:
-      gt_class, gt_instance, gt_area: int64 [G]; void is no segment. gt_area counts all pixels of the segment.
+      gt_class, gt_instance, gt_area: int64 [G]; void is no segment. gt_area counts all pixels of
+        the segment.
       gt_crowd: bool [G].
       pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are no segment.
       pred_void: int64 [P], pixels of each predicted segment on void.
-      pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its pixels.
+      pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its
+        pixels.
       num_pixels: H * W.
     """
 
@@ -43,7 +48,8 @@ class OverlapTable:
 
 
 class TableMetric:
-    """Base of the metrics that need no more of an image than its `OverlapTable`; they define `add(table)`.
+    """Base of the metrics that need no more of an image than its `OverlapTable`; they define
+    `add(table)`.
 
     Args:
       num_classes: number of classes.
@@ -55,20 +61,31 @@ class TableMetric:
         self.ignore_label = ignore_label
 
     def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for errors."""
+        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for
+        errors.
+        """
         maps = (gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd)
         self.add(overlap_table(*maps, num_classes=self.num_classes, ignore_label=self.ignore_label))
 
 
 def overlap_table(
-    gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None, *, num_classes, ignore_label=255
+    gt_semantic,
+    gt_instance,
+    pred_semantic,
+    pred_instance,
+    gt_crowd=None,
+    *,
+    num_classes,
+    ignore_label=255,
 ):
     """Counts the overlaps of one image.
 
     Args:
-      gt_semantic, gt_instance, pred_semantic, pred_instance: integer [H, W]. Classes are 0 ... num_classes - 1, or
-        ignore_label: void in the ground truth, unlabelled in the prediction. Instance ids are 0 or larger.
-      gt_crowd: bool [H, W], True on crowd regions, whose class `gt_semantic` tells; None: there are none.
+      gt_semantic, gt_instance, pred_semantic, pred_instance: integer [H, W]. Classes are 0 ...
+        num_classes - 1, or ignore_label: void in the ground truth, unlabelled in the prediction.
+        Instance ids are 0 or larger.
+      gt_crowd: bool [H, W], True on crowd regions, whose class `gt_semantic` tells; None: there are
+        none.
       num_classes: number of classes.
       ignore_label: the class value that is none.
 
@@ -79,7 +96,10 @@ def overlap_table(
       UserError: sizes differ, a map is not an integer one, a class or instance id is out of range.
     """
     maps = dict(
-        gt_semantic=gt_semantic, gt_instance=gt_instance, pred_semantic=pred_semantic, pred_instance=pred_instance
+        gt_semantic=gt_semantic,
+        gt_instance=gt_instance,
+        pred_semantic=pred_semantic,
+        pred_instance=pred_instance,
     )
     if gt_crowd is not None and np.any(gt_crowd):
         maps["gt_crowd"] = np.asarray(gt_crowd, bool)
@@ -125,16 +145,19 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
 
 
 def count_combinations(**maps):
-    """Distinct combinations of values at the same pixel of several maps, and how many pixels have each.
+    """Distinct combinations of values at the same pixel of several maps, and how many pixels have
+    each.
 
     Args:
-      **maps: integer or bool [H, W] arrays of one size; the names appear in errors. No negative values.
+      **maps: integer or bool [H, W] arrays of one size; the names appear in errors. No negative
+        values.
 
     Returns:
       dict of int64 [K] arrays with the names of the maps, and int64 [K] pixel counts.
 
     Raises:
-      UserError: sizes differ, there is no pixel, a map is not an integer one or has negative values.
+      UserError: sizes differ, there is no pixel, a map is not an integer one or has negative
+        values.
     """
     lengths, values = runs(_flatten(maps))
     for name, column in zip(maps, values):
@@ -146,13 +169,17 @@ def count_combinations(**maps):
     representative = np.empty(size, np.int64)  # any run of each combination tells its values
     representative[key] = np.arange(len(key))
     chosen = representative[found]
-    return {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}, counts[found]
+    return {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}, counts[
+        found
+    ]
 
 
 def runs(columns):
-    """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a list of values [R].
+    """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a
+    list of values [R].
 
-    In pieces that stay in the processor's cache between comparing neighbours and picking the values.
+    In pieces that stay in the processor's cache between comparing neighbours and picking the
+    values.
     """
     size = columns[0].size
     starts, values = [], [[] for _ in columns]
@@ -174,17 +201,23 @@ def runs(columns):
 
 
 def sum_by(index, values, size):
-    """int64 [size]: sum of the integer `values` by `index`. Exact: a float64 holds every pixel count below 2^53."""
+    """int64 [size]: sum of the integer `values` by `index`. Exact: a float64 holds every pixel
+    count below 2^53.
+    """
     return np.bincount(index, weights=values, minlength=size).astype(np.int64)
 
 
 def _flatten(maps):
-    """The maps as a list of contiguous 1-D arrays, after checking that they are integer maps of one size."""
+    """The maps as a list of contiguous 1-D arrays, after checking that they are integer maps of one
+    size.
+    """
     flat, size, size_of = [], None, None
     for name, values in maps.items():
         values = np.asarray(values)
         if values.ndim != 2 or values.dtype.kind not in "iub":
-            raise UserError(f"{name} must be an integer map [H, W], not {values.dtype} {list(values.shape)}.")
+            raise UserError(
+                f"{name} must be an integer map [H, W], not {values.dtype} {list(values.shape)}."
+            )
         if size is None:
             size, size_of = values.shape, name
         if values.shape != size:
@@ -203,7 +236,9 @@ def _flatten(maps):
 
 
 def _segments(columns, valid):
-    """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0 where invalid)."""
+    """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0
+    where invalid).
+    """
     segment = combine([column[valid] for column in columns])
     representative = np.empty(segment.max() + 1 if segment.size else 0, np.int64)
     representative[segment] = np.flatnonzero(valid)
@@ -218,7 +253,9 @@ def combine(columns):
 
 
 def _keys(columns):
-    """A number for each distinct row of `columns`, int64 [N], and a limit above all, small enough for tables."""
+    """A number for each distinct row of `columns`, int64 [N], and a limit above all, small enough
+    for tables.
+    """
     key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         limit = int(column.max(initial=0)) + 1
@@ -239,7 +276,8 @@ def _compact(keys, limit):
 
 
 def dense(keys, limit=None):
-    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among them.
+    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among
+    them.
 
     `limit` is above all keys; default: one above the largest.
     """

@@ -1,9 +1,10 @@
 """Panoptic Quality (paper Sec. 3.5; Kirillov et al., "Panoptic Segmentation", CVPR 2019).
 
 Conventions are those of the COCO panoptic evaluation:
-  * a predicted and a ground truth segment of one class match if their IoU is above 0.5; the union leaves out what the
-    prediction covers of void;
-  * an unmatched prediction is a false positive, unless more than half of it lies on void or on crowd of its own class;
+  * a predicted and a ground truth segment of one class match if their IoU is above 0.5; the union
+    leaves out what the prediction covers of void;
+  * an unmatched prediction is a false positive, unless more than half of it lies on void or on
+  crowd of its own class;
   * crowd regions are never matched and never missed.
 """
 
@@ -41,11 +42,14 @@ def match_segments(table):
         table.pair_area + table.pred_void[table.pair_pred]
     )
     candidate = same_class & ~on_crowd
-    matched = candidate & (2 * table.pair_area > union)  # IoU > 0.5 in integers; no segment can match twice
+    # IoU > 0.5 in integers; no segment can match twice.
+    matched = candidate & (2 * table.pair_area > union)
     gt, pred = table.pair_gt[matched], table.pair_pred[matched]
 
     own_crowd = same_class & on_crowd
-    excused = table.pred_void + sum_by(table.pair_pred[own_crowd], table.pair_area[own_crowd], len(table.pred_area))
+    excused = table.pred_void + sum_by(
+        table.pair_pred[own_crowd], table.pair_area[own_crowd], len(table.pred_area)
+    )
     wrong = 2 * excused <= table.pred_area
     wrong[pred] = False
     missed = ~table.gt_crowd
@@ -85,8 +89,12 @@ class PanopticQuality(TableMetric):
         classes = table.gt_class[matches.gt]
         self._iou_sums.add(classes, matches.iou)
         self.true_positives += np.bincount(classes, minlength=self.num_classes)
-        self.false_positives += np.bincount(table.pred_class[matches.false_positives], minlength=self.num_classes)
-        self.false_negatives += np.bincount(table.gt_class[matches.missed], minlength=self.num_classes)
+        self.false_positives += np.bincount(
+            table.pred_class[matches.false_positives], minlength=self.num_classes
+        )
+        self.false_negatives += np.bincount(
+            table.gt_class[matches.missed], minlength=self.num_classes
+        )
 
     def merge(self, other):
         """Adds what another `PanopticQuality` has seen; no different from one pass. Returns self."""
@@ -100,9 +108,9 @@ class PanopticQuality(TableMetric):
         """The metric so far.
 
         Returns:
-          dict: `pq, sq, rq`, the same with `_things` and `_stuff`, means over the classes that occur, in 0-1, NaN where
-          none does; `num_classes, num_classes_things, num_classes_stuff`, how many occur; `per_class`, a list with
-          `pq, sq, rq, iou_sum, tp, fp, fn` of each class.
+          dict: `pq, sq, rq`, the same with `_things` and `_stuff`, means over the classes that
+          occur, in 0-1, NaN where none does; `num_classes, num_classes_things, num_classes_stuff`,
+          how many occur; `per_class`, a list with `pq, sq, rq, iou_sum, tp, fp, fn` of each class.
         """
         iou_sum = self._iou_sums.values()
         tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
@@ -112,12 +120,17 @@ class PanopticQuality(TableMetric):
             sq = np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan))
             pq = iou_sum / (tp + 0.5 * fp + 0.5 * fn)
         result = {}
-        for suffix, group in (("", occurs), ("_things", occurs & self.is_thing), ("_stuff", occurs & ~self.is_thing)):
+        for suffix, group in (
+            ("", occurs),
+            ("_things", occurs & self.is_thing),
+            ("_stuff", occurs & ~self.is_thing),
+        ):
             for name, values in (("pq", pq), ("sq", sq), ("rq", rq)):
                 result[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
             result["num_classes" + suffix] = int(group.sum())
         columns = dict(pq=pq, sq=sq, rq=rq, iou_sum=iou_sum, tp=tp, fp=fp, fn=fn)
         result["per_class"] = [
-            {name: values[index].item() for name, values in columns.items()} for index in range(self.num_classes)
+            {name: values[index].item() for name, values in columns.items()}
+            for index in range(self.num_classes)
         ]
         return result

@@ -1,12 +1,12 @@
 """Parsing Covering (paper Sec. 3.5, Eq. 3-5).
 
-Cov_i = (1 / N_i) * sum over ground truth regions R of class i of |R| * max over predicted regions R' of class i of
-IoU(R, R'); PC is the mean of Cov_i over the classes. Void and crowd pixels of the ground truth are removed before any
-area is taken, from the predictions too.
+Cov_i = (1 / N_i) * sum over ground truth regions R of class i of |R| * max over predicted regions
+R' of class i of IoU(R, R'); PC is the mean of Cov_i over the classes. Void and crowd pixels of the
+ground truth are removed before any area is taken, from the predictions too.
 
-Two variants are in use: Eq. 3-5 to the letter (`pc`), where large images weigh more, and areas divided by the size of
-their image first (`pc_normalized`), which is what the evaluation code released by the paper's authors does unless told
-otherwise.
+Two variants are in use: Eq. 3-5 to the letter (`pc`), where large images weigh more, and areas
+divided by the size of their image first (`pc_normalized`), which is what the evaluation code
+released by the paper's authors does unless told otherwise.
 """
 
 import numpy as np
@@ -38,7 +38,8 @@ class ParsingCovering(TableMetric):
 
     Args:
       num_classes: number of classes.
-      thing_classes: taken for the sake of one signature for all metrics; PC treats things and stuff alike.
+      thing_classes: taken for the sake of one signature for all metrics; PC treats things and stuff
+        alike.
       ignore_label: void in the ground truth, unlabelled in predictions.
     """
 
@@ -66,8 +67,9 @@ class ParsingCovering(TableMetric):
         """The metric so far.
 
         Returns:
-          dict: `pc` (Eq. 3-5), `pc_normalized` (areas relative to the image), means over classes with ground truth, in
-          0-1, NaN where there is none; `per_class`, a list with `pc, pc_normalized` of each class.
+          dict: `pc` (Eq. 3-5), `pc_normalized` (areas relative to the image), means over classes
+          with ground truth, in 0-1, NaN where there is none; `per_class`, a list with `pc,
+          pc_normalized` of each class.
         """
         covered, area, covered_share, share = self._sums.values().reshape(4, -1)
         with np.errstate(invalid="ignore"):
@@ -77,5 +79,8 @@ class ParsingCovering(TableMetric):
         return dict(
             pc=float(mean[0]),
             pc_normalized=float(mean[1]),
-            per_class=[dict(pc=float(exact), pc_normalized=float(normalized)) for exact, normalized in covering.T],
+            per_class=[
+                dict(pc=float(exact), pc_normalized=float(normalized))
+                for exact, normalized in covering.T
+            ],
         )

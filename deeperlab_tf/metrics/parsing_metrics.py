@@ -40,7 +40,9 @@ class ParsingMetrics(TableMetric):
         return self
 
     def result(self):
-        """The results of all parts in one dict, with `num_images`; `per_class` holds every metric of each class."""
+        """The results of all parts in one dict, with `num_images`; `per_class` holds every metric
+        of each class.
+        """
         result, per_class = {}, [{} for _ in range(self.num_classes)]
         for part in self._parts:
             part_result = part.result()

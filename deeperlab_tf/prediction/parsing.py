@@ -1,6 +1,7 @@
 """The parse of one image, as people handle it.
 
-Its methods that draw or write import what they need when called: pictures and files know `Parsing`, not the reverse.
+Its methods that draw or write import what they need when called: pictures and files know `Parsing`,
+not the reverse.
 """
 
 import dataclasses
@@ -53,8 +54,8 @@ class Parsing:
       segments: list of `Segment`, largest first.
       dataset: `schema.Dataset`, what the classes mean.
       image: uint8 [H, W, 3], RGB, or None.
-      keypoints: float32 [N, P, 2], (y, x) of the detected instances' keypoints in pixels, row n - 1 for instance n; or
-        None.
+      keypoints: float32 [N, P, 2], (y, x) of the detected instances' keypoints in pixels, row n - 1
+        for instance n; or None.
     """
 
     semantic: np.ndarray
@@ -81,7 +82,9 @@ class Parsing:
         )
 
     @classmethod
-    def from_maps(cls, semantic, instance, dataset, image=None, panoptic=None, scores=(), keypoints=None):
+    def from_maps(
+        cls, semantic, instance, dataset, image=None, panoptic=None, scores=(), keypoints=None
+    ):
         """Parse of label maps, ground truth for example.
 
         Args:
@@ -95,9 +98,13 @@ class Parsing:
         if panoptic is None:
             divisor = max(dataset.label_divisor, int(np.max(instance, initial=0)) + 1)
             if divisor * (int(np.max(semantic, initial=0)) + 1) > _LARGEST_ID:
-                raise UserError(f"instance {np.max(instance)} is too large a number; number the instances from 1 on.")
+                raise UserError(
+                    f"instance {np.max(instance)} is too large a number; number the instances from 1 on."
+                )
             panoptic = np.multiply(semantic, divisor, dtype=np.int64) + instance
-        semantic, instance, panoptic = (np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic))
+        semantic, instance, panoptic = (
+            np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic)
+        )
         segments = _segments(semantic, instance, panoptic, dataset, scores)
         return cls(semantic, instance, panoptic, segments, dataset, image, keypoints)
 
@@ -114,9 +121,9 @@ class Parsing:
         """The parse in the COCO panoptic format.
 
         Returns:
-          uint32 [H, W] segment ids, 0 = void, the PNG's R + 256 G + 65536 B: each segment has its own shade of its
-          class' colour. And the `segments_info` list of dicts: id, category_id, area, bbox (x, y, width, height),
-          iscrowd, and score where there is one.
+          uint32 [H, W] segment ids, 0 = void, the PNG's R + 256 G + 65536 B: each segment has its
+          own shade of its class' colour. And the `segments_info` list of dicts: id, category_id,
+          area, bbox (x, y, width, height), iscrowd, and score where there is one.
         """
         from deeperlab_tf.files import coco_panoptic
         from deeperlab_tf.visualize import parses as visualize
@@ -138,11 +145,14 @@ class Parsing:
             if segment.score is not None:
                 info["score"] = segment.score
             infos.append(info)
-        ids = np.array([id_of[value] for value in values.tolist()], np.uint32)[places.reshape(self.panoptic.shape)]
+        ids = np.array([id_of[value] for value in values.tolist()], np.uint32)[
+            places.reshape(self.panoptic.shape)
+        ]
         return ids, infos
 
     def save(self, folder, name, image=None):
-        """Writes `folder`/`name`.png (COCO panoptic PNG), `name`.json (its segments), `name`_overlay.jpg with an image.
+        """Writes `folder`/`name`.png (COCO panoptic PNG), `name`.json (its segments),
+        `name`_overlay.jpg with an image.
 
         Raises:
           UserError: `name` leaves the folder, or it cannot be written.
@@ -151,7 +161,9 @@ class Parsing:
         from deeperlab_tf.visualize import parses as visualize
         from deeperlab_tf.visualize.drawing import write_image
 
-        writer = coco_panoptic.PanopticWriter(folder, path_inside(folder, f"{name}.json"), self.dataset)
+        writer = coco_panoptic.PanopticWriter(
+            folder, path_inside(folder, f"{name}.json"), self.dataset
+        )
         writer.add(self, image_id=name, name=name)
         writer.close()
         image = self.image if image is None else image
@@ -171,7 +183,9 @@ def _segments(semantic, instance, panoptic, dataset, scores):
         if class_index == dataset.ignore_label:
             continue
         if class_index >= dataset.num_classes:
-            raise UserError(f"the parse holds class {class_index}; {dataset.name} has {dataset.num_classes} classes.")
+            raise UserError(
+                f"the parse holds class {class_index}; {dataset.name} has {dataset.num_classes} classes."
+            )
         rows, cols = boxes[number]
         segments.append(
             Segment(

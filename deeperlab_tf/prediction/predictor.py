@@ -7,10 +7,15 @@ import tensorflow as tf
 
 from deeperlab_tf.config import config_from_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.files.images import read_image
-from deeperlab_tf.prediction.inference import instance_maps, parse_heads, parse_images, prepare_images
+from deeperlab_tf.prediction.inference import (
+    instance_maps,
+    parse_heads,
+    parse_images,
+    prepare_images,
+)
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run, read_run
 
@@ -25,8 +30,8 @@ class Predictor:
       parsing.save("parses", "photo")
 
     Args:
-      path: a training's workdir, or the folder of an export: a SavedModel (the version folder or the one above it),
-        ONNX or TensorFlow Lite.
+      path: a training's workdir, or the folder of an export: a SavedModel (the version folder or
+        the one above it), ONNX or TensorFlow Lite.
 
     Attributes:
       dataset: `schema.Dataset`, the classes.
@@ -38,7 +43,9 @@ class Predictor:
 
     def __init__(self, path):
         if not os.path.isdir(path):
-            raise UserError(f"there is no folder {path}; give the workdir of a training or the folder of an export.")
+            raise UserError(
+                f"there is no folder {path}; give the workdir of a training or the folder of an export."
+            )
         exported = _saved_model_folder(path)
         if exported is not None:
             self._parse, self._heads, self.config, self.dataset = _load_saved_model(exported)
@@ -56,8 +63,8 @@ class Predictor:
         """Parses one image or several.
 
         Args:
-          image: uint8 [H, W, 3], RGB, or the path of an image file, or a list or tuple of such; neighbours of one size
-            run as one batch.
+          image: uint8 [H, W, 3], RGB, or the path of an image file, or a list or tuple of such;
+            neighbours of one size run as one batch.
 
         Returns:
           `Parsing` at the image's own size, which holds the image; a list of them for a list.
@@ -76,10 +83,13 @@ class Predictor:
           image: uint8 [H, W, 3], RGB, or a path.
 
         Returns:
-          dict of `inference.instance_maps`: `heatmap`, `short_offsets`, `middle_offsets`, `long_offsets`.
+          dict of `inference.instance_maps`: `heatmap`, `short_offsets`, `middle_offsets`,
+          `long_offsets`.
         """
         image = _to_array(image)
-        return instance_maps(self._heads(tf.constant(image[np.newaxis])), *image.shape[:2], self.config)
+        return instance_maps(
+            self._heads(tf.constant(image[np.newaxis])), *image.shape[:2], self.config
+        )
 
     def _parse_all(self, images):
         parsings, start = [], 0
@@ -92,9 +102,13 @@ class Predictor:
         return parsings
 
     def _parse_batch(self, images):
-        outputs = {name: values.numpy() for name, values in self._parse(tf.constant(images)).items()}
+        outputs = {
+            name: values.numpy() for name, values in self._parse(tf.constant(images)).items()
+        }
         return [
-            Parsing.from_fused({name: values[index] for name, values in outputs.items()}, self.dataset, image)
+            Parsing.from_fused(
+                {name: values[index] for name, values in outputs.items()}, self.dataset, image
+            )
             for index, image in enumerate(images)
         ]
 
@@ -119,7 +133,9 @@ def _around_network(network, path):
     """The same for a network that runs outside TensorFlow, of `export.runtimes`."""
     config, dataset = read_run(path)
     images = tf.TensorSpec([None, None, None, 3], tf.uint8)
-    prepare = tf.function(lambda images: prepare_images(images, config), input_signature=[images], autograph=False)
+    prepare = tf.function(
+        lambda images: prepare_images(images, config), input_signature=[images], autograph=False
+    )
 
     @tf.function(reduce_retracing=True, autograph=False)
     def fuse(heads, size):
@@ -144,7 +160,9 @@ def _load_saved_model(path):
     except OSError as error:
         raise UserError(f"{path} is no DeeperLab export: {str(error).splitlines()[0]}.") from error
     except KeyError as error:
-        raise UserError(f"the SavedModel {path} has no signature {error}; export it with scripts/export.py.") from error
+        raise UserError(
+            f"the SavedModel {path} has no signature {error}; export it with scripts/export.py."
+        ) from error
     config, dataset = config_from_json(*texts[0]), Dataset.from_json(*texts[1])
 
     def of_module(signature):  # a signature alone does not keep the module's variables alive
@@ -158,7 +176,9 @@ def _saved_model_folder(path):
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return path
     versions = [name for name in os.listdir(path) if name.isdigit()]
-    versions = [name for name in versions if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
+    versions = [
+        name for name in versions if os.path.isfile(os.path.join(path, name, "saved_model.pb"))
+    ]
     return os.path.join(path, max(versions, key=int)) if versions else None
 
 

@@ -19,8 +19,8 @@ def load_network(folder):
       folder: of `export_onnx` or `export_tflite`.
 
     Returns:
-      function of prepared images (uint8 [B, H, W, 3], sides 16k + 1, array or tensor) that gives a dict of the five
-      heads, float32 arrays; None if there is no such export.
+      function of prepared images (uint8 [B, H, W, 3], sides 16k + 1, array or tensor) that gives a
+      dict of the five heads, float32 arrays; None if there is no such export.
 
     Raises:
       UserError: the model is broken, or the package that runs it is missing.
@@ -33,7 +33,9 @@ def load_network(folder):
 
 
 def num_threads():
-    """Cores this process may use; the runtimes by themselves count only some, or more than there are."""
+    """Cores this process may use; the runtimes by themselves count only some, or more than there
+    are.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -41,16 +43,23 @@ def _load_onnx(path):
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"{path} needs onnxruntime; install it with pip install -e .[onnx].") from error
+        raise UserError(
+            f"{path} needs onnxruntime; install it with pip install -e .[onnx]."
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads()
-    # Between two calls it is TensorFlow's turn, for the fusion: threads that wait by spinning would take its cores.
+    # Between two calls it is TensorFlow's turn, for the fusion: threads that wait by spinning would
+    # take its cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=onnxruntime.get_available_providers())
+        session = onnxruntime.InferenceSession(
+            path, options, providers=onnxruntime.get_available_providers()
+        )
     except Exception as error:  # ONNX Runtime has a dozen exceptions without a common parent
-        raise UserError(f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); export it again.") from error
+        raise UserError(
+            f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); export it again."
+        ) from error
     names = [output.name for output in session.get_outputs()]
     image_input = session.get_inputs()[0].name
     return lambda images: dict(zip(names, session.run(names, {image_input: _array(images)})))

@@ -1,4 +1,6 @@
-"""Parses of a video: frames in, frames with overlays out, instances keep their colour while they overlap."""
+"""Parses of a video: frames in, frames with overlays out, instances keep their colour while they
+overlap.
+"""
 
 import itertools
 import os
@@ -8,10 +10,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from deeperlab_tf.visualize.drawing import shades
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, path_inside, write_json
 from deeperlab_tf.metrics.overlaps import overlap_table
+from deeperlab_tf.visualize.drawing import shades
 from deeperlab_tf.visualize.parses import draw_parsing
 
 _SHADES = 24  # of each class; tracks take them in turn
@@ -21,8 +23,8 @@ _SMALLEST_IOU = 0.2  # with the instance of the frame before, to be the same obj
 def parse_video(predictor, path, folder, batch_size):
     """Parses a video frame by frame; shows a progress bar.
 
-    Writes `folder`/NAME_overlay.mp4, and NAME.json: `frames`, a list with name, track, score, box and area of each
-    segment of each frame.
+    Writes `folder`/NAME_overlay.mp4, and NAME.json: `frames`, a list with name, track, score, box
+    and area of each segment of each frame.
 
     Args:
       predictor: `Predictor`.
@@ -38,7 +40,9 @@ def parse_video(predictor, path, folder, batch_size):
     """
     reader, tracker = VideoReader(path), Tracker()
     name = os.path.splitext(os.path.basename(path))[0]
-    images = tqdm(reader, total=reader.expected or None, unit="frame", desc="parsing", dynamic_ncols=True)
+    images = tqdm(
+        reader, total=reader.expected or None, unit="frame", desc="parsing", dynamic_ncols=True
+    )
     frames = []
     with atomic_path(path_inside(folder, f"{name}_overlay.mp4")) as temporary:
         with VideoWriter(temporary, reader.frames_per_second) as writer:
@@ -73,8 +77,8 @@ def _describe(segment, tracks):
 class Tracker:
     """Gives the instances of successive parses numbers that stay with an object.
 
-    An instance takes the number of the instance of its class in the frame before that it overlaps best, in a one-to-one
-    assignment; without one it gets a new number.
+    An instance takes the number of the instance of its class in the frame before that it overlaps
+    best, in a one-to-one assignment; without one it gets a new number.
     """
 
     def __init__(self):
@@ -109,7 +113,9 @@ class Tracker:
         iou = table.pair_area / (table.gt_area[before] + table.pred_area[now] - table.pair_area)
         iou = np.where(table.gt_class[before] == table.pred_class[now], iou, 0.0)
         scores = np.zeros((len(table.gt_area), len(table.pred_area)))
-        scores[before, now] = np.where((table.gt_instance[before] > 0) & (table.pred_instance[now] > 0), iou, 0.0)
+        scores[before, now] = np.where(
+            (table.gt_instance[before] > 0) & (table.pred_instance[now] > 0), iou, 0.0
+        )
         return [
             (int(table.gt_instance[row]), int(table.pred_instance[column]))
             for row, column in zip(*linear_sum_assignment(-scores))
@@ -156,7 +162,9 @@ class VideoReader:
 
 
 class VideoWriter:
-    """Writes frames, uint8 [H, W, 3], RGB, as an MP4. Use as a context manager; the first frame sets the size."""
+    """Writes frames, uint8 [H, W, 3], RGB, as an MP4. Use as a context manager; the first frame
+    sets the size.
+    """
 
     def __init__(self, path, frames_per_second):
         self._path, self._rate, self._writer = path, frames_per_second, None
@@ -171,7 +179,11 @@ class VideoWriter:
     def write(self, frame):
         if self._writer is None:
             size = (frame.shape[1], frame.shape[0])
-            self._writer = cv2.VideoWriter(self._path, cv2.VideoWriter_fourcc(*"mp4v"), self._rate, size)
+            self._writer = cv2.VideoWriter(
+                self._path, cv2.VideoWriter_fourcc(*"mp4v"), self._rate, size
+            )
             if not self._writer.isOpened():
-                raise UserError(f"cannot write the video {self._path}: this OpenCV has no MP4 encoder.")
+                raise UserError(
+                    f"cannot write the video {self._path}: this OpenCV has no MP4 encoder."
+                )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

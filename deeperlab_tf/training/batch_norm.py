@@ -9,7 +9,11 @@ from deeperlab_tf.compat import keras
 
 def batch_norms(network):
     """The batch norm layers of a network, those of nested models too."""
-    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
 
 
 def freeze(network):
@@ -19,10 +23,11 @@ def freeze(network):
 
 
 def synchronise(network):
-    """The batch norms normalise with the statistics of the whole batch rather than of one replica's share.
+    """The batch norms normalise with the statistics of the whole batch rather than of one replica's
+    share.
 
-    Keras' own `synchronized=True` gives up the fused kernels for a dozen passes over each map and costs three
-    reductions a layer, this one; and it would stay with the saved network.
+    Keras' own `synchronized=True` gives up the fused kernels for a dozen passes over each map and
+    costs three reductions a layer, this one; and it would stay with the saved network.
     """
     for layer in batch_norms(network):
         layer._fused_batch_norm = functools.partial(_normalise, layer)
@@ -32,7 +37,9 @@ def _normalise(layer, inputs, mask, training):
     """In place of a layer's `_fused_batch_norm`."""
     if not training:
         return type(layer)._fused_batch_norm(layer, inputs, mask, training)
-    outputs, mean, variance = synchronised_batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)
+    outputs, mean, variance = synchronised_batch_norm(
+        inputs, layer.gamma, layer.beta, layer.epsilon
+    )
     layer._assign_moving_average(layer.moving_mean, mean, layer.momentum, None)
     layer._assign_moving_average(layer.moving_variance, variance, layer.momentum, None)
     return outputs
@@ -41,9 +48,9 @@ def _normalise(layer, inputs, mask, training):
 def synchronised_batch_norm(inputs, scale, offset, epsilon):
     """Batch norm with the moments of all replicas, which have equal shares of the batch.
 
-    x̂ = (x - μ) / σ, y = γ x̂ + β. The kernels are those of the fused batch norm of inference, which takes moments as
-    they are; what the moments add to the gradient is put in by hand: with means over the whole batch,
-    dx = γ / σ · (dy - mean(dy) - x̂ mean(dy x̂)).
+    x̂ = (x - μ) / σ, y = γ x̂ + β. The kernels are those of the fused batch norm of inference,
+    which takes moments as they are; what the moments add to the gradient is put in by hand: with
+    means over the whole batch, dx = γ / σ · (dy - mean(dy) - x̂ mean(dy x̂)).
 
     Args:
       inputs: [b, h, w, C], float32, bfloat16 or float16.
@@ -72,7 +79,9 @@ def synchronised_batch_norm(inputs, scale, offset, epsilon):
             )
             means = _mean_of_replicas(tf.stack([offset_gradient, scale_gradient]) / _count(inputs))
             slope = scale * tf.math.rsqrt(variance + epsilon)
-            through_moments = _affine(inputs, -slope * means[1], -slope * means[0], mean, variance, epsilon)
+            through_moments = _affine(
+                inputs, -slope * means[1], -slope * means[0], mean, variance, epsilon
+            )
             return direct + through_moments, scale_gradient, offset_gradient
 
         return (outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)), gradient
@@ -88,7 +97,9 @@ def global_moments(inputs):
     )
     count = _count(inputs)
     variance *= (count - 1) / count  # the kernel estimates that of a population
-    mean_of_all, square = tf.unstack(_mean_of_replicas(tf.stack([mean, variance + tf.square(mean)])))
+    mean_of_all, square = tf.unstack(
+        _mean_of_replicas(tf.stack([mean, variance + tf.square(mean)]))
+    )
     return mean_of_all, tf.maximum(square - tf.square(mean_of_all), 0.0)
 
 
@@ -100,7 +111,13 @@ def _count(inputs):
 def _affine(inputs, scale, offset, mean, variance, epsilon):
     """scale · (inputs - mean) / sqrt(variance + epsilon) + offset, in one pass."""
     return tf.raw_ops.FusedBatchNormV3(
-        x=inputs, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        x=inputs,
+        scale=scale,
+        offset=offset,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=False,
     ).y
 
 

@@ -1,7 +1,8 @@
-"""What happens beside the training steps: progress bar, log lines, TensorBoard scalars and image panels, profile.
+"""What happens beside the training steps: progress bar, log lines, TensorBoard scalars and image
+panels, profile.
 
-Each callback is told the step the run starts from, and counts on from there. Only the chief of several hosts is given a
-folder for TensorBoard; the others get None.
+Each callback is told the step the run starts from, and counts on from there. Only the chief of
+several hosts is given a folder for TensorBoard; the others get None.
 """
 
 import time
@@ -10,13 +11,13 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from deeperlab_tf.visualize import parses as visualize
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.prediction.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
+from deeperlab_tf.prediction.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS, build_schedule
+from deeperlab_tf.visualize import parses as visualize
 
 PROFILED_STEPS = (10, 20)  # from the start of the run: past the tracing and the first surprises
 
@@ -29,7 +30,8 @@ class StepCallback(keras.callbacks.Callback):
       executed: how many of them the last return from TensorFlow brought (`steps_per_execution`).
     """
 
-    _supports_tf_logs = True  # logs stay tensors: reading them would make each step wait for the last
+    # Logs stay tensors: reading them would make each step wait for the last.
+    _supports_tf_logs = True
 
     def __init__(self, config, start):
         super().__init__()
@@ -48,14 +50,18 @@ class StepCallback(keras.callbacks.Callback):
 
     def due(self, every):
         """Whether a multiple of `every` steps, or the end, has come with the last execution."""
-        return bool(every) and (self.step // every > (self.step - self.executed) // every or self.step >= self.steps)
+        return bool(every) and (
+            self.step // every > (self.step - self.executed) // every or self.step >= self.steps
+        )
 
 
 class Progress(StepCallback):
     """A bar with the time left, on a terminal."""
 
     def on_train_begin(self, logs=None):
-        self._bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=None)
+        self._bar = tqdm(
+            total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=None
+        )
 
     def on_step(self, logs):
         self._bar.update(self.executed)
@@ -65,16 +71,20 @@ class Progress(StepCallback):
 
 
 class Meter(StepCallback):
-    """Means over the last steps, every `train.log_every` of them: one line in the log, and TensorBoard's scalars.
+    """Means over the last steps, every `train.log_every` of them: one line in the log, and
+    TensorBoard's scalars.
 
-    Losses, learning rate, norm of the gradient before clipping, images per second, and the share of the time that the
-    steps waited for their data. Where a loss is not a number it stops the run and says at which step; so it comes
-    before the callback that saves checkpoints, and looks when that one is about to save, too.
+    Losses, learning rate, norm of the gradient before clipping, images per second, and the share of
+    the time that the steps waited for their data. Where a loss is not a number it stops the run and
+    says at which step; so it comes before the callback that saves checkpoints, and looks when that
+    one is about to save, too.
     """
 
     def __init__(self, folder, config, start):
         super().__init__(config, start)
-        self._writer = tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+        self._writer = (
+            tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+        )
         self._schedule = build_schedule(config)
         self._logs = []  # (steps, logs) of each execution since the last line
 
@@ -107,9 +117,12 @@ class Meter(StepCallback):
         self._writer.flush()
         logging.info(
             "step %d/%d  %s  rate %.3g  gradient %.3g  %.1f img/s  waiting for input %.0f %%",
-            self.step, self.steps, "  ".join(f"{name} {value:.4g}" for name, value in means.items()),
-            *list(scalars.values())[:3], 100 * scalars["input_wait"],
-        )  # fmt: skip
+            self.step,
+            self.steps,
+            "  ".join(f"{name} {value:.4g}" for name, value in means.items()),
+            *list(scalars.values())[:3],
+            100 * scalars["input_wait"],
+        )
         self._since, self._time, self._logs = self.step, now, []
 
     def _summary(self):
@@ -119,7 +132,9 @@ class Meter(StepCallback):
         for executed, logs in self._logs:
             values = {name: float(value) for name, value in logs.items()}
             if values[FINITE_STEPS] < executed:
-                named = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name not in SUMS)
+                named = ", ".join(
+                    f"{name} {value:.4g}" for name, value in values.items() if name not in SUMS
+                )
                 raise UserError(
                     f"the loss is not a number at step {steps + int(values[FINITE_STEPS]) + 1} ({named}); "
                     "try a lower learning rate, more warm-up or clip_norm."
@@ -141,7 +156,10 @@ class Profile(StepCallback):
 
     def on_step(self, logs):
         done = self.step - self.start
-        if not self._running and done - self.executed < PROFILED_STEPS[0] <= done < PROFILED_STEPS[1]:
+        if (
+            not self._running
+            and done - self.executed < PROFILED_STEPS[0] <= done < PROFILED_STEPS[1]
+        ):
             tf.profiler.experimental.start(self._folder)
             self._running = True
         elif self._running and done >= PROFILED_STEPS[1]:
@@ -156,8 +174,8 @@ class Profile(StepCallback):
 class ImagePanels(StepCallback):
     """TensorBoard images of a few fixed samples: how the network sees them as it learns.
 
-    `val/N`: image, keypoint heatmap, instance detections (Fig. 10), instances, semantics, parse and truth side by side;
-    `val_offsets/N`: the offset fields on colour wheels.
+    `val/N`: image, keypoint heatmap, instance detections (Fig. 10), instances, semantics, parse and
+    truth side by side; `val_offsets/N`: the offset fields on colour wheels.
     """
 
     def __init__(self, folder, config, dataset, samples, start):
@@ -173,7 +191,9 @@ class ImagePanels(StepCallback):
         @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)], autograph=False)
         def parse_and_heads(images):
             heads = network(prepare_images(images, config), training=False)
-            return parse_heads(heads, tf.shape(images)[1], tf.shape(images)[2], config, things), heads
+            return parse_heads(
+                heads, tf.shape(images)[1], tf.shape(images)[2], config, things
+            ), heads
 
         self._parse = parse_and_heads
 
@@ -190,8 +210,12 @@ class ImagePanels(StepCallback):
     def _pictures(self, sample):
         image = sample["image"]
         outputs, heads = self._parse(tf.constant(image[None]))
-        parsing = Parsing.from_fused({name: values[0].numpy() for name, values in outputs.items()}, self._dataset)
+        parsing = Parsing.from_fused(
+            {name: values[0].numpy() for name, values in outputs.items()}, self._dataset
+        )
         maps = instance_maps(heads, *image.shape[:2], self.config)
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], self._dataset)
         panel = visualize.prediction_sheet(image, parsing, maps["heatmap"], truth)
-        return panel, visualize.offset_sheet(maps, keypoint_graph(self.config.model.keypoint_graph), image)
+        return panel, visualize.offset_sheet(
+            maps, keypoint_graph(self.config.model.keypoint_graph), image
+        )

@@ -34,9 +34,16 @@ _PREFIX = "ckpt"
 
 # How often and where a run saves may change between its starts; what it computes may not.
 FREE_KEYS = (
-    "train.checkpoint_every", "train.keep_checkpoints", "train.log_every", "train.panels_every", "train.num_panels",
-    "train.steps_per_execution", "train.evaluate_every", "train.evaluate_images", "data.data_service",
-)  # fmt: skip
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+    "train.panels_every",
+    "train.num_panels",
+    "train.steps_per_execution",
+    "train.evaluate_every",
+    "train.evaluate_images",
+    "data.data_service",
+)
 
 
 def prepare_workdir(workdir, config, dataset, accept_changes=False):
@@ -49,7 +56,8 @@ def prepare_workdir(workdir, config, dataset, accept_changes=False):
       accept_changes: True: take the new config where it differs from the one in the folder.
 
     Raises:
-      UserError: the folder cannot be written, or holds a run with another config or dataset (names the keys).
+      UserError: the folder cannot be written, or holds a run with another config or dataset (names
+        the keys).
     """
     path = os.path.join(workdir, CONFIG_FILE)
     if tf.io.gfile.exists(path):
@@ -107,7 +115,9 @@ def read_run(workdir):
                 texts.append((file.read(), path))
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0].split("; ")[-1]
-            raise UserError(f"{workdir} is not a run's folder: cannot read {path} ({reason}).") from error
+            raise UserError(
+                f"{workdir} is not a run's folder: cannot read {path} ({reason})."
+            ) from error
     return check_config(config_from_json(*texts[0])), Dataset.from_json(*texts[1])
 
 
@@ -118,8 +128,8 @@ class Store:
       folder: where they are; made where missing.
       network, optimizer: what is saved.
       keep: how many.
-      chief: False on the other hosts of several: they take part in saving, as TensorFlow demands, into a folder of
-        their own that is removed at once.
+      chief: False on the other hosts of several: they take part in saving, as TensorFlow demands,
+        into a folder of their own that is removed at once.
       passed_on: errors of a save that are not about this store: another host was lost.
     """
 
@@ -135,7 +145,8 @@ class Store:
             _remove(os.path.join(folder, f"{_PREFIX}-*"), ("_temp*", "*.tempstate*"))
 
     def restore_newest(self):
-        """Restores the newest checkpoint that can be read; returns its path, or None where there is none.
+        """Restores the newest checkpoint that can be read; returns its path, or None where there is
+        none.
 
         Raises:
           UserError: it is of another network, or none can be read.
@@ -143,7 +154,9 @@ class Store:
         return restore_newest(self.checkpoint, self.folder)
 
     def save(self, step):
-        """Saves; where there is no room it says so, and the checkpoints before stay. Returns whether it worked."""
+        """Saves; where there is no room it says so, and the checkpoints before stay. Returns
+        whether it worked.
+        """
         try:
             self._manager.save(checkpoint_number=step)
         except self._passed_on:
@@ -151,7 +164,9 @@ class Store:
         except (tf.errors.OpError, OSError) as error:
             reason = str(getattr(error, "message", error)).splitlines()[0]
             _remove(os.path.join(self._scratch or self.folder, f"{_PREFIX}-{step}"))
-            logging.error("no checkpoint of step %d: %s; the ones before are kept: make room", step, reason)
+            logging.error(
+                "no checkpoint of step %d: %s; the ones before are kept: make room", step, reason
+            )
             return False
         return True
 
@@ -162,7 +177,8 @@ class Store:
 
 
 def restore_newest(checkpoint, folder):
-    """Restores the newest checkpoint in `folder` that can be read, with a warning for each that cannot.
+    """Restores the newest checkpoint in `folder` that can be read, with a warning for each that
+    cannot.
 
     Returns:
       Its path, or None where the folder holds none.
@@ -175,11 +191,14 @@ def restore_newest(checkpoint, folder):
         try:
             restore(checkpoint, path)
             return path
-        except (tf.errors.OpError, IndexError) as error:  # IndexError: TensorFlow's for a file that ends too early
+        # IndexError: TensorFlow's for a file that ends too early.
+        except (tf.errors.OpError, IndexError) as error:
             reason = str(getattr(error, "message", error)).splitlines()[0]
             logging.warning("checkpoint %s is broken (%s); trying the one before", path, reason)
     if paths:
-        raise UserError(f"none of the checkpoints in {folder} can be read; remove the folder to start anew.")
+        raise UserError(
+            f"none of the checkpoints in {folder} can be read; remove the folder to start anew."
+        )
     return None
 
 
@@ -237,8 +256,12 @@ def load_run(workdir, best=False):
     folder = os.path.join(workdir, BEST_DIR if best else CHECKPOINT_DIR)
     if restore_newest(tf.train.Checkpoint(**parts), folder) is None:
         if best:
-            raise UserError(f"{folder} has no checkpoint; train with config.train.evaluate_every to get a best one.")
-        raise UserError(f"{workdir} has no checkpoint yet; train first (scripts/train.py --workdir={workdir}).")
+            raise UserError(
+                f"{folder} has no checkpoint; train with config.train.evaluate_every to get a best one."
+            )
+        raise UserError(
+            f"{workdir} has no checkpoint yet; train first (scripts/train.py --workdir={workdir})."
+        )
     if config.train.ema:
         parts["optimizer"].finalize_variable_values(network.trainable_variables)
     return network, config, dataset

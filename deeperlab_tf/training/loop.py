@@ -9,9 +9,9 @@ import time
 import tensorflow as tf
 from absl import logging
 
+from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.callbacks import ImagePanels, Meter, Profile, Progress
@@ -36,7 +36,8 @@ def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **opti
 
     Args:
       config, workdir, dataset, make_train_data: as of `fit`.
-      panel_samples: samples (dicts of image, semantic, instance) shown in TensorBoard as the training goes on.
+      panel_samples: samples (dicts of image, semantic, instance) shown in TensorBoard as the
+        training goes on.
       options: the others of `fit`.
 
     Returns:
@@ -50,29 +51,51 @@ def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **opti
         return [ImagePanels(board, config, dataset, panel_samples, start)] if board else []
 
     return fit(
-        config, workdir, dataset, make_train_data, lambda: build_model(config.model, dataset), total_loss, LOSSES,
-        more_callbacks=panels, **options,
-    )  # fmt: skip
+        config,
+        workdir,
+        dataset,
+        make_train_data,
+        lambda: build_model(config.model, dataset),
+        total_loss,
+        LOSSES,
+        more_callbacks=panels,
+        **options,
+    )
 
 
 def fit(
-    config, workdir, dataset, make_train_data, build_network, loss, loss_names, *, strategy=None, evaluate=None,
-    more_callbacks=None, accept_changes=False, deterministic=False, profile=False,
-):  # fmt: skip
-    """Trains any network until `config.train.steps`; called again on the same folder, it goes on where it was.
+    config,
+    workdir,
+    dataset,
+    make_train_data,
+    build_network,
+    loss,
+    loss_names,
+    *,
+    strategy=None,
+    evaluate=None,
+    more_callbacks=None,
+    accept_changes=False,
+    deterministic=False,
+    profile=False,
+):
+    """Trains any network until `config.train.steps`; called again on the same folder, it goes on
+    where it was.
 
     Args:
       config: the full config; of it, `train` counts here.
       workdir: folder of the run; made where missing. Several hosts share it.
       dataset: `schema.Dataset`, kept beside the config.
-      make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of (images, targets), in
-        batches for one replica, from the batch `start_step` on.
-      build_network: function that gives the keras.Model; a new run then loads `config.model.initial_checkpoint`.
+      make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of
+        (images, targets), in batches for one replica, from the batch `start_step` on.
+      build_network: function that gives the keras.Model; a new run then loads
+        `config.model.initial_checkpoint`.
       loss, loss_names: as of `Trainer`.
       strategy: tf.distribute.Strategy; None: one device.
-      evaluate: function of the network that gives a dict of metrics, run every `config.train.evaluate_every` steps.
-      more_callbacks: function (TensorBoard's folder, or None on other hosts than the chief; step to start from) -> list
-        of Keras callbacks.
+      evaluate: function of the network that gives a dict of metrics, run every
+        `config.train.evaluate_every` steps.
+      more_callbacks: function (TensorBoard's folder, or None on other hosts than the chief; step to
+        start from) -> list of Keras callbacks.
       accept_changes: go on in a folder whose config differs.
       deterministic: repeatable to the bit on one machine, slower.
       profile: record TensorBoard's profile of ten steps.
@@ -87,7 +110,9 @@ def fit(
     strategy = strategy or build_strategy("one_device")
     chief = is_chief(strategy)
     if config.train.mixed_precision not in PRECISIONS:
-        raise UserError(f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}.")
+        raise UserError(
+            f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}."
+        )
     check_batch(strategy, config.train.batch_size, config.train.accumulation_steps)
 
     # === Model ===
@@ -102,9 +127,10 @@ def fit(
         trainer = Trainer(network, config, loss, loss_names)
         trainer.times_input = not deterministic  # TensorFlow has no clock then
         trainer.compile(
-            optimizer=build_optimizer(config), jit_compile=config.train.jit_compile or None,
+            optimizer=build_optimizer(config),
+            jit_compile=config.train.jit_compile or None,
             steps_per_execution=config.train.steps_per_execution,
-        )  # fmt: skip
+        )
         trainer.optimizer.build(network.trainable_variables)
 
     # === Run folder ===
@@ -135,24 +161,35 @@ def fit(
     if profile and chief:
         callbacks.append(Profile(board, config, start))
     callbacks += more_callbacks(board, start) if more_callbacks else []
-    data = strategy.distribute_datasets_from_function(lambda context: make_train_data(start, context))
+    data = strategy.distribute_datasets_from_function(
+        lambda context: make_train_data(start, context)
+    )
     try:
-        trainer.fit(data, steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0)
+        trainer.fit(
+            data, steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0
+        )
     finally:
         store.close()
     return network
 
 
 def _provenance():
-    """JSON text: the git commit this program is of (None outside a checkout), versions, command and time."""
+    """JSON text: the git commit this program is of (None outside a checkout), versions, command and
+    time.
+    """
 
     def git(*arguments):
         folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        result = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False
+        )
         return result.stdout.strip() if result.returncode == 0 else None
 
     try:
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+        commit, changes = (
+            git("rev-parse", "HEAD"),
+            git("status", "--porcelain", "--untracked-files=no"),
+        )
     except OSError:  # no git here
         commit, changes = None, None
     values = {

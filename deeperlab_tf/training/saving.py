@@ -1,4 +1,6 @@
-"""Saves the training: every so many steps, when the machine is taken away, and when an evaluation is the best yet."""
+"""Saves the training: every so many steps, when the machine is taken away, and when an evaluation
+is the best yet.
+"""
 
 import json
 import math
@@ -18,9 +20,11 @@ _AGREE_EVERY = 10  # steps between looking whether one of several hosts is to st
 
 
 class SaveCheckpoints(StepCallback):
-    """A checkpoint every `train.checkpoint_every` steps, at the end, and on SIGTERM, which then ends the program.
+    """A checkpoint every `train.checkpoint_every` steps, at the end, and on SIGTERM, which then
+    ends the program.
 
-    Several hosts save together or not at all, so they ask each other every few steps whether one has got the signal.
+    Several hosts save together or not at all, so they ask each other every few steps whether one
+    has got the signal.
     """
 
     def __init__(self, store, config, start, strategy):
@@ -32,9 +36,11 @@ class SaveCheckpoints(StepCallback):
         if self._several:
             with strategy.scope():
                 self._votes = tf.Variable(
-                    0.0, trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
+                    0.0,
+                    trainable=False,
+                    synchronization=tf.VariableSynchronization.ON_READ,
                     aggregation=tf.VariableAggregation.SUM,
-                )  # fmt: skip
+                )
         self._handler = None
 
     def on_train_begin(self, logs=None):
@@ -47,11 +53,15 @@ class SaveCheckpoints(StepCallback):
             return
         saved = self._store.save(self.step)
         if stop:
-            logging.warning("terminated at step %d%s", self.step, "; the same command goes on from here" * saved)
+            logging.warning(
+                "terminated at step %d%s", self.step, "; the same command goes on from here" * saved
+            )
             self.on_train_end()
             raise SystemExit(PREEMPTED)
         if self.step >= self.steps and not saved:
-            raise UserError(f"the last checkpoint could not be saved in {self._store.folder}; make room and run again.")
+            raise UserError(
+                f"the last checkpoint could not be saved in {self._store.folder}; make room and run again."
+            )
 
     def on_train_end(self, logs=None):
         if self._handler is not None:
@@ -69,18 +79,22 @@ class SaveCheckpoints(StepCallback):
 
 
 class Evaluate(StepCallback):
-    """Evaluates every `train.evaluate_every` steps and keeps the best checkpoint (by `train.best_metric`).
+    """Evaluates every `train.evaluate_every` steps and keeps the best checkpoint (by
+    `train.best_metric`).
 
     Args:
       folder: TensorBoard's, or None.
       workdir: of the run.
       store: `Store` in the workdir's folder of the best.
-      evaluate: function of the network that gives a dict of metrics; on several hosts, the same one on all.
+      evaluate: function of the network that gives a dict of metrics; on several hosts, the same one
+        on all.
     """
 
     def __init__(self, folder, config, start, workdir, store, evaluate):
         super().__init__(config, start)
-        self._writer = tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+        self._writer = (
+            tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+        )
         self._workdir = workdir
         self._store = store
         self._evaluate = evaluate
@@ -95,12 +109,18 @@ class Evaluate(StepCallback):
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
         key = self.config.train.best_metric
         if key not in numbers:
-            raise UserError(f"config.train.best_metric is {key!r}; the metrics are {', '.join(sorted(numbers))}.")
+            raise UserError(
+                f"config.train.best_metric is {key!r}; the metrics are {', '.join(sorted(numbers))}."
+            )
         with self._writer.as_default(step=self.step):
             for name, value in numbers.items():
                 tf.summary.scalar(f"evaluation/{name}", value)
         self._writer.flush()
-        shown = [f"{name} {numbers[name]:.4f}" for name in ("pq", "sq", "rq", "pc", "miou", key) if name in numbers]
+        shown = [
+            f"{name} {numbers[name]:.4f}"
+            for name in ("pq", "sq", "rq", "pc", "miou", key)
+            if name in numbers
+        ]
         logging.info("evaluation at step %d: %s", self.step, "  ".join(shown))
         if numbers[key] > self._best and self._store.save(self.step):
             self._best = numbers[key]

@@ -17,7 +17,12 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial, steps, power, warmup_steps=0):
-        self.initial, self.steps, self.power, self.warmup_steps = initial, steps, power, warmup_steps
+        self.initial, self.steps, self.power, self.warmup_steps = (
+            initial,
+            steps,
+            power,
+            warmup_steps,
+        )
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32)
@@ -25,4 +30,9 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
         return rate * tf.minimum((step + 1.0) / (self.warmup_steps + 1.0), 1.0)
 
     def get_config(self):
-        return {"initial": self.initial, "steps": self.steps, "power": self.power, "warmup_steps": self.warmup_steps}
+        return {
+            "initial": self.initial,
+            "steps": self.steps,
+            "power": self.power,
+            "warmup_steps": self.warmup_steps,
+        }

@@ -1,11 +1,14 @@
-"""Which devices a program runs on, from one flag: `--strategy`, with `--tpu`, TF_CONFIG or Slurm's variables behind it.
+"""Which devices a program runs on, from one flag: `--strategy`, with `--tpu`, TF_CONFIG or Slurm's
+variables behind it.
 
-auto           a TPU where --tpu or TPU_NAME names one, several hosts where TF_CONFIG or Slurm describe them, several
+auto           a TPU where --tpu or TPU_NAME names one, several hosts where TF_CONFIG or Slurm
+describe them, several
                GPUs where there are, else one device
 cpu            the processor, even where there are GPUs
 one_device     the first GPU, or the processor
 mirrored       all GPUs of this host, or all its logical processors
-multi_worker   this host as one of several; each runs the same command with its own TF_CONFIG, or under `srun`
+multi_worker   this host as one of several; each runs the same command with its own TF_CONFIG, or
+under `srun`
 tpu            a TPU host or a slice of a pod
 """
 
@@ -25,13 +28,18 @@ from deeperlab_tf.errors import UserError
 _JOBS = ("chief", "worker")  # of TF_CONFIG; training is synchronous, without parameter servers
 _RETRY_SECONDS = 0.5
 _LOST_HOST = (  # what a collective ends with when one of its hosts is gone
-    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
     tf.errors.DeadlineExceededError,
-)  # fmt: skip
+)
 
 
 def strategy_from_flags():
-    """The strategy that the flags of `cli.define_strategy` ask for; call it before anything else uses TensorFlow."""
+    """The strategy that the flags of `cli.define_strategy` ask for; call it before anything else
+    uses TensorFlow.
+    """
     values = flags.FLAGS
     return build_strategy(values.strategy, values.tpu, values.cluster_timeout)
 
@@ -45,7 +53,8 @@ def build_strategy(name="auto", tpu="", timeout=CLUSTER_TIMEOUT):
       timeout: seconds to wait for other hosts.
 
     Raises:
-      UserError: an unknown name, a malformed TF_CONFIG, a host that does not answer (names its address), no TPU.
+      UserError: an unknown name, a malformed TF_CONFIG, a host that does not answer (names its
+        address), no TPU.
     """
     if name not in STRATEGIES:
         raise UserError(f"--strategy is {name!r}; known are {', '.join(STRATEGIES)}.")
@@ -78,9 +87,14 @@ def _detect(tpu):
 def is_chief(strategy):
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver.task_type is None:
+    if (
+        not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        or resolver.task_type is None
+    ):
         return True
-    return resolver.task_id == 0 and (resolver.task_type == "chief" or "chief" not in resolver.cluster_spec().jobs)
+    return resolver.task_id == 0 and (
+        resolver.task_type == "chief" or "chief" not in resolver.cluster_spec().jobs
+    )
 
 
 def lost_host_errors(strategy):
@@ -89,7 +103,9 @@ def lost_host_errors(strategy):
 
 
 def check_batch(strategy, batch_size, parts=1):
-    """Raises UserError unless every replica can take the same share of a batch, in `parts` equal parts."""
+    """Raises UserError unless every replica can take the same share of a batch, in `parts` equal
+    parts.
+    """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * parts):
         steps = f" times {parts} accumulation steps" if parts > 1 else ""
@@ -125,7 +141,9 @@ class Cluster:
 
 
 def cluster_from_environment():
-    """The `Cluster` that TF_CONFIG or, without it, Slurm's variables describe; None where neither does."""
+    """The `Cluster` that TF_CONFIG or, without it, Slurm's variables describe; None where neither
+    does.
+    """
     if os.environ.get("TF_CONFIG"):
         return parse_tf_config(os.environ["TF_CONFIG"])
     if "SLURM_STEP_NODELIST" in os.environ and "SLURM_PROCID" in os.environ:
@@ -137,7 +155,8 @@ def parse_tf_config(text):
     """Reads TF_CONFIG.
 
     Args:
-      text: JSON such as {"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}.
+      text: JSON such as {"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker",
+        "index": 0}}.
 
     Returns:
       `Cluster`, or None where it names no cluster.
@@ -154,15 +173,23 @@ def parse_tf_config(text):
     jobs, task = values.get("cluster"), values.get("task")
     if not jobs:
         return None
-    if not isinstance(jobs, dict) or not all(isinstance(tasks, list) and tasks for tasks in jobs.values()):
-        raise UserError('TF_CONFIG\'s "cluster" must list addresses by job, as {"worker": ["host:port", ...]}.')
+    if not isinstance(jobs, dict) or not all(
+        isinstance(tasks, list) and tasks for tasks in jobs.values()
+    ):
+        raise UserError(
+            'TF_CONFIG\'s "cluster" must list addresses by job, as {"worker": ["host:port", ...]}.'
+        )
     unknown = sorted(set(jobs) - set(_JOBS))
     if unknown:
-        raise UserError(f"TF_CONFIG names the job {unknown[0]!r}; training runs on {' and '.join(_JOBS)} only.")
+        raise UserError(
+            f"TF_CONFIG names the job {unknown[0]!r}; training runs on {' and '.join(_JOBS)} only."
+        )
     for address in (address for tasks in jobs.values() for address in tasks):
         _split(address)
     if not isinstance(task, dict) or task.get("type") not in jobs:
-        raise UserError(f'TF_CONFIG\'s "task" must have a "type" out of {sorted(jobs)} and an "index".')
+        raise UserError(
+            f'TF_CONFIG\'s "task" must have a "type" out of {sorted(jobs)} and an "index".'
+        )
     index = task.get("index")
     if not isinstance(index, int) or not 0 <= index < len(jobs[task["type"]]):
         raise UserError(
@@ -179,7 +206,9 @@ def _slurm_cluster():
         resolver = slurm(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
         return Cluster(resolver.cluster_spec().as_dict(), *resolver.get_task_info())
     except (KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"Slurm's variables describe no job step ({error}); start the program by srun.") from error
+        raise UserError(
+            f"Slurm's variables describe no job step ({error}); start the program by srun."
+        ) from error
 
 
 def _multi_worker(timeout):
@@ -200,7 +229,8 @@ def _multi_worker(timeout):
 
 
 def await_peers(cluster, timeout):
-    """Waits until every other host of `cluster` listens at its address, and listens at this one's meanwhile.
+    """Waits until every other host of `cluster` listens at its address, and listens at this one's
+    meanwhile.
 
     TensorFlow itself would wait for an hour, and then not say for whom.
 
@@ -218,7 +248,9 @@ def await_peers(cluster, timeout):
         ) from error
     with door:
         while waiting:
-            waiting = [address for address in waiting if not _answers(address, deadline - time.monotonic())]
+            waiting = [
+                address for address in waiting if not _answers(address, deadline - time.monotonic())
+            ]
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -245,15 +277,18 @@ def _split(address):
 
 
 def restart_where_host_is_lost(strategy, function):
-    """Calls `function()`; where another host is lost meanwhile, starts this program anew, which then waits for it.
+    """Calls `function()`; where another host is lost meanwhile, starts this program anew, which
+    then waits for it.
 
-    TensorFlow cannot take a host back into a running job. The program anew is the same process with the same command,
-    so that whatever watches over it sees nothing.
+    TensorFlow cannot take a host back into a running job. The program anew is the same process with
+    the same command, so that whatever watches over it sees nothing.
     """
     try:
         return function()
     except lost_host_errors(strategy) as error:
-        logging.warning("lost another host (%s); starting anew and waiting for it", type(error).__name__)
+        logging.warning(
+            "lost another host (%s); starting anew and waiting for it", type(error).__name__
+        )
         os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
@@ -263,7 +298,9 @@ def restart_where_host_is_lost(strategy, function):
 def _tpu(tpu, timeout):
     """TPUStrategy on `local`, a name or grpc://host:port."""
     if tpu.startswith("grpc://") and not _answers(tpu[len("grpc://") :], timeout):
-        raise UserError(f"no TPU answers at {tpu} within {timeout:g} s; check --tpu and that the TPU is running.")
+        raise UserError(
+            f"no TPU answers at {tpu} within {timeout:g} s; check --tpu and that the TPU is running."
+        )
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
         if tpu != "local":
@@ -272,4 +309,6 @@ def _tpu(tpu, timeout):
         return tf.distribute.TPUStrategy(resolver)
     except Exception as error:  # each way of not finding a TPU raises another kind
         reason = str(error).strip().split("\n")[0][:200]
-        raise UserError(f"there is no TPU {tpu!r} ({reason}); check --tpu, or choose another --strategy.") from error
+        raise UserError(
+            f"there is no TPU {tpu!r} ({reason}); check --tpu, or choose another --strategy."
+        ) from error

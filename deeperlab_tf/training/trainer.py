@@ -9,8 +9,8 @@ from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.training import batch_norm
 from deeperlab_tf.training.schedule import PolySchedule
 
-# What the logs of an execution hold beside losses and `gradient_norm`: how long it waited for its data, and how many
-# steps went by until a loss was not a number.
+# What the logs of an execution hold beside losses and `gradient_norm`: how long it waited for its
+# data, and how many steps went by until a loss was not a number.
 INPUT_SECONDS, FINITE_STEPS = "input_seconds", "finite_steps"
 SUMS = (INPUT_SECONDS, FINITE_STEPS)
 
@@ -23,7 +23,8 @@ class Trainer(keras.Model):
     Args:
       network: keras.Model.
       config: the full config; `train` counts here.
-      loss: function (outputs, targets, config) -> (total [b], dict of its parts [b]), each a value per image.
+      loss: function (outputs, targets, config) -> (total [b], dict of its parts [b]), each a value
+        per image.
       loss_names: keys of the parts.
 
     Attributes:
@@ -45,7 +46,9 @@ class Trainer(keras.Model):
         elif config.train.sync_batch_norm and replicas > 1:
             batch_norm.synchronise(network)
         self._decayed = decayed_variables(network)
-        for number, layer in enumerate(each for each in network._flatten_layers() if isinstance(each, Dropout)):
+        for number, layer in enumerate(
+            each for each in network._flatten_layers() if isinstance(each, Dropout)
+        ):
             layer.seed_of_step = lambda number=number: self._dropout_seed(number)
 
     def call(self, images, training=False):
@@ -55,7 +58,8 @@ class Trainer(keras.Model):
         """One step on one replica's share of a batch.
 
         Returns:
-          dict of scalars: the losses' means over the whole batch, weighted sum `loss` first, and `gradient_norm`.
+          dict of scalars: the losses' means over the whole batch, weighted sum `loss` first, and
+            `gradient_norm`.
         """
         gradients, values = self._accumulate(data)
         means = tf.stack([tf.reduce_mean(values[name]) for name in self.value_names])
@@ -67,7 +71,9 @@ class Trainer(keras.Model):
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         norm = tf.linalg.global_norm(gradients)
         if self.config.train.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.config.train.clip_norm, use_norm=norm)
+            gradients, _ = tf.clip_by_global_norm(
+                gradients, self.config.train.clip_norm, use_norm=norm
+            )
         pairs = zip(gradients, self.network.trainable_variables)
         self.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
         return dict(zip(self.value_names, tf.unstack(means)), gradient_norm=norm)
@@ -82,19 +88,34 @@ class Trainer(keras.Model):
         for part in range(parts):
             self._part = part
             with tf.control_dependencies(gradients):  # or all parts would lie in memory at once
-                new_gradients, new_values = self._gradients(*tf.nest.pack_sequence_as(data, [p[part] for p in pieces]))
-            gradients = [old + new for old, new in zip(gradients, new_gradients)] if gradients else new_gradients
-            values = {name: tf.concat([values.get(name, []), new], axis=0) for name, new in new_values.items()}
+                new_gradients, new_values = self._gradients(
+                    *tf.nest.pack_sequence_as(data, [p[part] for p in pieces])
+                )
+            gradients = (
+                [old + new for old, new in zip(gradients, new_gradients)]
+                if gradients
+                else new_gradients
+            )
+            values = {
+                name: tf.concat([values.get(name, []), new], axis=0)
+                for name, new in new_values.items()
+            }
         return gradients, values
 
     def _gradients(self, images, targets):
-        """Gradients of this part's share of the global loss (scaled under float16), dict of losses per image."""
+        """Gradients of this part's share of the global loss (scaled under float16), dict of losses
+        per image.
+        """
         with tf.GradientTape() as tape:
             heads = self.network(images, training=True)
             per_image, values = self._loss(heads, targets, self.config)
-            loss = tf.nn.compute_average_loss(per_image, global_batch_size=self.config.train.batch_size)
+            loss = tf.nn.compute_average_loss(
+                per_image, global_batch_size=self.config.train.batch_size
+            )
             # every part on every replica adds its share: gradients are summed
-            decay = self.config.train.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in self._decayed])
+            decay = self.config.train.weight_decay * tf.add_n(
+                [tf.nn.l2_loss(v) for v in self._decayed]
+            )
             loss += tf.nn.scale_regularization_loss(decay) / self.config.train.accumulation_steps
             scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
         gradients = tape.gradient(scaled, self.network.trainable_variables)
@@ -102,10 +123,14 @@ class Trainer(keras.Model):
         return gradients, dict(values, loss=per_image + decays, weight_decay=decays)
 
     def _dropout_seed(self, number):
-        """A seed of its own for each step, replica, part of the batch and layer: the same again after a resume."""
+        """A seed of its own for each step, replica, part of the batch and layer: the same again
+        after a resume.
+        """
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.constant([self.config.train.seed, number], tf.int32)
-        seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(self.optimizer.iterations, tf.int32))
+        seed = tf.random.experimental.stateless_fold_in(
+            seed, tf.cast(self.optimizer.iterations, tf.int32)
+        )
         part = tf.cast(replica, tf.int32) * self.config.train.accumulation_steps + self._part
         return tf.random.experimental.stateless_fold_in(seed, part)
 
@@ -114,7 +139,9 @@ class Trainer(keras.Model):
         return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
     def make_train_function(self, force=False):
-        """As Keras', with `SUMS` in the logs. The logs of an execution of several steps are their means and sums."""
+        """As Keras', with `SUMS` in the logs. The logs of an execution of several steps are their
+        means and sums.
+        """
         if self.train_function is not None and not force:
             return self.train_function
         strategy = self.distribute_strategy
@@ -124,9 +151,13 @@ class Trainer(keras.Model):
 
         @tf.autograph.experimental.do_not_convert
         def one_step(iterator):
-            data, waited = _timed_next(iterator, strategy) if self.times_input else (next(iterator), 0.0)
+            data, waited = (
+                _timed_next(iterator, strategy) if self.times_input else (next(iterator), 0.0)
+            )
             logs = strategy.run(step, args=(data,))
-            logs = {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+            logs = {
+                name: strategy.experimental_local_results(value)[0] for name, value in logs.items()
+            }
             finite = tf.cast(tf.math.is_finite(logs["loss"]), tf.float32)
             return dict(logs, **{INPUT_SECONDS: waited, FINITE_STEPS: finite})
 
@@ -139,7 +170,9 @@ class Trainer(keras.Model):
                 total, done = {name: total[name] + logs[name] for name in total}, done + 1.0
             return {name: value if name in SUMS else value / steps for name, value in total.items()}
 
-        self.train_function = tf.function(one_step if self._steps_per_execution.numpy().item() == 1 else several_steps)
+        self.train_function = tf.function(
+            one_step if self._steps_per_execution.numpy().item() == 1 else several_steps
+        )
         return self.train_function
 
 
@@ -153,12 +186,20 @@ def _timed_next(iterator, strategy):
 
 
 def decayed_variables(network):
-    """Kernels under L2 decay: of ordinary and pointwise convolutions, never depthwise ones or batch norm (DeepLab)."""
-    return [v for v in network.trainable_variables if v.name.endswith("/kernel:0") or v.name == "kernel:0"]
+    """Kernels under L2 decay: of ordinary and pointwise convolutions, never depthwise ones or batch
+    norm (DeepLab).
+    """
+    return [
+        v
+        for v in network.trainable_variables
+        if v.name.endswith("/kernel:0") or v.name == "kernel:0"
+    ]
 
 
 def build_schedule(config):
-    """The `PolySchedule` of `config.train`, its rate scaled to the batch where `learning_rate_batch` says so."""
+    """The `PolySchedule` of `config.train`, its rate scaled to the batch where
+    `learning_rate_batch` says so.
+    """
     train = config.train
     rate = train.learning_rate
     if train.learning_rate_batch:
@@ -167,7 +208,8 @@ def build_schedule(config):
 
 
 def build_optimizer(config):
-    """The optimizer of `config.train`; clipping is the trainer's, because the norm of the gradient is logged.
+    """The optimizer of `config.train`; clipping is the trainer's, because the norm of the gradient
+    is logged.
 
     Raises:
       UserError: for an optimizer that is not offered.
@@ -179,7 +221,9 @@ def build_optimizer(config):
     elif train.optimizer == "adam":
         optimizer = keras.optimizers.Adam(build_schedule(config), **average)
     else:
-        raise UserError(f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam.")
+        raise UserError(
+            f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam."
+        )
     if train.mixed_precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer

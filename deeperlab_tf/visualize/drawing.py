@@ -25,7 +25,9 @@ def write_image(path, image):
 
 
 def shades(color, count):
-    """`count` (r, g, b) variations of a colour that stay recognisable as its relatives and tell neighbours apart."""
+    """`count` (r, g, b) variations of a colour that stay recognisable as its relatives and tell
+    neighbours apart.
+    """
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in color))
     saturation = max(saturation, 0.35)
     result = []
@@ -44,14 +46,21 @@ def shades(color, count):
 def vivid_colors(count):
     """`count` bright (r, g, b) colours, neighbours in the list far apart in hue."""
     return [
-        tuple(round(255 * c) for c in colorsys.hsv_to_rgb((0.02 + i * _GOLDEN_ANGLE) % 1.0, 0.8 - 0.25 * (i % 2), 1.0))
+        tuple(
+            round(255 * c)
+            for c in colorsys.hsv_to_rgb(
+                (0.02 + i * _GOLDEN_ANGLE) % 1.0, 0.8 - 0.25 * (i % 2), 1.0
+            )
+        )
         for i in range(count)
     ]
 
 
 @functools.cache
 def _font(size):
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    return ImageFont.truetype(
+        os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size
+    )
 
 
 def text_size(text, size):
@@ -75,7 +84,9 @@ def draw_label(image, text, top_left, size, color):
     below = image[y : y + height, x : x + width]
     patch = Image.fromarray(below)
     pill = Image.new("L", patch.size, 0)
-    ImageDraw.Draw(pill).rounded_rectangle((0, 0, width - 1, height - 1), radius=size // 3, fill=195)
+    ImageDraw.Draw(pill).rounded_rectangle(
+        (0, 0, width - 1, height - 1), radius=size // 3, fill=195
+    )
     patch.paste((18, 18, 22), (0, 0), pill)
     draw = ImageDraw.Draw(patch)
     draw.rectangle((0, size // 3, max(size // 6, 1), height - size // 3), fill=tuple(color))
@@ -91,7 +102,9 @@ def caption(text, width, height=28, left=None):
     while size > 7 and _font(size).getlength(text) > room:
         size -= 1
     x, anchor = (width / 2, "mm") if left is None else (left, "lm")
-    ImageDraw.Draw(strip).text((x, height / 2), text, fill=(235, 235, 235), font=_font(size), anchor=anchor)
+    ImageDraw.Draw(strip).text(
+        (x, height / 2), text, fill=(235, 235, 235), font=_font(size), anchor=anchor
+    )
     return np.array(strip)
 
 
@@ -124,4 +137,6 @@ def stripes(size):
 def resize_picture(image, height, width):
     """Resizes uint8 [h, w, 3] for looking at: averaging where it shrinks, smooth where it grows."""
     shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )

@@ -1,12 +1,22 @@
-"""Pictures of everything a person would rather see than read. All take and give uint8 [H, W, 3], RGB."""
+"""Pictures of everything a person would rather see than read. All take and give uint8 [H, W, 3],
+RGB.
+"""
 
 import cv2
 import numpy as np
 
-from deeperlab_tf.visualize.drawing import caption, draw_label, legend, resize_picture, shades, text_size, vivid_colors
 from deeperlab_tf.keypoints import NUM_CORNERS
 from deeperlab_tf.metrics.overlaps import dense
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.visualize.drawing import (
+    caption,
+    draw_label,
+    legend,
+    resize_picture,
+    shades,
+    text_size,
+    vivid_colors,
+)
 
 UNLABELLED_COLOR = (0, 0, 0)
 _MAX_LABELS = 60
@@ -20,11 +30,15 @@ def segment_colors(parsing):
 
     Stuff has its class' colour, instances have shades of it. All differ, and none is black.
     """
-    things = sorted((s for s in parsing.segments if s.instance), key=lambda segment: segment.instance)
+    things = sorted(
+        (s for s in parsing.segments if s.instance), key=lambda segment: segment.instance
+    )
     colors, used = {}, {UNLABELLED_COLOR}
     for class_index in {segment.class_index for segment in things}:
         members = [segment for segment in things if segment.class_index == class_index]
-        for segment, color in zip(members, shades(parsing.dataset.colors[class_index], len(members))):
+        for segment, color in zip(
+            members, shades(parsing.dataset.colors[class_index], len(members))
+        ):
             colors[segment.id] = color
     for segment in parsing.segments:
         color = colors.get(segment.id, tuple(parsing.dataset.colors[segment.class_index]))
@@ -66,7 +80,8 @@ def draw_parsing(image, parsing, colors=None, scale=1, names=True):
       image: uint8 [H, W, 3].
       parsing: `Parsing` of the same size.
       colors: dict segment id -> (r, g, b); default `segment_colors`.
-      scale: the picture is this many times as large as the image, for legible names on small images.
+      scale: the picture is this many times as large as the image, for legible names on small
+        images.
       names: write names and scores.
     """
     colors = colors or segment_colors(parsing)
@@ -97,7 +112,9 @@ def overlay_scale(image, longer_side=900):
 
 
 def boundaries(labels, width=1):
-    """bool [H, W]: pixels whose right or lower neighbour has another label, thickened to about 2 * width - 1."""
+    """bool [H, W]: pixels whose right or lower neighbour has another label, thickened to about 2 *
+    width - 1.
+    """
     edges = np.zeros(labels.shape, np.uint8)
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]
@@ -107,13 +124,16 @@ def boundaries(labels, width=1):
 
 
 def heatmap(probabilities, image, scale=1):
-    """Keypoint probabilities [h, w, P], or [h, w] of one kind, as glows over the darkened image, a colour a kind.
+    """Keypoint probabilities [h, w, P], or [h, w] of one kind, as glows over the darkened image, a
+    colour a kind.
 
     `scale`: the picture is this many times as large as the image.
     """
     size = (image.shape[1] * scale, image.shape[0] * scale)
     image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-    probabilities = cv2.resize(np.asarray(probabilities, np.float32), size, interpolation=cv2.INTER_LINEAR)
+    probabilities = cv2.resize(
+        np.asarray(probabilities, np.float32), size, interpolation=cv2.INTER_LINEAR
+    )
     probabilities = np.clip(probabilities.reshape(*image.shape[:2], -1), 0, 1)
     colors = np.array(vivid_colors(probabilities.shape[-1]), np.float32)
     strongest = probabilities.max(axis=-1, keepdims=True)
@@ -128,10 +148,11 @@ def heatmap_legend(graph, width):
 
 
 def detection(image, parsing, scale=1):
-    """The instance detections as in the paper's Fig. 10: each instance's keypoints and the arrows between them.
+    """The instance detections as in the paper's Fig. 10: each instance's keypoints and the arrows
+    between them.
 
-    With the star graph the arrows are the middle-range offsets from the centre to the corners, with the rectangle graph
-    those around the box. `parsing` needs its `keypoints`.
+    With the star graph the arrows are the middle-range offsets from the centre to the corners, with
+    the rectangle graph those around the box. `parsing` needs its `keypoints`.
     """
     height, width = image.shape[:2]
     picture = cv2.resize(image, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
@@ -150,10 +171,20 @@ def detection(image, parsing, scale=1):
             arrows = [(xy[start], xy[end]) for start, end in zip(around[:-1], around[1:])]
         for start, end in arrows:
             length = max(np.hypot(end[0] - start[0], end[1] - start[1]), 1.0)
-            cv2.arrowedLine(picture, start, end, color, line, cv2.LINE_AA, tipLength=min(6.0 * line / length, 0.5))
+            cv2.arrowedLine(
+                picture,
+                start,
+                end,
+                color,
+                line,
+                cv2.LINE_AA,
+                tipLength=min(6.0 * line / length, 0.5),
+            )
         for point in xy:
             center = tuple(v << bits for v in point)
-            cv2.circle(picture, center, (2 * line + 1) << bits, (255, 255, 255), -1, cv2.LINE_AA, bits)
+            cv2.circle(
+                picture, center, (2 * line + 1) << bits, (255, 255, 255), -1, cv2.LINE_AA, bits
+            )
             cv2.circle(picture, center, (2 * line) << bits, color, -1, cv2.LINE_AA, bits)
     return picture
 
@@ -187,7 +218,8 @@ def offset_sheet(maps, graph, image, cell_height=180):
     The image and the wheel itself, an arrow's colour by its direction, end the first row.
 
     Args:
-      maps: dict of `Predictor.maps`: `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
+      maps: dict of `Predictor.maps`: `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets`
+        [h, w, E, 2].
       graph: `keypoints.KeypointGraph`, for the captions.
       image: uint8 [H, W, 3], which the maps are of.
       cell_height: height of a field.
@@ -198,7 +230,10 @@ def offset_sheet(maps, graph, image, cell_height=180):
     for head, captions in (("short", names), ("middle", arrows), ("long", names)):
         fields = maps[f"{head}_offsets"]
         longest = np.linalg.norm(fields, axis=-1).max()
-        cells = [(f"{head}: {text}", offsets(fields[:, :, index], longest)) for index, text in enumerate(captions)]
+        cells = [
+            (f"{head}: {text}", offsets(fields[:, :, index], longest))
+            for index, text in enumerate(captions)
+        ]
         rows.append([(text, _fit_height(picture, cell_height)) for text, picture in cells])
     rows[0] += [("image", _fit_height(image, cell_height)), ("direction", color_wheel(cell_height))]
     lines = []
@@ -207,11 +242,14 @@ def offset_sheet(maps, graph, image, cell_height=180):
         lines.append(np.hstack([_pad(cell, cell.shape[1] + _GAP, _BACKGROUND) for cell in cells]))
     width = max(line.shape[1] for line in lines)
     padding = [((0, _GAP), (0, width - line.shape[1]), (0, 0)) for line in lines]
-    return np.vstack([np.pad(line, pad, constant_values=_BACKGROUND) for line, pad in zip(lines, padding)])
+    return np.vstack(
+        [np.pad(line, pad, constant_values=_BACKGROUND) for line, pad in zip(lines, padding)]
+    )
 
 
 def prediction_sheet(image, parsing, heatmaps, truth=None, cell_height=300):
-    """What the network makes of an image, with titles: the columns of the paper's Fig. 10, and the heatmaps.
+    """What the network makes of an image, with titles: the columns of the paper's Fig. 10, and the
+    heatmaps.
 
     Args:
       image: uint8 [H, W, 3].
@@ -232,11 +270,17 @@ def prediction_sheet(image, parsing, heatmaps, truth=None, cell_height=300):
     if truth is not None:
         pictures["truth"] = draw_parsing(image, truth, scale=scale)
     titles = list(pictures)
-    per_line = -(-len(titles) // 2) if image.shape[1] > image.shape[0] else len(titles)  # wide ones in two lines
+    # Wide ones in two lines.
+    per_line = -(-len(titles) // 2) if image.shape[1] > image.shape[0] else len(titles)
     lines = [titles[start:][:per_line] for start in range(0, len(titles), per_line)]
-    sheets = [contact_sheet([[pictures[title] for title in line]], line, cell_height) for line in lines]
+    sheets = [
+        contact_sheet([[pictures[title] for title in line]], line, cell_height) for line in lines
+    ]
     room = [sheets[0].shape[1] - sheet.shape[1] for sheet in sheets]
-    padded = [np.pad(s, ((0, 0), (0, r), (0, 0)), constant_values=_BACKGROUND) for s, r in zip(sheets, room)]
+    padded = [
+        np.pad(s, ((0, 0), (0, r), (0, 0)), constant_values=_BACKGROUND)
+        for s, r in zip(sheets, room)
+    ]
     return np.vstack(padded)
 
 
@@ -244,21 +288,33 @@ def contact_sheet(rows, titles, cell_height=300, footer=None):
     """Rows of pictures side by side, with a title above each column.
 
     Args:
-      rows: list of lists of uint8 [H, W, 3]; all rows have len(titles) pictures, a row's pictures may differ in size.
+      rows: list of lists of uint8 [H, W, 3]; all rows have len(titles) pictures, a row's pictures
+        may differ in size.
       titles: list of str.
       cell_height: height of the pictures; the widest of a column gives the column's width.
-      footer: function of the width that makes a last strip, `error_pictures.error_legend` for example.
+      footer: function of the width that makes a last strip, `error_pictures.error_legend` for
+        example.
     """
     cells = [[_fit_height(picture, cell_height) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(titles))]
-    lines = [np.hstack([_pad(cell, width + _GAP, _BACKGROUND) for cell, width in zip(row, widths)]) for row in cells]
-    head = np.hstack([_pad(caption(text, width), width + _GAP, _BACKGROUND) for text, width in zip(titles, widths)])
+    lines = [
+        np.hstack([_pad(cell, width + _GAP, _BACKGROUND) for cell, width in zip(row, widths)])
+        for row in cells
+    ]
+    head = np.hstack(
+        [
+            _pad(caption(text, width), width + _GAP, _BACKGROUND)
+            for text, width in zip(titles, widths)
+        ]
+    )
     sheet = _fold(head, lines)
     return sheet if footer is None else np.vstack([sheet, footer(sheet.shape[1])])
 
 
 def _fold(head, lines):
-    """`lines` of one width below each other with `head` above; a long sheet is folded into two columns."""
+    """`lines` of one width below each other with `head` above; a long sheet is folded into two
+    columns.
+    """
     folds = 2 if sum(len(line) for line in lines) > 2 * head.shape[1] else 1
     per_column = -(-len(lines) // folds)
     columns = []
@@ -291,11 +347,15 @@ def _pad(picture, width, value):
 def _stroke(picture, mask, color, opacity):
     """Blends `color` into float32 [H, W, 3] where `mask`, with softened edges."""
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.6)[..., np.newaxis]
-    return picture + np.minimum(alpha * 1.3, 1.0) * opacity * (np.array(color, np.float32) - picture)
+    return picture + np.minimum(alpha * 1.3, 1.0) * opacity * (
+        np.array(color, np.float32) - picture
+    )
 
 
 def _write_names(picture, parsing, colors, scale):
-    """Writes name and score into the middle of each segment that has room, the largest first, none over another."""
+    """Writes name and score into the middle of each segment that has room, the largest first, none
+    over another.
+    """
     taken = np.zeros(picture.shape[:2], bool)
     largest_font = int(np.clip(max(picture.shape[:2]) / 64, 12, 30))
     for segment in parsing.segments[:_MAX_LABELS]:
@@ -309,7 +369,9 @@ def _write_names(picture, parsing, colors, scale):
         depth = cv2.distanceTransform(np.pad(crop, 1), cv2.DIST_L2, 3)
         y, x = np.unravel_index(depth.argmax(), depth.shape)
         top, left = (y1 + y) * scale - height // 2, (x1 + x) * scale - width // 2
-        top, left = np.clip((top, left), 0, np.maximum(np.subtract(picture.shape[:2], (height, width)), 0))
+        top, left = np.clip(
+            (top, left), 0, np.maximum(np.subtract(picture.shape[:2], (height, width)), 0)
+        )
         place = np.s_[top : top + height, left : left + width]
         if taken[place].any() or taken[place].shape != (height, width):
             continue

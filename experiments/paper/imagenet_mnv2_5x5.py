@@ -1,7 +1,8 @@
 """ImageNet-1K pretraining: Wider MobileNetV2, kernels of 5 x 5.
 
-    python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet_mnv2_5x5 \
-        --config.data.root=IMAGENET      # folders of classes; TFRecords: --config.data.records=IMAGENET
+    python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py
+        --workdir=runs/imagenet_mnv2_5x5 \ --config.data.root=IMAGENET      # folders of classes;
+        TFRecords: --config.data.records=IMAGENET
 
 The paper starts from such weights (Sec. 4) and gives no accuracy.
 Measured: not run here.

@@ -1,9 +1,12 @@
 """Table 7, row 4: Xception-71 with space-to-depth, hard pixel mining, small instances.
 
-    python scripts/train.py --config=experiments/paper/table07_4_xception_71_s2d_hard_pixel_mining_small_instances.py \
-        --workdir=runs/table07_4 --config.data.root=DATA --config.model.initial_checkpoint=runs/imagenet_xception_71
+    python scripts/train.py
+        --config=experiments/paper/table07_4_xception_71_s2d_hard_pixel_mining_small_instances.py \
+        --workdir=runs/table07_4 --config.data.root=DATA
+        --config.model.initial_checkpoint=runs/imagenet_xception_71
 
-Without ASPP, as the table is printed; --config.model.aspp=True is the other reading, which Table 1 takes.
+Without ASPP, as the table is printed; --config.model.aspp=True is the other reading, which Table 1
+takes.
 
 Paper, Table 7 (val): PQ 30.46, PC 54.55.
 Measured: not run here.

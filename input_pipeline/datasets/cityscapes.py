@@ -3,8 +3,9 @@
     leftImg8bit/{train,val,test}/{city}/*_leftImg8bit.png
     gtFine/{train,val,test}/{city}/*_gtFine_instanceIds.png
 
-Cordts et al., The Cityscapes Dataset, 2016. In instanceIds a value below 1000 is a class id (stuff, or a group of
-things that nobody told apart: crowd here), a larger one is class * 1000 + number of the instance.
+Cordts et al., The Cityscapes Dataset, 2016. In instanceIds a value below 1000 is a class id (stuff,
+or a group of things that nobody told apart: crowd here), a larger one is class * 1000 + number of
+the instance.
 """
 
 import glob
@@ -15,7 +16,13 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import Category, Dataset
-from input_pipeline.datasets.labels import check_size, first_existing, map_ids, masks_without_photo, number_instances
+from input_pipeline.datasets.labels import (
+    check_size,
+    first_existing,
+    map_ids,
+    masks_without_photo,
+    number_instances,
+)
 
 DATASET = Dataset(
     name="cityscapes",
@@ -66,7 +73,9 @@ class Cityscapes:
         self._masks = first_existing(root, [f"gtFine/{split}"], "folder of masks")
         paths = glob.glob(os.path.join(glob.escape(self._images), "*", f"*{_PHOTO}"))
         if not paths:
-            raise UserError(f"there is no */*{_PHOTO} in {self._images}; unpack leftImg8bit_trainvaltest.zip there.")
+            raise UserError(
+                f"there is no */*{_PHOTO} in {self._images}; unpack leftImg8bit_trainvaltest.zip there."
+            )
         self._ids = sorted(os.path.relpath(path, self._images)[: -len(_PHOTO)] for path in paths)
 
     def __len__(self):
@@ -86,7 +95,9 @@ class Cityscapes:
         image, ids = read_image(image_path), read_mask(mask_path)
         check_size(ids, mask_path, image, image_path)
         is_object = (ids >= INSTANCE_DIVISOR) & (ids != LICENSE_PLATE)
-        semantic = map_ids(np.where(is_object, ids // INSTANCE_DIVISOR, ids), _LABEL_OF_ID, mask_path, _IGNORED)
+        semantic = map_ids(
+            np.where(is_object, ids // INSTANCE_DIVISOR, ids), _LABEL_OF_ID, mask_path, _IGNORED
+        )
         is_thing = np.isin(semantic, DATASET.thing_classes)
         return {
             "image": image,

@@ -4,8 +4,9 @@
     annotations/panoptic_{train,val}2017/*.png     (unpacked from the zip beside the JSON)
     {train,val}2017/*.jpg
 
-Kirillov et al., Panoptic Segmentation, 2018; https://cocodataset.org/#format-data. Without the year works too, and so
-does `images/{split}` for the photos: then it is anybody's data in COCO's format with COCO's classes.
+Kirillov et al., Panoptic Segmentation, 2018; https://cocodataset.org/#format-data. Without the year
+works too, and so does `images/{split}` for the photos: then it is anybody's data in COCO's format
+with COCO's classes.
 """
 
 import collections
@@ -41,7 +42,9 @@ class CocoPanoptic:
 
     def __init__(self, root, split):
         names = (f"{split}2017", split)
-        self._json = first_existing(root, [f"annotations/panoptic_{name}.json" for name in names], "panoptic JSON")
+        self._json = first_existing(
+            root, [f"annotations/panoptic_{name}.json" for name in names], "panoptic JSON"
+        )
         self._masks = first_existing(
             root, [f"annotations/panoptic_{name}" for name in names], "folder of panoptic PNGs"
         )
@@ -50,8 +53,12 @@ class CocoPanoptic:
         content = read_json(self._json, "panoptic annotation file")
         try:
             self._file_names = {image["id"]: image["file_name"] for image in content["images"]}
-            self.annotations = sorted(content["annotations"], key=lambda annotation: annotation["file_name"])
-            repeated = collections.Counter(annotation["file_name"] for annotation in self.annotations).most_common(1)
+            self.annotations = sorted(
+                content["annotations"], key=lambda annotation: annotation["file_name"]
+            )
+            repeated = collections.Counter(
+                annotation["file_name"] for annotation in self.annotations
+            ).most_common(1)
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"{self._json} is not in COCO's panoptic format: {error} is missing or misplaced."
@@ -63,10 +70,14 @@ class CocoPanoptic:
         return len(self.annotations)
 
     def paths(self, index):
-        """(path of the photo, path of the panoptic PNG); UserError if a name leaves the dataset's folder."""
+        """(path of the photo, path of the panoptic PNG); UserError if a name leaves the dataset's
+        folder.
+        """
         annotation = self.annotations[index]
         if annotation["image_id"] not in self._file_names:
-            raise UserError(f"{self._json} annotates image {annotation['image_id']}, which is not among its images.")
+            raise UserError(
+                f"{self._json} annotates image {annotation['image_id']}, which is not among its images."
+            )
         photo = path_inside(self._images, self._file_names[annotation["image_id"]])
         return photo, path_inside(self._masks, annotation["file_name"])
 
@@ -77,7 +88,13 @@ class CocoPanoptic:
         segments = self.annotations[index]["segments_info"]
         semantic, instance, crowd = labels_of_segments(ids, segments, mask_path)
         image_id = os.path.splitext(self._file_names[self.annotations[index]["image_id"]])[0]
-        return {"image": image, "semantic": semantic, "instance": instance, "crowd": crowd, "image_id": image_id}
+        return {
+            "image": image,
+            "semantic": semantic,
+            "instance": instance,
+            "crowd": crowd,
+            "image_id": image_id,
+        }
 
     def unlabeled(self):
         """Sentences about images of the JSON that have no annotation; they are not samples."""
@@ -86,16 +103,27 @@ class CocoPanoptic:
         return [f"image {name!r} of {self._json} has no annotation" for name in sorted(missing)]
 
     def problems(self, index):
-        """Sentences about segments that PNG and JSON do not tell alike; an unknown id in the PNG is an error."""
+        """Sentences about segments that PNG and JSON do not tell alike; an unknown id in the PNG is
+        an error.
+        """
         mask_path = self.paths(index)[1]
-        areas = dict(zip(*(values.tolist() for values in np.unique(read_rgb_ids(mask_path), return_counts=True))))
+        areas = dict(
+            zip(
+                *(
+                    values.tolist()
+                    for values in np.unique(read_rgb_ids(mask_path), return_counts=True)
+                )
+            )
+        )
         found = []
         for segment in self.annotations[index]["segments_info"]:
             area = areas.get(segment["id"], 0)
             if not area:
                 found.append(f"segment {segment['id']} of the JSON is not in {mask_path}")
             elif area != segment.get("area", area):
-                found.append(f"segment {segment['id']} of {mask_path} has {area} pixels, not {segment['area']}")
+                found.append(
+                    f"segment {segment['id']} of {mask_path} has {area} pixels, not {segment['area']}"
+                )
         return found
 
 

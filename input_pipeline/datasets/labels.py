@@ -40,7 +40,9 @@ def map_ids(ids, label_of_id, source, ignored=()):
 
 
 def number_instances(is_object, semantic, objects):
-    """Gives each pair of class and object number among pixels `is_object` an id 1 … n; int32 [H, W], 0 elsewhere."""
+    """Gives each pair of class and object number among pixels `is_object` an id 1 … n; int32 [H,
+    W], 0 elsewhere.
+    """
     instance = np.zeros(semantic.shape, np.int32)
     objects = unique(objects[is_object])[1]  # 0, 1, …: then the pairs are small numbers, too
     pairs = semantic[is_object].astype(np.int64) * (objects.max(initial=0) + 1) + objects
@@ -49,7 +51,8 @@ def number_instances(is_object, semantic, objects):
 
 
 def unique(values):
-    """(ascending values, place of each element among them, in its shape), as of np.unique; small ones without sorting.
+    """(ascending values, place of each element among them, in its shape), as of np.unique; small
+    ones without sorting.
 
     Args:
       values: non-negative integers, any shape.
@@ -81,7 +84,9 @@ def masks_without_photo(folder, ending, names):
 def first_existing(root, names, what):
     """The first of `names` that exists under `root`; UserError tells what was looked for."""
     if not root or not os.path.isdir(root):
-        raise UserError(f"dataset folder {root!r} does not exist; set config.data.root to the folder of the data.")
+        raise UserError(
+            f"dataset folder {root!r} does not exist; set config.data.root to the folder of the data."
+        )
     for name in names:
         path = os.path.join(root, name)
         if os.path.exists(path):
@@ -92,7 +97,9 @@ def first_existing(root, names, what):
 
 
 def read_list(path, what):
-    """Lines of a text file, stripped, without empty ones; UserError if it is missing, empty or names one twice."""
+    """Lines of a text file, stripped, without empty ones; UserError if it is missing, empty or
+    names one twice.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             names = [line.strip() for line in file if line.strip()]

@@ -1,6 +1,8 @@
-"""Scenes made on the fly: textured land, sea and sky with things of six forms, each drawn from (seed, index) alone.
+"""Scenes made on the fly: textured land, sea and sky with things of six forms, each drawn from
+(seed, index) alone.
 
-No download, as many scenes as wanted, every pixel labelled: the first dataset to train on and the one to test with.
+No download, as many scenes as wanted, every pixel labelled: the first dataset to train on and the
+one to test with.
 
 Pictures to look at or to predict:
   python -m input_pipeline.datasets.shapes --output=DIR --count=8
@@ -36,7 +38,8 @@ DATASET = Dataset(
 SKY, MEADOW, WATER = DATASET.stuff_classes
 
 COLOR_SPREAD = 25  # a thing's colour is its class' colour plus or minus this
-MIN_VISIBLE_SHARE = 0.35  # a thing that would leave less of another (or of itself) in sight is not placed
+# A thing that would leave less of another (or of itself) in sight is not placed.
+MIN_VISIBLE_SHARE = 0.35
 MIN_VISIBLE_PIXELS = 48
 PLACEMENT_TRIES = 4
 CAMERA_NOISE = 3.0  # standard deviation, of 255
@@ -63,12 +66,18 @@ class Shapes:
 
     def __init__(self, shapes, split, seed=0):
         if split not in SPLITS:
-            raise UserError(f"the shapes dataset has no split {split!r}; it has {', '.join(SPLITS)}.")
+            raise UserError(
+                f"the shapes dataset has no split {split!r}; it has {', '.join(SPLITS)}."
+            )
         self._length = shapes.num_train if split == "train" else shapes.num_val
         if self._length < 1:
-            raise UserError(f"config.data.shapes asks for {self._length} scenes in split {split!r}; give at least 1.")
+            raise UserError(
+                f"config.data.shapes asks for {self._length} scenes in split {split!r}; give at least 1."
+            )
         if shapes.max_things < 1 or min(shapes.image_size) < 33:
-            raise UserError("config.data.shapes needs max_things of at least 1 and sides of at least 33 pixels.")
+            raise UserError(
+                "config.data.shapes needs max_things of at least 1 and sides of at least 33 pixels."
+            )
         self._size = tuple(shapes.image_size)
         self._max_things = shapes.max_things
         self._random_colors = shapes.random_colors
@@ -79,7 +88,9 @@ class Shapes:
         return self._length
 
     def __getitem__(self, index):
-        """The sample `index`: image uint8 [H, W, 3], semantic and instance int32 [H, W], crowd bool, image_id."""
+        """The sample `index`: image uint8 [H, W, 3], semantic and instance int32 [H, W], crowd
+        bool, image_id.
+        """
         if not 0 <= index < self._length:
             raise IndexError(index)
         rng = np.random.Generator(np.random.Philox([self._seed, SPLITS[self._split] << 32 | index]))
@@ -102,12 +113,16 @@ class Shapes:
 
 
 def _background(rng, size):
-    """Sky above a wavy horizon, below it meadow, and water behind a wavy shore. float32 [H, W, 3], int32 [H, W]."""
+    """Sky above a wavy horizon, below it meadow, and water behind a wavy shore. float32 [H, W, 3],
+    int32 [H, W].
+    """
     height, width = size
     columns = np.arange(width)
     horizon = height * rng.uniform(0.25, 0.5) + _wave(rng, columns, height * 0.06)
     shore = (
-        height * rng.uniform(0.6, 0.85) + _wave(rng, columns, height * 0.1) + (columns - width / 2) * rng.normal() / 4
+        height * rng.uniform(0.6, 0.85)
+        + _wave(rng, columns, height * 0.1)
+        + (columns - width / 2) * rng.normal() / 4
     )
     rows = np.arange(height)[:, None]
     semantic = np.full(size, MEADOW, np.int32)
@@ -118,7 +133,10 @@ def _background(rng, size):
     tint = tint + rng.uniform(-15, 15, tint.shape).astype(np.float32)
     clouds = _noise(rng, size, (4, 3)) * 22 + (rows / height * 30).astype(np.float32)
     grass = _noise(rng, size, (height // 3, width // 3)) * 26 + _noise(rng, size, (3, 3)) * 12
-    ripples = np.sin((rows + _noise(rng, size, (5, 5)) * 8) * rng.uniform(0.6, 1.0)).astype(np.float32) * 14
+    ripples = (
+        np.sin((rows + _noise(rng, size, (5, 5)) * 8) * rng.uniform(0.6, 1.0)).astype(np.float32)
+        * 14
+    )
     texture = np.choose(semantic, [clouds, grass, ripples])
     return tint[semantic] + texture[..., None], semantic
 
@@ -127,7 +145,9 @@ def _wave(rng, columns, amplitude):
     """A random smooth function of the column, about `amplitude` high."""
     wave = np.zeros(len(columns))
     for cycles in (0.7, 1.6, 3.7):
-        wave += np.sin(columns / len(columns) * 2 * np.pi * cycles + rng.uniform(0, 2 * np.pi)) / cycles
+        wave += (
+            np.sin(columns / len(columns) * 2 * np.pi * cycles + rng.uniform(0, 2 * np.pi)) / cycles
+        )
     return wave * amplitude * rng.uniform(0.3, 1.0)
 
 
@@ -141,7 +161,9 @@ def _noise(rng, size, cells):
 
 
 def _place_thing(rng, image, semantic, instance, areas, random_colors):
-    """Draws one thing in front of what is there, unless nowhere leaves it and all it covers recognisable."""
+    """Draws one thing in front of what is there, unless nowhere leaves it and all it covers
+    recognisable.
+    """
     height, width = instance.shape
     label = int(rng.choice(DATASET.thing_classes))
     side = min(height, width)
@@ -162,10 +184,14 @@ def _place_thing(rng, image, semantic, instance, areas, random_colors):
 
 
 def _form_mask(label, center, radius, angle, size):
-    """bool [H, W]: the form of class `label` of a given size, turned by `angle`; what lies outside is cut off."""
+    """bool [H, W]: the form of class `label` of a given size, turned by `angle`; what lies outside
+    is cut off.
+    """
     mask = np.zeros(size, np.uint8)
     contours = [
-        np.rint((center + radius * contour @ _rotation(angle))[:, ::-1] * 2**SUBPIXEL_BITS).astype(np.int32)
+        np.rint((center + radius * contour @ _rotation(angle))[:, ::-1] * 2**SUBPIXEL_BITS).astype(
+            np.int32
+        )
         for contour in _contours(DATASET.class_names[label])
     ]
     cv2.fillPoly(mask, contours, 1, shift=SUBPIXEL_BITS)  # a contour inside another is a hole
@@ -202,16 +228,22 @@ def _polygon(corners, radius):
 
 
 def _leaves_all_visible(mask, radius, instance, areas):
-    """Whether enough of the new thing lies in the image, and of each thing it covers remains in sight."""
+    """Whether enough of the new thing lies in the image, and of each thing it covers remains in
+    sight.
+    """
     visible = np.count_nonzero(mask)
     if visible < max(MIN_VISIBLE_PIXELS, MIN_VISIBLE_SHARE * 2 * radius**2):
         return False
     left = np.bincount(instance[~mask], minlength=len(areas))[1:]
-    return bool(np.all(left >= np.maximum(MIN_VISIBLE_PIXELS, MIN_VISIBLE_SHARE * np.array(areas[1:]))))
+    return bool(
+        np.all(left >= np.maximum(MIN_VISIBLE_PIXELS, MIN_VISIBLE_SHARE * np.array(areas[1:])))
+    )
 
 
 def _shading(mask, center, radius):
-    """Brightness added to each masked pixel: lit from the top left, darker at the rim. float [number of pixels]."""
+    """Brightness added to each masked pixel: lit from the top left, darker at the rim. float
+    [number of pixels].
+    """
     y, x = np.nonzero(mask)
     light = -((y - center[0]) + (x - center[1])) / radius * 14
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
@@ -226,7 +258,9 @@ def _write_pictures():
     with atomic_path(flags.FLAGS.output) as folder:
         os.makedirs(folder)
         for sample in (source[index] for index in range(count)):
-            cv2.imwrite(os.path.join(folder, f"{sample['image_id']}.png"), sample["image"][..., ::-1])
+            cv2.imwrite(
+                os.path.join(folder, f"{sample['image_id']}.png"), sample["image"][..., ::-1]
+            )
     print(f"{count} pictures in {flags.FLAGS.output}")
 
 

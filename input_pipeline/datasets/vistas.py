@@ -3,8 +3,8 @@
     v1.x:  {training,validation}/images/*.jpg, {training,validation}/instances/*.png
     v2.0:  {training,validation}/images/*.jpg, {training,validation}/v1.2/instances/*.png
 
-Neuhold et al., The Mapillary Vistas Dataset, 2017. A pixel of `instances` is label * 256 + number, the numbers of each
-class starting at 0; label 65 is unlabeled.
+Neuhold et al., The Mapillary Vistas Dataset, 2017. A pixel of `instances` is label * 256 + number,
+the numbers of each class starting at 0; label 65 is unlabeled.
 """
 
 import glob
@@ -14,7 +14,13 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
-from input_pipeline.datasets.labels import check_size, first_existing, map_ids, masks_without_photo, number_instances
+from input_pipeline.datasets.labels import (
+    check_size,
+    first_existing,
+    map_ids,
+    masks_without_photo,
+    number_instances,
+)
 from input_pipeline.datasets.vistas_classes import DATASET
 
 INSTANCE_DIVISOR = 256
@@ -35,12 +41,16 @@ class Vistas:
 
     def __init__(self, root, split):
         folders = _FOLDERS.get(split, (split,))
-        self._images = first_existing(root, [f"{folder}/images" for folder in folders], "folder of photos")
+        self._images = first_existing(
+            root, [f"{folder}/images" for folder in folders], "folder of photos"
+        )
         masks = [f"{folder}/{version}instances" for folder in folders for version in ("v1.2/", "")]
         self._masks = first_existing(root, masks, "folder of v1.2 instance masks")
         paths = glob.glob(os.path.join(glob.escape(self._images), "*.jpg"))
         if not paths:
-            raise UserError(f"there is no *.jpg in {self._images}; unpack the archive of Mapillary Vistas there.")
+            raise UserError(
+                f"there is no *.jpg in {self._images}; unpack the archive of Mapillary Vistas there."
+            )
         self._ids = sorted(os.path.splitext(os.path.basename(path))[0] for path in paths)
 
     def __len__(self):

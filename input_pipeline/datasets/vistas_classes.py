@@ -1,4 +1,6 @@
-"""The 65 evaluated classes of Mapillary Vistas v1.2: 28 stuff, 37 things, in the order of their ids."""
+"""The 65 evaluated classes of Mapillary Vistas v1.2: 28 stuff, 37 things, in the order of their
+ids.
+"""
 
 from deeperlab_tf.schema import Category, Dataset
 

@@ -1,11 +1,13 @@
 """PASCAL VOC 2012, with the extra labels of SBD if wanted: 20 thing classes and the background.
 
-    JPEGImages/*.jpg, SegmentationClass/*.png, SegmentationObject/*.png, ImageSets/Segmentation/{train,val}.txt
+    JPEGImages/*.jpg, SegmentationClass/*.png, SegmentationObject/*.png,
+    ImageSets/Segmentation/{train,val}.txt
     benchmark_RELEASE/dataset/{cls,inst}/*.mat, train.txt, val.txt      (split train_aug only)
 
-The folder is VOCdevkit/VOC2012 or one that holds it; benchmark_RELEASE lies in either. Everingham et al., 2014;
-Hariharan et al., Semantic Contours from Inverse Detectors, 2011. `train_aug` is (train of VOC and all of SBD) without
-val of VOC: 10,582 images. Where both label an image, VOC does.
+The folder is VOCdevkit/VOC2012 or one that holds it; benchmark_RELEASE lies in either. Everingham
+et al., 2014; Hariharan et al., Semantic Contours from Inverse Detectors, 2011. `train_aug` is
+(train of VOC and all of SBD) without val of VOC: 10,582 images. Where both label an image, VOC
+does.
 """
 
 import os
@@ -17,7 +19,13 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import path_inside
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset
-from input_pipeline.datasets.labels import check_size, first_existing, map_ids, number_instances, read_list
+from input_pipeline.datasets.labels import (
+    check_size,
+    first_existing,
+    map_ids,
+    number_instances,
+    read_list,
+)
 
 _NAMES = (
     "background",
@@ -52,7 +60,9 @@ def _palette_color(index):
 
 DATASET = Dataset(
     name="voc",
-    categories=tuple(Category(name, index > 0, _palette_color(index), index) for index, name in enumerate(_NAMES)),
+    categories=tuple(
+        Category(name, index > 0, _palette_color(index), index) for index, name in enumerate(_NAMES)
+    ),
 )
 _LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}
 
@@ -63,7 +73,9 @@ def open_split(config, split):
 
 
 class Voc:
-    """Random-access source of a split (train | val | trainval | train_aug); see `input_pipeline.datasets`."""
+    """Random-access source of a split (train | val | trainval | train_aug); see
+    `input_pipeline.datasets`.
+    """
 
     dataset = DATASET
 
@@ -77,7 +89,11 @@ class Voc:
         within = os.path.relpath(self._root, root)
         self._sbd = first_existing(root, [_SBD, os.path.join(within, _SBD)], "SBD")
         self._voc_ids = set(read_list(os.path.join(lists, "train.txt"), "split 'train'"))
-        extra = {i for part in ("train", "val") for i in read_list(os.path.join(self._sbd, f"{part}.txt"), "SBD")}
+        extra = {
+            i
+            for part in ("train", "val")
+            for i in read_list(os.path.join(self._sbd, f"{part}.txt"), "SBD")
+        }
         held_out = set(read_list(os.path.join(lists, "val.txt"), "split 'val'"))
         self._ids = sorted((self._voc_ids | extra) - held_out)
 
@@ -107,7 +123,10 @@ class Voc:
         }
 
     def _voc_masks(self, name):
-        paths = [path_inside(self._root, f"Segmentation{kind}/{name}.png") for kind in ("Class", "Object")]
+        paths = [
+            path_inside(self._root, f"Segmentation{kind}/{name}.png")
+            for kind in ("Class", "Object")
+        ]
         return read_mask(paths[0]), read_mask(paths[1]), paths[0]
 
     def _sbd_masks(self, name):
@@ -120,4 +139,6 @@ def _read_mat(path, key):
     try:
         return scipy.io.loadmat(path)[key]["Segmentation"][0, 0].astype(np.int32)
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise UserError(f"mask {path} cannot be read as SBD's {key} ({error}); restore it.") from error
+        raise UserError(
+            f"mask {path} cannot be read as SBD's {key} ({error}); restore it."
+        ) from error

@@ -1,4 +1,5 @@
-"""TFRecord files: which shards there are, where their records lie, and how to read past a corrupt one.
+"""TFRecord files: which shards there are, where their records lie, and how to read past a corrupt
+one.
 
 A record is its length (8 bytes), the length's checksum (4), the data, and the data's checksum (4).
 """
@@ -29,7 +30,9 @@ def find_shards(folder, split):
     """Paths of a split's shards, in order; UserError if there is none or one is missing."""
     paths = sorted(glob.glob(os.path.join(glob.escape(folder), f"{split}-*-of-*.tfrecord")))
     if not paths:
-        raise UserError(f"there is no {split}-*-of-*.tfrecord in {folder}; run scripts/build_records.py first.")
+        raise UserError(
+            f"there is no {split}-*-of-*.tfrecord in {folder}; run scripts/build_records.py first."
+        )
     count = int(paths[-1].rsplit("-of-")[-1].split(".")[0])
     if len(paths) != count:
         raise UserError(
@@ -42,19 +45,24 @@ def record_offsets(path, skip_corrupt=False):
     """[(offset, length)] of the data of each record of a file, found from the records' heads alone.
 
     Raises:
-      UserError: the file ends within a record, or a head is damaged, after which no record can be found. With
-        `skip_corrupt` the records before are returned and the rest counts as one skipped record.
+      UserError: the file ends within a record, or a head is damaged, after which no record can be
+        found. With `skip_corrupt` the records before are returned and the rest counts as one
+        skipped record.
     """
     places, offset, size = [], 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while offset < size:
             file.seek(offset)
             head = file.read(_HEAD)
-            intact = len(head) == _HEAD and _masked_crc32c(head[:8]) == struct.unpack("<I", head[8:])[0]
+            intact = (
+                len(head) == _HEAD and _masked_crc32c(head[:8]) == struct.unpack("<I", head[8:])[0]
+            )
             length = struct.unpack("<Q", head[:8])[0] if intact else size
             end = offset + _HEAD + length + _TAIL
             if end > size and not skip_corrupt:
-                raise UserError(f"{path} is cut off or corrupt at byte {offset}, record {len(places)}; build it again.")
+                raise UserError(
+                    f"{path} is cut off or corrupt at byte {offset}, record {len(places)}; build it again."
+                )
             if end > size:
                 _note_skipped(path, len(places))
                 break
@@ -64,10 +72,15 @@ def record_offsets(path, skip_corrupt=False):
 
 
 def read_record(path, number, offset):
-    """The bytes of one record, at an offset of `record_offsets`; CorruptRecord if its checksum does not fit."""
+    """The bytes of one record, at an offset of `record_offsets`; CorruptRecord if its checksum does
+    not fit.
+    """
     try:
-        # Within a function of tf.data, for in TensorFlow 2.15 an iterator cannot be made of the reader directly.
-        dataset = tf.data.Dataset.from_tensors(offset).flat_map(lambda offset: _record_at(path, offset).take(1))
+        # Within a function of tf.data, for in TensorFlow 2.15 an iterator cannot be made of the
+        # reader directly.
+        dataset = tf.data.Dataset.from_tensors(offset).flat_map(
+            lambda offset: _record_at(path, offset).take(1)
+        )
         return next(iter(dataset)).numpy()
     except tf.errors.DataLossError as error:
         raise CorruptRecord(
@@ -76,12 +89,14 @@ def read_record(path, number, offset):
 
 
 def read_shard_skipping(path, offsets, remote=False):
-    """Dataset of the records of a shard, strings; those whose checksum does not fit are named, counted and left out.
+    """Dataset of the records of a shard, strings; those whose checksum does not fit are named,
+    counted and left out.
 
     Args:
       path: string [].
       offsets: int64 [records], of `record_offsets`.
-      remote: whether another process may do the reading: then it prints what it leaves out, and does not count.
+      remote: whether another process may do the reading: then it prints what it leaves out, and
+        does not count.
     """
 
     def read(number, offset):
@@ -104,7 +119,9 @@ def read_shard_skipping(path, offsets, remote=False):
 
 @contextlib.contextmanager
 def naming_corrupt_records(folder, split):
-    """Context in which TensorFlow's error about a corrupt record, which names no file, becomes one that does."""
+    """Context in which TensorFlow's error about a corrupt record, which names no file, becomes one
+    that does.
+    """
     try:
         yield
     except tf.errors.DataLossError:
@@ -115,7 +132,9 @@ def naming_corrupt_records(folder, split):
 
 
 def skipped_records():
-    """A sentence about the corrupt records that this process has left out since it began; "" if there were none."""
+    """A sentence about the corrupt records that this process has left out since it began; "" if
+    there were none.
+    """
     if not _skipped:
         return ""
     names = ", ".join(f"record {number} of {path}" for path, number in sorted(_skipped))

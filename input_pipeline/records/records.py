@@ -4,9 +4,9 @@
     dataset.json                           the classes (deeperlab_tf.schema.Dataset)
     {split}.json                           manifest: images and SHA-256 of each shard
 
-A label map is stored as raw int32 class * label_divisor + instance. A thing pixel with instance 0 is crowd. Records
-without a `dataset.json` are DeepLab2's: there the instances of each class are counted anew, and COCO's classes start at
-1 (see `LabelEncoding`).
+A label map is stored as raw int32 class * label_divisor + instance. A thing pixel with instance 0
+is crowd. Records without a `dataset.json` are DeepLab2's: there the instances of each class are
+counted anew, and COCO's classes start at 1 (see `LabelEncoding`).
 """
 
 import concurrent.futures
@@ -43,7 +43,8 @@ _BIT_DEPTH = 24  # byte of a PNG file
 
 
 def write_records(config, split, output, num_shards=10, processes=2):
-    """Writes a split of `config.data` as shards into the folder `output`; shards that are there already are kept.
+    """Writes a split of `config.data` as shards into the folder `output`; shards that are there
+    already are kept.
 
     Args:
       config: the full config; `data.dataset`, `data.root` and `data.classes` say what to read.
@@ -61,12 +62,23 @@ def write_records(config, split, output, num_shards=10, processes=2):
     source = open_source(config, split)
     num_shards = min(num_shards, len(source))
     _write_descriptor(source.dataset, os.path.join(output, "dataset.json"))
-    paths = [os.path.join(output, f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord") for i in range(num_shards)]
-    others = set(glob.glob(os.path.join(glob.escape(output), f"{split}-*-of-*.tfrecord"))) - set(paths)
+    paths = [
+        os.path.join(output, f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord")
+        for i in range(num_shards)
+    ]
+    others = set(glob.glob(os.path.join(glob.escape(output), f"{split}-*-of-*.tfrecord"))) - set(
+        paths
+    )
     if others:
-        raise UserError(f"{output} holds shards of another division, such as {min(others)}; remove them first.")
+        raise UserError(
+            f"{output} holds shards of another division, such as {min(others)}; remove them first."
+        )
     bounds = np.linspace(0, len(source), num_shards + 1).astype(int).tolist()
-    tasks = [(path, first, last) for path, first, last in zip(paths, bounds, bounds[1:]) if not os.path.exists(path)]
+    tasks = [
+        (path, first, last)
+        for path, first, last in zip(paths, bounds, bounds[1:])
+        if not os.path.exists(path)
+    ]
     text = config_to_json(config)
     with tqdm(total=len(source), desc=split, unit="img") as bar, _pool(processes) as pool:
         bar.update(len(source) - sum(last - first for _, first, last in tasks))
@@ -77,8 +89,16 @@ def write_records(config, split, output, num_shards=10, processes=2):
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    shards = [dict(file=os.path.basename(p), images=len(record_offsets(p)), sha256=_sha256(p)) for p in paths]
-    manifest = dict(dataset=source.dataset.name, split=split, images=sum(s["images"] for s in shards), shards=shards)
+    shards = [
+        dict(file=os.path.basename(p), images=len(record_offsets(p)), sha256=_sha256(p))
+        for p in paths
+    ]
+    manifest = dict(
+        dataset=source.dataset.name,
+        split=split,
+        images=sum(s["images"] for s in shards),
+        shards=shards,
+    )
     write_json(os.path.join(output, f"{split}.json"), manifest)
     return manifest
 
@@ -94,7 +114,9 @@ def _write_descriptor(dataset, path):
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             if Dataset.from_json(file.read(), path) != dataset:
-                raise UserError(f"{path} describes other classes; choose another --output for {dataset.name}.")
+                raise UserError(
+                    f"{path} describes other classes; choose another --output for {dataset.name}."
+                )
         return
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(dataset.to_json())
@@ -109,7 +131,9 @@ def _write_shard(config_text, split, path, first, last):
                 photo = source.paths(index)[0] if hasattr(source, "paths") else None
                 writer.write(encode_example(source[index], source.dataset, photo))
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"cannot write {path} ({error}); check the space on the disk, then run again.") from error
+        raise UserError(
+            f"cannot write {path} ({error}); check the space on the disk, then run again."
+        ) from error
     return last - first
 
 
@@ -119,12 +143,15 @@ def encode_example(sample, dataset, photo=None):
     Args:
       sample: as a source gives it.
       dataset: `Dataset`.
-      photo: path of the sample's image file. Its bytes are kept if TensorFlow decodes them as they are; without it, or
-        for rotated, CMYK and other special files, the picture is stored as a PNG.
+      photo: path of the sample's image file. Its bytes are kept if TensorFlow decodes them as they
+        are; without it, or for rotated, CMYK and other special files, the picture is stored as a
+        PNG.
     """
     divisor = dataset.label_divisor
     if sample["instance"].max(initial=0) >= divisor:
-        raise UserError(f"image {sample['image_id']!r} has {divisor} instances or more; its labels cannot be encoded.")
+        raise UserError(
+            f"image {sample['image_id']!r} has {divisor} instances or more; its labels cannot be encoded."
+        )
     label = sample["semantic"].astype(np.int32) * divisor + sample["instance"]
     encoded, image_format = _encode_image(sample["image"], photo)
     height, width = label.shape
@@ -179,7 +206,8 @@ class LabelEncoding:
       divisor: more than the instances of an image.
       void: the class that stands for no label.
       first_class: what class 0 of the dataset is called.
-      unique_numbers: whether no two instances of an image share a number. If not, the class tells them apart.
+      unique_numbers: whether no two instances of an image share a number. If not, the class tells
+        them apart.
     """
 
     divisor: int
@@ -209,8 +237,8 @@ def decode_example(serialized, dataset, encoding=None):
       encoding: `LabelEncoding`; None: that of `encode_example`.
 
     Returns:
-      dict of `image` uint8 [H, W, 3], `semantic`, `instance` int32 [H, W], `crowd` bool [H, W], `image_id` string [].
-      Without labels, as in DeepLab2's test splits, all is ignored.
+      dict of `image` uint8 [H, W, 3], `semantic`, `instance` int32 [H, W], `crowd` bool [H, W],
+      `image_id` string []. Without labels, as in DeepLab2's test splits, all is ignored.
     """
     encoding = encoding or own_encoding(dataset)
     keys = {key: tf.io.FixedLenFeature([], tf.string) for key in (IMAGE, NAME)}
@@ -219,25 +247,39 @@ def decode_example(serialized, dataset, encoding=None):
     keys.update({key: tf.io.FixedLenFeature([], tf.int64) for key in (HEIGHT, WIDTH)})
     example = tf.io.parse_single_example(serialized, keys)
     size = tf.stack([example[HEIGHT], example[WIDTH]])
-    with _require(tf.reduce_prod(size) <= MAX_PIXELS, f"is larger than {MAX_PIXELS} pixels", example[NAME]):
-        # decode_jpeg reads PNGs too. Accurately, as every other reader does: else pixels differ by 2 on average.
+    with _require(
+        tf.reduce_prod(size) <= MAX_PIXELS, f"is larger than {MAX_PIXELS} pixels", example[NAME]
+    ):
+        # decode_jpeg reads PNGs too. Accurately, as every other reader does: else pixels differ by
+        # 2 on average.
         image = tf.io.decode_jpeg(example[IMAGE], channels=3, dct_method="INTEGER_ACCURATE")
         label = _decode_label(example, size, encoding)
     number_of_class = label // encoding.divisor
     semantic = tf.where(
-        tf.equal(number_of_class, encoding.void), dataset.ignore_label, number_of_class - encoding.first_class
+        tf.equal(number_of_class, encoding.void),
+        dataset.ignore_label,
+        number_of_class - encoding.first_class,
     )
-    known = (semantic >= 0) & (semantic < dataset.num_classes) | tf.equal(semantic, dataset.ignore_label)
-    fits = tf.reduce_all(tf.equal(tf.shape(image, tf.int64)[:2], size) & tf.equal(tf.shape(label, tf.int64), size))
+    known = (semantic >= 0) & (semantic < dataset.num_classes) | tf.equal(
+        semantic, dataset.ignore_label
+    )
+    fits = tf.reduce_all(
+        tf.equal(tf.shape(image, tf.int64)[:2], size) & tf.equal(tf.shape(label, tf.int64), size)
+    )
     outside = f"holds a class id outside its {dataset.num_classes} classes"
-    with _require(tf.reduce_all(known), outside, example[NAME]), _require(fits, "has another size", example[NAME]):
+    with (
+        _require(tf.reduce_all(known), outside, example[NAME]),
+        _require(fits, "has another size", example[NAME]),
+    ):
         semantic = tf.identity(semantic)
     is_thing = tf.gather(_thing_table(dataset), tf.minimum(semantic, dataset.num_classes))
     number = label % encoding.divisor
     return {
         "image": tf.ensure_shape(image, [None, None, 3]),
         "semantic": tf.ensure_shape(semantic, [None, None]),
-        "instance": tf.where(is_thing & (number > 0), number if encoding.unique_numbers else label, 0),
+        "instance": tf.where(
+            is_thing & (number > 0), number if encoding.unique_numbers else label, 0
+        ),
         "crowd": is_thing & tf.equal(number, 0),
         "image_id": example[NAME],
     }
@@ -249,7 +291,11 @@ def _decode_label(example, size, encoding):
 
     def from_png():
         depth = tf.io.decode_raw(tf.strings.substr(label, _BIT_DEPTH, 1), tf.uint8)
-        with _require(tf.reduce_all(tf.equal(depth, 16)), "has labels of 8 bits, without instances", example[NAME]):
+        with _require(
+            tf.reduce_all(tf.equal(depth, 16)),
+            "has labels of 8 bits, without instances",
+            example[NAME],
+        ):
             return tf.cast(tf.io.decode_png(label, channels=1, dtype=tf.uint16)[..., 0], tf.int32)
 
     def from_raw():
@@ -263,7 +309,9 @@ def _decode_label(example, size, encoding):
 
 
 def _require(condition, message, name):
-    """Context whose ops run only if `condition` holds; an error tells `message` of the image `name`."""
+    """Context whose ops run only if `condition` holds; an error tells `message` of the image
+    `name`.
+    """
     sentence = tf.strings.join(["UserError: the record of image '", name, f"' {message}"])
     return tf.control_dependencies([tf.debugging.Assert(condition, [sentence])])
 
@@ -273,8 +321,12 @@ def _thing_table(dataset):
 
 
 def open_split(config, split):
-    """The `RecordSource` of `config.data.records`; without `dataset.json`, the classes are `config.data.dataset`'s."""
-    modules = {name: f"input_pipeline.datasets.{name}" for name in ("cityscapes", "coco", "vistas", "voc")}
+    """The `RecordSource` of `config.data.records`; without `dataset.json`, the classes are
+    `config.data.dataset`'s.
+    """
+    modules = {
+        name: f"input_pipeline.datasets.{name}" for name in ("cityscapes", "coco", "vistas", "voc")
+    }
     name = config.data.dataset
     dataset = importlib.import_module(modules[name]).DATASET if name in modules else None
     return RecordSource(config.data.records, split, dataset, config.data.skip_corrupt)
@@ -303,14 +355,20 @@ class RecordSource:
             with open(path, encoding="utf-8") as file:
                 dataset = Dataset.from_json(file.read(), path)
         if dataset is None:
-            raise UserError(f"there is no dataset.json in {folder}; write one, or build the records again.")
+            raise UserError(
+                f"there is no dataset.json in {folder}; write one, or build the records again."
+            )
         self.dataset = dataset
         encoding = own_encoding(dataset) if described else deeplab2_encoding(dataset)
         has_manifest = os.path.exists(os.path.join(folder, f"{split}.json"))
         self.encoding = dataclasses.replace(encoding, unique_numbers=has_manifest)
         offsets = {shard: record_offsets(shard, skip_corrupt) for shard in self.shards}
         self.counts = {shard: len(places) for shard, places in offsets.items()}
-        self._places = [(shard, n, offset) for shard in self.shards for n, (offset, _) in enumerate(offsets[shard])]
+        self._places = [
+            (shard, n, offset)
+            for shard in self.shards
+            for n, (offset, _) in enumerate(offsets[shard])
+        ]
 
     def __len__(self):
         return len(self._places)
@@ -323,6 +381,8 @@ class RecordSource:
             sample = decode_example(data, self.dataset, self.encoding)
         except (tf.errors.OpError, ValueError) as error:
             message = str(getattr(error, "message", error)).splitlines()[0]
-            raise UserError(f"record {number} of {shard} cannot be read ({message}); build it again.") from error
+            raise UserError(
+                f"record {number} of {shard} cannot be read ({message}); build it again."
+            ) from error
         sample = {name: value.numpy() for name, value in sample.items()}
         return {**sample, "image_id": sample["image_id"].decode()}

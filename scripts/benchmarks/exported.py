@@ -1,7 +1,8 @@
-"""Every exported form of one network: time, memory, size on disk, and how the exported model holds up as a server.
+"""Every exported form of one network: time, memory, size on disk, and how the exported model holds
+up as a server.
 
-The network is the paper's Light Wider MobileNetV2 with random weights. Random heads are no scene, so fusion is given
-those of a made-up street instead; the network's own are computed all the same.
+The network is the paper's Light Wider MobileNetV2 with random weights. Random heads are no scene,
+so fusion is given those of a made-up street instead; the network's own are computed all the same.
 """
 
 import concurrent.futures
@@ -20,15 +21,15 @@ from benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
 from deeperlab_tf.export.onnx import export_onnx
-from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.export.saved_model import export_saved_model
 from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
-from deeperlab_tf.prediction.inference import parse_heads, prepare_images
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
+from deeperlab_tf.prediction.inference import parse_heads, prepare_images
 from deeperlab_tf.prediction.predictor import Predictor
+from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.schema import Category, Dataset
 from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 
@@ -41,7 +42,9 @@ FORMS = {
     "tensorflow": None,  # the workdir as Predictor runs it
     "saved_model": lambda run, path: export_saved_model(*run, path),
     "saved_model optimised": lambda run, path: export_saved_model(*run, path, optimise=True),
-    "saved_model bfloat16": lambda run, path: export_saved_model(*run, path, optimise=True, precision="bfloat16"),
+    "saved_model bfloat16": lambda run, path: export_saved_model(
+        *run, path, optimise=True, precision="bfloat16"
+    ),
     "onnx": lambda run, path: export_onnx(*run, path),
     "onnx int8": lambda run, path: export_onnx(*run, path, calibration_images=_pictures(8)),
     "tflite": lambda run, path: export_tflite(*run, path),
@@ -52,27 +55,33 @@ FORMS = {
 def run(forms=tuple(FORMS)):
     """Exports and measures the forms, and puts the SavedModel under load.
 
-    Times are of forms that take turns in one process, with a matrix product in each turn, because the speed of a shared
-    machine changes from one minute to the next.
+    Times are of forms that take turns in one process, with a matrix product in each turn, because
+    the speed of a shared machine changes from one minute to the next.
 
     Returns:
-      list of dicts. For each form: `form`, `disk_mb`, `load_s`, `first_answer_s` and `peak_mb` of a fresh process that
-      parses one image. For each form and batch size, in milliseconds an image: `network_p50`, `network_p90`,
-      `fusion_p50`, `fusion_p90`, `end_to_end_p50`, `end_to_end_p90` (JPEG bytes in, panoptic map out), and `share`, of
-      the rate at which the machine multiplies float32 matrices, that the network reaches. Of a server's start, with and
-      without warm-up: `load_s`, `warm_up_s`, `first_answer_s`, `second_answer_s`. Of the load test: `clients`,
+      list of dicts. For each form: `form`, `disk_mb`, `load_s`, `first_answer_s` and `peak_mb` of a
+      fresh process that parses one image. For each form and batch size, in milliseconds an image:
+      `network_p50`, `network_p90`, `fusion_p50`, `fusion_p90`, `end_to_end_p50`, `end_to_end_p90`
+      (JPEG bytes in, panoptic map out), and `share`, of the rate at which the machine multiplies
+      float32 matrices, that the network reaches. Of a server's start, with and without warm-up:
+      `load_s`, `warm_up_s`, `first_answer_s`, `second_answer_s`. Of the load test: `clients`,
       `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = {form: os.path.join(folder, form) for form in {"tensorflow": None, **dict.fromkeys(forms)}}
+        paths = {
+            form: os.path.join(folder, form)
+            for form in {"tensorflow": None, **dict.fromkeys(forms)}
+        }
         in_own_process(_make_workdir, paths["tensorflow"])
         for form in forms:
             if form != "tensorflow":
                 in_own_process(_export, form, paths["tensorflow"], paths[form])
             rows.append(dict(form=form, **in_own_process(_measure_start, paths[form])))
         for batch_size, rounds in ROUNDS.items():
-            rows += in_own_process(_take_turns, {form: paths[form] for form in forms}, batch_size, rounds)
+            rows += in_own_process(
+                _take_turns, {form: paths[form] for form in forms}, batch_size, rounds
+            )
         if "saved_model" in forms:
             for warm in (False, True):
                 rows.append(in_own_process(_measure_server_start, paths["saved_model"], warm))
@@ -86,7 +95,10 @@ def _make_workdir(path):
     config.eval.image_size = IMAGE_SIZE
     names = (f"class {index}" for index in range(NUM_CLASSES))
     first_thing = NUM_CLASSES - NUM_THINGS
-    dataset = Dataset("street", tuple(Category(name, i >= first_thing, (0, 0, 0), i) for i, name in enumerate(names)))
+    dataset = Dataset(
+        "street",
+        tuple(Category(name, i >= first_thing, (0, 0, 0), i) for i, name in enumerate(names)),
+    )
     prepare_workdir(path, config, dataset)
     network = build_model(config.model, dataset)
     tf.train.Checkpoint(network=network).save(os.path.join(path, "checkpoints", "ckpt"))
@@ -100,7 +112,9 @@ def _pictures(count):
     """Smooth noise, uint8 [H, W, 3] each."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (count, 24, 24, 3)).astype(np.uint8)
-    return [cv2.resize(picture, IMAGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC) for picture in small]
+    return [
+        cv2.resize(picture, IMAGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC) for picture in small
+    ]
 
 
 def _jpegs(count):
@@ -116,11 +130,15 @@ def _measure_start(path):
     predictor(picture)
     first = time.perf_counter()
     memory = memory_mb("VmHWM")
-    return dict(disk_mb=_disk_mb(path), load_s=loaded - start, first_answer_s=first - loaded, peak_mb=memory)
+    return dict(
+        disk_mb=_disk_mb(path), load_s=loaded - start, first_answer_s=first - loaded, peak_mb=memory
+    )
 
 
 def _measure_server_start(path, warm):
-    """A row: what a server takes to the first answer, with the export's warm-up requests or without."""
+    """A row: what a server takes to the first answer, with the export's warm-up requests or
+    without.
+    """
     (jpeg,) = _jpegs(1)
     start = time.perf_counter()
     module = tf.saved_model.load(path)
@@ -135,9 +153,13 @@ def _measure_server_start(path, warm):
         module.signatures["image_bytes"](image_bytes=tf.constant([jpeg]))["panoptic"].numpy()
         answers.append(time.perf_counter() - before)
     return dict(
-        form="server start", warm_up=warm, load_s=loaded - start, warm_up_s=ready - loaded, first_answer_s=answers[0],
+        form="server start",
+        warm_up=warm,
+        load_s=loaded - start,
+        warm_up_s=ready - loaded,
+        first_answer_s=answers[0],
         second_answer_s=answers[1],
-    )  # fmt: skip
+    )
 
 
 def _take_turns(paths, batch_size, rounds):
@@ -173,15 +195,24 @@ def _take_turns(paths, batch_size, rounds):
     for form, measured in times.items():
         row = dict(form=form, batch_size=batch_size)
         for name, values in measured.items():
-            row.update({f"{name}_p50": statistics.median(values), f"{name}_p90": float(np.percentile(values, 90))})
-        rows.append(dict(row, share=gflop / row["network_p50"] * 1000 / rate, matrix_gflop_per_second=rate))
+            row.update(
+                {
+                    f"{name}_p50": statistics.median(values),
+                    f"{name}_p90": float(np.percentile(values, 90)),
+                }
+            )
+        rows.append(
+            dict(row, share=gflop / row["network_p50"] * 1000 / rate, matrix_gflop_per_second=rate)
+        )
     return rows
 
 
 def _street(config, batch_size):
     """Heads of a made-up street, with a batch dimension."""
     graph = keypoint_graph(config.model.keypoint_graph)
-    scene = scene_heads(IMAGE_SIZE, NUM_INSTANCES, NUM_CLASSES, NUM_THINGS, graph, config.model.keypoint_radius)
+    scene = scene_heads(
+        IMAGE_SIZE, NUM_INSTANCES, NUM_CLASSES, NUM_THINGS, graph, config.model.keypoint_radius
+    )
     return {name: tf.repeat(tf.constant(head), batch_size, axis=0) for name, head in scene.items()}
 
 
@@ -193,7 +224,9 @@ def _graphs(config, dataset):
         headers = check_headers(image_headers(encoded), MAX_PIXELS)
 
         def one(index):
-            return prepare_images(decode_image(encoded[index], headers[index], index)[tf.newaxis], config)[0]
+            return prepare_images(
+                decode_image(encoded[index], headers[index], index)[tf.newaxis], config
+            )[0]
 
         return tf.map_fn(one, tf.range(tf.size(encoded)), fn_output_signature=tf.uint8)
 
@@ -210,7 +243,14 @@ def _ready(outputs):
 
 
 def _disk_mb(path):
-    return sum(os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(path) for name in names) / 2**20
+    return (
+        sum(
+            os.path.getsize(os.path.join(root, name))
+            for root, _, names in os.walk(path)
+            for name in names
+        )
+        / 2**20
+    )
 
 
 def _load_test(path):
@@ -228,7 +268,10 @@ def _load_test(path):
             return None
         return 1000 * (time.perf_counter() - start)
 
-    with LocalServer(path, "benchmark") as server, concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+    with (
+        LocalServer(path, "benchmark") as server,
+        concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool,
+    ):
         clients = [GrpcClient(server.address, "benchmark", timeout=600) for _ in range(CLIENTS)]
         ask(0)
         start = time.perf_counter()
@@ -236,7 +279,12 @@ def _load_test(path):
         seconds = time.perf_counter() - start
     good = [value for value in times if value is not None]
     return dict(
-        form="server", clients=CLIENTS, requests=REQUESTS, failed=REQUESTS - len(good),
-        images_per_s=len(good) / seconds, p50_ms=statistics.median(good), p90_ms=float(np.percentile(good, 90)),
+        form="server",
+        clients=CLIENTS,
+        requests=REQUESTS,
+        failed=REQUESTS - len(good),
+        images_per_s=len(good) / seconds,
+        p50_ms=statistics.median(good),
+        p90_ms=float(np.percentile(good, 90)),
         peak_mb=memory_mb("VmHWM"),
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""Speed and memory of the prediction fusion, step by step, beside a plain resize + argmax of the same logits."""
+"""Speed and memory of the prediction fusion, step by step, beside a plain resize + argmax of the
+same logits.
+"""
 
 import multiprocessing
 import tempfile
@@ -25,11 +27,11 @@ def run():
     """Times the fusion over image sizes and numbers of instances.
 
     Returns:
-      list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio; then semantics_ms to
-      merge_ms, each step alone on the inputs it has in `fuse`; their sum exceeds the total, for there steps overlap.
-      All are medians of calls that take turns. peak_mb is the highest memory of a process while it fuses (resident,
-      or the GPU's) above what it held before, with the inputs and after a tiny image. It is None but for
-      `PEAK_INSTANCES`.
+      list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio;
+      then semantics_ms to merge_ms, each step alone on the inputs it has in `fuse`; their sum
+      exceeds the total, for there steps overlap. All are medians of calls that take turns. peak_mb
+      is the highest memory of a process while it fuses (resident, or the GPU's) above what it held
+      before, with the inputs and after a tiny image. It is None but for `PEAK_INSTANCES`.
     """
     config = default_config().fusion
     total = tf.function(_fuse, reduce_retracing=True)
@@ -37,18 +39,29 @@ def run():
     rows = []
     for size in SIZES:
         for count in INSTANCES:
-            heads = scene_heads(size, count, NUM_CLASSES, NUM_THINGS, keypoint_graph(config.keypoint_graph), 25.0)
+            heads = scene_heads(
+                size, count, NUM_CLASSES, NUM_THINGS, keypoint_graph(config.keypoint_graph), 25.0
+            )
             peak = peak_mb(heads, size) if count in PEAK_INSTANCES else None
-            heads, image_size = {name: tf.constant(head) for name, head in heads.items()}, tf.constant(size)
+            heads, image_size = (
+                {name: tf.constant(head) for name, head in heads.items()},
+                tf.constant(size),
+            )
             calls = {
-                "yardstick": lambda heads=heads, size=image_size: yardstick(heads["semantic_logits"], size),
+                "yardstick": lambda heads=heads, size=image_size: yardstick(
+                    heads["semantic_logits"], size
+                ),
                 "total": lambda heads=heads, size=image_size: total(heads, size),
                 **steps(heads, image_size, config),
             }
             found = int(calls["total"]()["num_instances"][0])
-            times = {f"{name}_ms": milliseconds for name, milliseconds in _take_turns(calls).items()}
+            times = {
+                f"{name}_ms": milliseconds for name, milliseconds in _take_turns(calls).items()
+            }
             ratio = times["total_ms"] / times["yardstick_ms"]
-            row = dict(image_size=list(size), instances=count, found=found, ratio=ratio, peak_mb=peak)
+            row = dict(
+                image_size=list(size), instances=count, found=found, ratio=ratio, peak_mb=peak
+            )
             rows.append({**row, **times})
     return rows
 
@@ -58,7 +71,9 @@ def _fuse(heads, image_size):
 
 
 def resize_argmax(logits, image_size):
-    """The yardstick: labels at full resolution the plain way. float32 [B, h, w, classes] -> int32 [B, H, W]."""
+    """The yardstick: labels at full resolution the plain way. float32 [B, h, w, classes] -> int32
+    [B, H, W].
+    """
     resized = tf.raw_ops.ResizeBilinear(images=logits, size=image_size, align_corners=True)
     return tf.argmax(resized, axis=-1, output_type=tf.int32)
 
@@ -71,7 +86,11 @@ def steps(heads, image_size, config):
     heatmap = tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints])
     short, middle, long = (
         tf.reshape(heads[f"{name}_offsets"], [-1, number, 2])
-        for name, number in (("short", graph.num_keypoints), ("middle", graph.num_edges), ("long", graph.num_keypoints))
+        for name, number in (
+            ("short", graph.num_keypoints),
+            ("middle", graph.num_edges),
+            ("long", graph.num_keypoints),
+        )
     )
     # Each is run once here, for the inputs of those after it.
     calls, results = {}, {}
@@ -93,14 +112,22 @@ def steps(heads, image_size, config):
     step(
         "merge",
         lambda: merge.merge(
-            results["assign"], results["detect"], NUM_CLASSES, THINGS, size, image_size, config.label_divisor
+            results["assign"],
+            results["detect"],
+            NUM_CLASSES,
+            THINGS,
+            size,
+            image_size,
+            config.label_divisor,
         ),
     )
     return calls
 
 
 def _take_turns(functions):
-    """Median milliseconds of each function; they take turns, so that a busy machine slows them alike."""
+    """Median milliseconds of each function; they take turns, so that a busy machine slows them
+    alike.
+    """
     times = {name: [] for name in functions}
     for _ in range(REPEATS + 1):
         for name, function in functions.items():
@@ -108,7 +135,8 @@ def _take_turns(functions):
             function()
             tf.test.experimental.sync_devices()  # a GPU's answer comes before its work is done
             times[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(record[1:])) for name, record in times.items()}  # the first traces
+    # The first traces.
+    return {name: float(np.median(record[1:])) for name, record in times.items()}
 
 
 def peak_mb(heads, image_size):

@@ -1,4 +1,6 @@
-"""A prediction service in this process, speaking TF Serving's gRPC: for tests and load tests without a TF Serving."""
+"""A prediction service in this process, speaking TF Serving's gRPC: for tests and load tests
+without a TF Serving.
+"""
 
 import concurrent.futures
 
@@ -26,9 +28,15 @@ class LocalServer:
 
         self.module, self._model = tf.saved_model.load(path), model
         self._codes, self._new_response = grpc.StatusCode, predict_pb2.PredictResponse
-        options = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
+        options = [
+            (f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")
+        ]
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(threads), options=options)
-        service = type("Service", (prediction_service_pb2_grpc.PredictionServiceServicer,), {"Predict": self._predict})
+        service = type(
+            "Service",
+            (prediction_service_pb2_grpc.PredictionServiceServicer,),
+            {"Predict": self._predict},
+        )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service(), self._server)
         self.address = f"localhost:{self._server.add_insecure_port('localhost:0')}"
 
@@ -41,10 +49,15 @@ class LocalServer:
 
     def _predict(self, request, context):
         if request.model_spec.name != self._model:
-            context.abort(self._codes.NOT_FOUND, f"Servable not found for request: Latest({request.model_spec.name})")
+            context.abort(
+                self._codes.NOT_FOUND,
+                f"Servable not found for request: Latest({request.model_spec.name})",
+            )
         signature = self.module.signatures[request.model_spec.signature_name or "serving_default"]
         try:
-            inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+            inputs = {
+                name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()
+            }
             outputs = signature(**inputs)
         except (tf.errors.OpError, TypeError, ValueError) as error:
             context.abort(self._codes.INVALID_ARGUMENT, str(error))

@@ -1,8 +1,10 @@
-"""What training costs: Eq. 1's selection, the semantic loss, and a step by its parts; crop 721, 66 classes, one image.
+"""What training costs: Eq. 1's selection, the semantic loss, and a step by its parts; crop 721, 66
+classes, one image.
 
-Without a GPU, times are processor time over all threads, so that other programs count little. Rounds take turns and the
-fastest counts. Peak memory is the high-water mark of a fresh process above what it held before its one call (Linux):
-TensorFlow keeps what it once had, so that a process can measure only once.
+Without a GPU, times are processor time over all threads, so that other programs count little.
+Rounds take turns and the fastest counts. Peak memory is the high-water mark of a fresh process
+above what it held before its one call (Linux): TensorFlow keeps what it once had, so that a process
+can measure only once.
 """
 
 import os
@@ -30,10 +32,11 @@ def run():
     """Rows of the benchmark.
 
     Returns:
-      list of dicts: `part`, `milliseconds`, and, where it means something, `share` of the step and `peak_mb`. Parts:
-      `eq1 sort`, `eq1 selection` (which pixels are the hardest), `plain cross-entropy`, `semantic loss` (both with
-      their gradient), and for the models `full` and `light` the whole `step`, its `forward`, `losses` (with their
-      gradient to the heads), `backward` (through the network), `update`, and the `input` it takes; `step, plain
+      list of dicts: `part`, `milliseconds`, and, where it means something, `share` of the step and
+      `peak_mb`. Parts: `eq1 sort`, `eq1 selection` (which pixels are the hardest), `plain
+      cross-entropy`, `semantic loss` (both with their gradient), and for the models `full` and
+      `light` the whole `step`, its `forward`, `losses` (with their gradient to the heads),
+      `backward` (through the network), `update`, and the `input` it takes; `step, plain
       cross-entropy` has the memory of a step with that loss in place of Eq. 1's.
     """
     config = default_config()
@@ -92,7 +95,9 @@ def _cross_entropies(config, targets):
 
 
 def plain_cross_entropy(logits, labels):
-    """What Eq. 1 is compared to: logits upsampled as a whole, every pixel counts. float32 [B, H, W]."""
+    """What Eq. 1 is compared to: logits upsampled as a whole, every pixel counts. float32 [B, H,
+    W].
+    """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, HEAD_STRIDE))
 
 
@@ -101,7 +106,9 @@ def _plain_total(heads, targets, config):
     few = dict(heads, semantic_logits=heads["semantic_logits"][:, :2, :2])
     corner = {name: targets[name][:, :5, :5] for name in ("semantic", "semantic_weight")}
     total, losses = total_loss(few, dict(targets, **corner), config)
-    plain = tf.reduce_mean(plain_cross_entropy(heads["semantic_logits"], targets["semantic"]), axis=(1, 2))
+    plain = tf.reduce_mean(
+        plain_cross_entropy(heads["semantic_logits"], targets["semantic"]), axis=(1, 2)
+    )
     return total - losses["semantic"] + plain, dict(losses, semantic=plain)
 
 
@@ -160,10 +167,13 @@ def _step_rows(name, config, targets):
 
 
 def _input_milliseconds(config):
-    from input_pipeline.pipeline import train_batches  # the benchmark looks at both sides; nothing else here does
+    # The benchmark looks at both sides; nothing else here does.
+    from input_pipeline.pipeline import train_batches
 
     data = _samples(config).repeat()
-    batches = iter(train_batches(tf.data.Dataset.zip((tf.data.Dataset.range(10**6), data)), config, 1))
+    batches = iter(
+        train_batches(tf.data.Dataset.zip((tf.data.Dataset.range(10**6), data)), config, 1)
+    )
     next(batches)
     count, start = 20, time.process_time()
     for _ in range(count):
@@ -182,12 +192,16 @@ def _targets(config):
 def _samples(config):
     """One scene of blocks, 24 of them instances, as a tf.data.Dataset of one sample."""
     side = config.data.crop_size[0]
-    rows, columns = tf.meshgrid(tf.range(side) * 8 // side, tf.range(side) * 8 // side, indexing="ij")
+    rows, columns = tf.meshgrid(
+        tf.range(side) * 8 // side, tf.range(side) * 8 // side, indexing="ij"
+    )
     block = rows * 8 + columns
     thing = block % 8 < 3
     sample = {
         "image": tf.zeros([side, side, 3], tf.uint8),
-        "semantic": tf.where(thing, NUM_CLASSES - NUM_THINGS + block % NUM_THINGS, block % (NUM_CLASSES - NUM_THINGS)),
+        "semantic": tf.where(
+            thing, NUM_CLASSES - NUM_THINGS + block % NUM_THINGS, block % (NUM_CLASSES - NUM_THINGS)
+        ),
         "instance": tf.where(thing, block + 1, 0),
         "crowd": tf.zeros([side, side], tf.bool),
     }
@@ -197,7 +211,10 @@ def _samples(config):
 def _dataset():
     colors = distinct_colors(NUM_CLASSES)
     things = NUM_CLASSES - NUM_THINGS
-    return Dataset("street", tuple(Category(f"class {i}", i >= things, colors[i], i) for i in range(NUM_CLASSES)))
+    return Dataset(
+        "street",
+        tuple(Category(f"class {i}", i >= things, colors[i], i) for i in range(NUM_CLASSES)),
+    )
 
 
 # === Measuring ===
@@ -220,7 +237,11 @@ def _peak_megabytes(part, model):
     """Peak memory of one call of a part, measured by a process of its own."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     command = [sys.executable, "-m", "benchmarks.loss", part, model]
-    return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.split()[-1])
+    return float(
+        subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.split()[
+            -1
+        ]
+    )
 
 
 def _measure_memory(part, model):
@@ -231,7 +252,10 @@ def _measure_memory(part, model):
     if part in (PLAIN, MINED):
         task = _cross_entropies(config, targets)[part]
     else:
-        trainer, images = _trainer(config, _plain_total if part == PLAIN_STEP else total_loss), _images(config)
+        trainer, images = (
+            _trainer(config, _plain_total if part == PLAIN_STEP else total_loss),
+            _images(config),
+        )
         trainer.optimizer.build(trainer.network.trainable_variables)
         task = tf.function(lambda: trainer.train_step((images, targets)))
     task.get_concrete_function()  # traces: graphs are no part of it

@@ -11,7 +11,10 @@ def machine(threads=0):
     processor = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            processor = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), processor)
+            processor = next(
+                (line.split(":")[1].strip() for line in file if line.startswith("model name")),
+                processor,
+            )
     return {
         "processor": processor,
         "cores": os.cpu_count(),

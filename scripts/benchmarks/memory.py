@@ -1,4 +1,6 @@
-"""Memory of this process: on CPUs resident, from Linux' /proc; on a GPU what TensorFlow has allocated there."""
+"""Memory of this process: on CPUs resident, from Linux' /proc; on a GPU what TensorFlow has
+allocated there.
+"""
 
 import contextlib
 import ctypes
@@ -7,7 +9,9 @@ import tensorflow as tf
 
 
 def memory_mb(key):
-    """MB: now (VmRSS) or at most since the process began or `added_peak_mb` was called (VmHWM); NaN where not Linux."""
+    """MB: now (VmRSS) or at most since the process began or `added_peak_mb` was called (VmHWM); NaN
+    where not Linux.
+    """
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{key}:"))
@@ -16,7 +20,8 @@ def memory_mb(key):
 
 
 def added_peak_mb(call):
-    """What one call takes at most above what the process holds before it, MB: of the GPU's memory if there is one.
+    """What one call takes at most above what the process holds before it, MB: of the GPU's memory
+    if there is one.
 
     Call it once a process: TensorFlow keeps what it once had. NaN without a GPU where not Linux.
     """

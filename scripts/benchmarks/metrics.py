@@ -1,4 +1,6 @@
-"""Speed of the metrics: images/s of PQ + PC + mIoU on street-scene-sized maps, decoded and from PNG files."""
+"""Speed of the metrics: images/s of PQ + PC + mIoU on street-scene-sized maps, decoded and from PNG
+files.
+"""
 
 import os
 import tempfile
@@ -22,13 +24,17 @@ def run():
     """Rows of the benchmark.
 
     Returns:
-      list of dicts with `input` (decoded | files), `segments`, `milliseconds` an image and `images_per_second`, of one
+      list of dicts with `input` (decoded | files), `segments`, `milliseconds` an image and
+      `images_per_second`, of one
       core: processor time, so that other programs do not count.
     """
     dataset = _dataset()
     scenes = {count: _scene(count) for count in SEGMENTS}
     with tempfile.TemporaryDirectory() as folder:
-        files = {count: _write(scene, os.path.join(folder, str(count)), dataset) for count, scene in scenes.items()}
+        files = {
+            count: _write(scene, os.path.join(folder, str(count)), dataset)
+            for count, scene in scenes.items()
+        }
         tasks = {("decoded", count): _score_maps(scene, dataset) for count, scene in scenes.items()}
         tasks.update({("files", count): _score_files(pair) for count, pair in files.items()})
         seconds = {key: [] for key in tasks}
@@ -38,14 +44,22 @@ def run():
                 task()
                 seconds[key].append(time.process_time() - start)
     return [
-        dict(input=key[0], segments=key[1], milliseconds=1000 * min(times), images_per_second=1 / min(times))
+        dict(
+            input=key[0],
+            segments=key[1],
+            milliseconds=1000 * min(times),
+            images_per_second=1 / min(times),
+        )
         for key, times in seconds.items()
     ]
 
 
 def _dataset():
     colors = distinct_colors(NUM_CLASSES)
-    return Dataset("street", tuple(Category(f"class {i}", i >= FIRST_THING, colors[i], i) for i in range(NUM_CLASSES)))
+    return Dataset(
+        "street",
+        tuple(Category(f"class {i}", i >= FIRST_THING, colors[i], i) for i in range(NUM_CLASSES)),
+    )
 
 
 def _score_maps(scene, dataset):

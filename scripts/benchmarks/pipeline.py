@@ -26,15 +26,24 @@ def run():
     """Rows of the benchmark, of images of 1024 x 2048 with the scale augmentation of the paper.
 
     Returns:
-      list of dicts with `crop`, `instances`, `stage`, `milliseconds` an image and `images_per_second`. Of one core
-      (processor time): `decode` reads image and masks from PNG files; `resize` resamples what falls into the crop;
-      `augment` is that, flipped and padded; `targets` makes the targets; `batch` gathers finished samples into batches.
-      Over all cores (elapsed time): `pipeline` is augment, targets and batching in tf.data, from decoded images; its
-      `processor_milliseconds` an image are what other programs lengthen less.
+      list of dicts with `crop`, `instances`, `stage`, `milliseconds` an image and
+      `images_per_second`. Of one core (processor time): `decode` reads image and masks from PNG
+      files; `resize` resamples what falls into the crop; `augment` is that, flipped and padded;
+      `targets` makes the targets; `batch` gathers finished samples into batches. Over all cores
+      (elapsed time): `pipeline` is augment, targets and batching in tf.data, from decoded images;
+      its `processor_milliseconds` an image are what other programs lengthen less.
     """
     scenes = {count: _scene(count) for count in INSTANCES}
-    rows = [dict(crop=None, instances=n, stage="decode", **_speed(_decode_seconds(s))) for n, s in scenes.items()]
-    stages = dict(resize=_resize_seconds, augment=_augment_seconds, targets=_targets_seconds, batch=_batch_seconds)
+    rows = [
+        dict(crop=None, instances=n, stage="decode", **_speed(_decode_seconds(s)))
+        for n, s in scenes.items()
+    ]
+    stages = dict(
+        resize=_resize_seconds,
+        augment=_augment_seconds,
+        targets=_targets_seconds,
+        batch=_batch_seconds,
+    )
     for crop in CROPS:
         config = default_config()
         config.data.crop_size = (crop, crop)
@@ -43,7 +52,9 @@ def run():
             for count, times in seconds(scenes, config).items():
                 rows.append(dict(crop=crop, instances=count, stage=stage, **_speed(times)))
         for count, sample in scenes.items():
-            rows.append(dict(crop=crop, instances=count, stage="pipeline", **_pipeline_row(sample, config)))
+            rows.append(
+                dict(crop=crop, instances=count, stage="pipeline", **_pipeline_row(sample, config))
+            )
     return rows
 
 
@@ -60,8 +71,12 @@ def _scene(count):
     instance = np.zeros(SIZE, np.int32)
     for number in range(1, count + 1):
         radius = int(SIZE[0] * 0.4 / np.sqrt(count) * rng.uniform(0.6, 1.4))
-        cv2.circle(instance, tuple(int(rng.integers(0, side)) for side in SIZE[::-1]), radius, number, -1)
-    semantic = np.repeat(np.arange(SIZE[0])[:, np.newaxis] * 3 // SIZE[0], SIZE[1], axis=1).astype(np.int32)
+        cv2.circle(
+            instance, tuple(int(rng.integers(0, side)) for side in SIZE[::-1]), radius, number, -1
+        )
+    semantic = np.repeat(np.arange(SIZE[0])[:, np.newaxis] * 3 // SIZE[0], SIZE[1], axis=1).astype(
+        np.int32
+    )
     semantic[instance > 0] = 11
     sample = {"image": cv2.resize(noise, SIZE[::-1]), "semantic": semantic, "instance": instance}
     return {**sample, "crowd": np.zeros(SIZE, bool), "image_id": str(count)}
@@ -90,16 +105,22 @@ def _resize_seconds(scenes, config):
         seeds = tf.unstack(tf.random.split(tf.stack([0, number]), 4))[:2]  # those of `augment`
         return preprocess.scale_and_crop(sample, config.data, *seeds)
 
-    return _rounds({count: _tensors(sample) for count, sample in scenes.items()}, tf.function(resize))
+    return _rounds(
+        {count: _tensors(sample) for count, sample in scenes.items()}, tf.function(resize)
+    )
 
 
 def _augment_seconds(scenes, config):
-    step = tf.function(lambda sample, number: preprocess.augment(sample, config.data, tf.stack([0, number])))
+    step = tf.function(
+        lambda sample, number: preprocess.augment(sample, config.data, tf.stack([0, number]))
+    )
     return _rounds({count: _tensors(sample) for count, sample in scenes.items()}, step)
 
 
 def _targets_seconds(scenes, config):
-    step = tf.function(lambda s, number: make_targets(s["semantic"], s["instance"], s["crowd"], config))
+    step = tf.function(
+        lambda s, number: make_targets(s["semantic"], s["instance"], s["crowd"], config)
+    )
     return _rounds(_crops(scenes, config), step)
 
 
@@ -107,20 +128,30 @@ def _batch_seconds(scenes, config):
     """Of one image: a round is a batch."""
     samples = {}
     for count, crop in _crops(scenes, config).items():
-        finished = crop["image"], make_targets(crop["semantic"], crop["instance"], crop["crowd"], config)
+        finished = (
+            crop["image"],
+            make_targets(crop["semantic"], crop["instance"], crop["crowd"], config),
+        )
         dataset = tf.data.Dataset.from_tensors(finished).repeat().batch(PIPELINE_BATCH)
         samples[count] = iter(dataset)
     times = _rounds(samples, lambda batches, number: next(batches))
-    return {count: [seconds / PIPELINE_BATCH for seconds in rounds] for count, rounds in times.items()}
+    return {
+        count: [seconds / PIPELINE_BATCH for seconds in rounds] for count, rounds in times.items()
+    }
 
 
 def _crops(scenes, config):
     seed = tf.constant([0, 0])
-    return {count: preprocess.augment(_tensors(sample), config.data, seed) for count, sample in scenes.items()}
+    return {
+        count: preprocess.augment(_tensors(sample), config.data, seed)
+        for count, sample in scenes.items()
+    }
 
 
 def _rounds(samples, step):
-    """Processor time of `step(sample, round)`, in turns, so that a disturbance meets all samples alike."""
+    """Processor time of `step(sample, round)`, in turns, so that a disturbance meets all samples
+    alike.
+    """
     times = {count: [] for count in samples}
     for number in range(-2, ROUNDS):
         for count, sample in samples.items():
@@ -140,5 +171,12 @@ def _pipeline_row(sample, config):
     for _ in range(PIPELINE_BATCHES):
         next(batches)
     images = PIPELINE_BATCH * PIPELINE_BATCHES
-    elapsed, processor = (time.perf_counter() - elapsed) / images, (time.process_time() - processor) / images
-    return dict(milliseconds=1000 * elapsed, images_per_second=1 / elapsed, processor_milliseconds=1000 * processor)
+    elapsed, processor = (
+        (time.perf_counter() - elapsed) / images,
+        (time.process_time() - processor) / images,
+    )
+    return dict(
+        milliseconds=1000 * elapsed,
+        images_per_second=1 / elapsed,
+        processor_milliseconds=1000 * processor,
+    )

@@ -1,4 +1,6 @@
-"""Made-up scenes for benchmarks: heads as a trained network would predict them, for any number of instances."""
+"""Made-up scenes for benchmarks: heads as a trained network would predict them, for any number of
+instances.
+"""
 
 import cv2
 import numpy as np
@@ -11,11 +13,13 @@ _BLOBS = 60  # of things
 _THING_SHARE = 0.3  # of the image, about
 
 
-def scene_heads(image_size, num_instances, num_classes, num_things, graph, radius, seed=0, noise=1.0):
+def scene_heads(
+    image_size, num_instances, num_classes, num_things, graph, radius, seed=0, noise=1.0
+):
     """Blobs of thing classes on bands of stuff, as heads with a little noise.
 
-    Scenes of one size and seed have the same semantics: only into how many instances the things are cut differs, so
-    that times show the cost of instances and nothing else.
+    Scenes of one size and seed have the same semantics: only into how many instances the things are
+    cut differs, so that times show the cost of instances and nothing else.
 
     Args:
       image_size: (H, W), sides 16k + 1.
@@ -34,22 +38,31 @@ def scene_heads(image_size, num_instances, num_classes, num_things, graph, radiu
     height, width = ((side - 1) // HEAD_STRIDE + 1 for side in image_size)
     rows, columns = np.mgrid[:height, :width].astype(np.float32) * HEAD_STRIDE
     waves = 0.3 * np.sin(columns / 40) + 0.2 * np.sin(columns / 11)
-    label = np.clip(rows * _BANDS / image_size[0] + waves, 0, _BANDS).astype(int) % (num_classes - num_things)
+    label = np.clip(rows * _BANDS / image_size[0] + waves, 0, _BANDS).astype(int) % (
+        num_classes - num_things
+    )
     extent = np.sqrt(_THING_SHARE * image_size[0] * image_size[1] / _BLOBS / np.pi)
     is_thing = np.zeros([height, width], bool)
     for _ in range(_BLOBS):
-        (y, x), (half_height, half_width) = rng.uniform(0, image_size), extent * rng.uniform(0.6, 1.6, 2)
+        (y, x), (half_height, half_width) = (
+            rng.uniform(0, image_size),
+            extent * rng.uniform(0.6, 1.6, 2),
+        )
         inside = ((rows - y) / half_height) ** 2 + ((columns - x) / half_width) ** 2 <= 1
         is_thing |= inside
         label[inside] = num_classes - num_things + rng.integers(num_things)
-    soft_logits = _soft_logits(label, num_classes) + rng.normal(0, 0.1, [height, width, num_classes])
+    soft_logits = _soft_logits(label, num_classes) + rng.normal(
+        0, 0.1, [height, width, num_classes]
+    )
 
     # Each thing cell belongs to the nearest of as many seeds as there shall be instances.
     cells = np.argwhere(is_thing)
     seeds = cells[rng.choice(len(cells), num_instances, replace=False)]
     owner = np.full([height, width], -1)
     owner[is_thing] = cKDTree(seeds).query(cells)[1]
-    keypoints = np.stack([_keypoints(np.argwhere(owner == index)) for index in range(num_instances)])
+    keypoints = np.stack(
+        [_keypoints(np.argwhere(owner == index)) for index in range(num_instances)]
+    )
 
     grid = np.stack([rows, columns], -1)
     heatmap, short, middle = _disks(grid, keypoints, graph, radius)
@@ -61,7 +74,10 @@ def scene_heads(image_size, num_instances, num_classes, num_things, graph, radiu
         "middle_offsets": middle + rng.normal(0, noise, middle.shape),
         "long_offsets": long_offsets + rng.normal(0, noise, long_offsets.shape),
     }
-    return {name: np.reshape(head, [1, height, width, -1]).astype(np.float32) for name, head in heads.items()}
+    return {
+        name: np.reshape(head, [1, height, width, -1]).astype(np.float32)
+        for name, head in heads.items()
+    }
 
 
 def _keypoints(cells):
@@ -72,7 +88,9 @@ def _keypoints(cells):
 
 
 def _disks(grid, keypoints, graph, radius):
-    """Heatmap bool [h, w, P], short offsets [h, w, P, 2], middle offsets [h, w, E, 2] to the nearest keypoints."""
+    """Heatmap bool [h, w, P], short offsets [h, w, P, 2], middle offsets [h, w, E, 2] to the
+    nearest keypoints.
+    """
     height, width = grid.shape[:2]
     distance = np.full([height, width, graph.num_keypoints], radius, np.float32)
     nearest = np.full(distance.shape, -1)
@@ -86,8 +104,12 @@ def _disks(grid, keypoints, graph, radius):
             distance[window][..., kind][closer] = here[closer]
             nearest[window][..., kind][closer] = index
     on_disk = nearest >= 0
-    short = np.stack([keypoints[nearest[..., kind], kind] - grid for kind in range(graph.num_keypoints)], axis=2)
-    middle = np.stack([keypoints[nearest[..., begin], end] - grid for begin, end in graph.edges], axis=2)
+    short = np.stack(
+        [keypoints[nearest[..., kind], kind] - grid for kind in range(graph.num_keypoints)], axis=2
+    )
+    middle = np.stack(
+        [keypoints[nearest[..., begin], end] - grid for begin, end in graph.edges], axis=2
+    )
     sources = [begin for begin, _ in graph.edges]
     return on_disk, short * on_disk[..., None], middle * on_disk[..., sources, None]
 

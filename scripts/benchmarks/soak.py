@@ -25,8 +25,8 @@ def soak(path, requests, largest=96):
       largest: side of the largest image, pixels.
 
     Returns:
-      list of resident memory in MB, `_SAMPLES` times on the way: the first after the first requests, the last at the
-      end. Errors are raised.
+      list of resident memory in MB, `_SAMPLES` times on the way: the first after the first
+      requests, the last at the end. Errors are raised.
     """
     module, rng = tf.saved_model.load(path), np.random.default_rng(0)
     signature = module.signatures["image_bytes"]
@@ -48,4 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("path", help="folder of a SavedModel")
     parser.add_argument("--requests", type=int, default=10_000)
     arguments = parser.parse_args()
-    print("resident memory, MB:", *(f"{value:.0f}" for value in soak(arguments.path, arguments.requests)))
+    print(
+        "resident memory, MB:",
+        *(f"{value:.0f}" for value in soak(arguments.path, arguments.requests)),
+    )

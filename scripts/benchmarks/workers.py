@@ -1,7 +1,9 @@
-"""Training throughput of several processes on this machine's cores beside one process that uses all of them.
+"""Training throughput of several processes on this machine's cores beside one process that uses all
+of them.
 
-The processes are hosts of a MultiWorkerMirroredStrategy on loopback, one thread each, with the same global batch. Light
-Wider MobileNetV2, noise in place of data: what is measured is the step and its communication.
+The processes are hosts of a MultiWorkerMirroredStrategy on loopback, one thread each, with the same
+global batch. Light Wider MobileNetV2, noise in place of data: what is measured is the step and its
+communication.
 """
 
 import json
@@ -23,15 +25,24 @@ def run():
     """Rows of the benchmark.
 
     Returns:
-      list of dicts: `crop`, `processes`, `sync_batch_norm`, `images_per_second`, and `share` of what one process has.
+      list of dicts: `crop`, `processes`, `sync_batch_norm`, `images_per_second`, and `share` of
+        what one process has.
     """
     count, rows = os.cpu_count(), []
     for crop in CROPS:
         alone = _measure(crop, 1, count, sync=True)
-        rows.append(dict(crop=crop, processes=1, sync_batch_norm=True, images_per_second=alone, share=1.0))
+        rows.append(
+            dict(crop=crop, processes=1, sync_batch_norm=True, images_per_second=alone, share=1.0)
+        )
         for sync in (True, False):
             rate = _measure(crop, count, count, sync)
-            row = dict(crop=crop, processes=count, sync_batch_norm=sync, images_per_second=rate, share=rate / alone)
+            row = dict(
+                crop=crop,
+                processes=count,
+                sync_batch_norm=sync,
+                images_per_second=rate,
+                share=rate / alone,
+            )
             rows.append(row)
     return rows
 
@@ -45,10 +56,14 @@ def _measure(crop, processes, cores, sync):
         environment.pop("TF_CONFIG", None)
         if processes > 1:
             cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-            environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+            environment["TF_CONFIG"] = json.dumps(
+                {"cluster": cluster, "task": {"type": "worker", "index": index}}
+            )
         arguments = map(str, (crop, cores // processes, IMAGES_EACH * cores, int(sync)))
         command = [sys.executable, "-m", "benchmarks.workers", *arguments]
-        children.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+        children.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        )
     outputs = [child.communicate()[0] for child in children]
     for child in children:
         if child.returncode:
@@ -80,7 +95,9 @@ def _work(crop, threads, batch_size, sync):
     light_decoder(config.model)
     config.train.batch_size, config.train.sync_batch_norm = batch_size, bool(sync)
     colors = distinct_colors(NUM_CLASSES)
-    dataset = Dataset("street", tuple(Category(str(i), i > 10, colors[i], i) for i in range(NUM_CLASSES)))
+    dataset = Dataset(
+        "street", tuple(Category(str(i), i > 10, colors[i], i) for i in range(NUM_CLASSES))
+    )
     with strategy.scope():
         trainer = Trainer(build_model(config.model, dataset), config)
         trainer.compile(build_optimizer(config))

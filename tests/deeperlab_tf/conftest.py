@@ -11,7 +11,9 @@ def toy_dataset():
     """Two stuff and two thing classes."""
     names = ("sky", "ground", "disc", "box")
     colors = ((90, 160, 220), (120, 100, 80), (220, 60, 60), (60, 180, 90))
-    return Dataset("toy", tuple(Category(n, i >= 2, c, i) for i, (n, c) in enumerate(zip(names, colors))))
+    return Dataset(
+        "toy", tuple(Category(n, i >= 2, c, i) for i, (n, c) in enumerate(zip(names, colors)))
+    )
 
 
 @pytest.fixture

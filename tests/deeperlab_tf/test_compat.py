@@ -32,7 +32,9 @@ def test_interpolation_is_bilinear_and_takes_the_border_outside():
 
 
 def test_both_stacks_interpolate_alike():
-    addons = pytest.importorskip("tensorflow_addons", reason="tensorflow-addons is of the reference stack only")
+    addons = pytest.importorskip(
+        "tensorflow_addons", reason="tensorflow-addons is of the reference stack only"
+    )
     grid, points = query_map()
     np.testing.assert_allclose(
         compat._interpolate_bilinear(grid, points),

@@ -5,7 +5,14 @@ import pytest
 
 from deeperlab_tf.config import check_side, default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_size import content_size, network_size, pad_image, padded_side, resize_image, resize_labels
+from deeperlab_tf.image_size import (
+    content_size,
+    network_size,
+    pad_image,
+    padded_side,
+    resize_image,
+    resize_labels,
+)
 
 
 @pytest.mark.fast
@@ -51,7 +58,11 @@ def test_padding_is_grey_at_the_bottom_and_right():
     image = np.zeros((1, 20, 30, 3), np.uint8)
     padded = pad_image(image, 33, 49).numpy()
     assert padded.shape == (1, 33, 49, 3)
-    assert not padded[:, :20, :30].any() and (padded[:, 20:] == 127).all() and (padded[:, :, 30:] == 127).all()
+    assert (
+        not padded[:, :20, :30].any()
+        and (padded[:, 20:] == 127).all()
+        and (padded[:, :, 30:] == 127).all()
+    )
 
 
 def test_labels_keep_their_ids_when_resized():

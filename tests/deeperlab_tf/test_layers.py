@@ -22,7 +22,9 @@ def test_upsample_is_bilinear_interpolation_with_aligned_corners(factor):
 
 
 def test_upsample_accepts_dynamic_sides():
-    function = tf.function(lambda x: upsample(x, 4), input_signature=[tf.TensorSpec([None, None, None, 2])])
+    function = tf.function(
+        lambda x: upsample(x, 4), input_signature=[tf.TensorSpec([None, None, None, 2])]
+    )
     assert function(tf.zeros([1, 3, 6, 2])).shape == (1, 9, 21, 2)
 
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.layers import upsample
-from deeperlab_tf.losses import cross_entropy, hardest_share, heatmap_loss, offset_loss, semantic_loss, total_loss
+from deeperlab_tf.losses import (
+    cross_entropy,
+    hardest_share,
+    heatmap_loss,
+    offset_loss,
+    semantic_loss,
+    total_loss,
+)
 
 
 def numpy_semantic_loss(logits, labels, weight, fraction):
@@ -46,7 +53,9 @@ def test_class_weights_weigh_but_do_not_choose():
     full = upsample(logits, 4).numpy()[0]
     weighed = weight[0] * np.append(factors, [0] * 253)[labels[0]]
     expected = numpy_semantic_loss(full, labels[0], weighed, 0.3)
-    np.testing.assert_allclose(semantic_loss(logits, labels, weight, 0.3, factors), [expected], rtol=1e-4)
+    np.testing.assert_allclose(
+        semantic_loss(logits, labels, weight, 0.3, factors), [expected], rtol=1e-4
+    )
     for wrong in ((1.0, 2.0), (1.0, 0.0, 1.0)):
         with pytest.raises(UserError, match="class_weights"):
             semantic_loss(logits, labels, weight, 0.3, wrong)
@@ -62,7 +71,9 @@ def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
         plain = tf.reduce_mean(plain, axis=(1, 2))
         phases = semantic_loss(logits, labels, tf.ones(labels.shape), 1.0)
     np.testing.assert_allclose(phases, plain, rtol=1e-5)
-    np.testing.assert_allclose(tape.gradient(phases, logits), tape.gradient(plain, logits), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        tape.gradient(phases, logits), tape.gradient(plain, logits), rtol=1e-4, atol=1e-7
+    )
 
 
 @pytest.mark.fast
@@ -71,11 +82,15 @@ def test_cross_entropy_of_sure_and_wrong_pixels_is_bounded_and_its_gradient_is_n
     labels = tf.constant([[[0, 1, 2]]])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(logits)
-        plain, ours = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), cross_entropy(logits, labels)
+        plain, ours = (
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits),
+            cross_entropy(logits, labels),
+        )
     np.testing.assert_allclose(ours[0, 0, 1:], plain[0, 0, 1:], rtol=1e-5)
     assert 87 < ours[0, 0, 0] < 88
     np.testing.assert_allclose(tape.gradient(ours, logits), tape.gradient(plain, logits), atol=1e-6)
-    assert np.isnan(cross_entropy(logits * np.nan, labels)).all()  # a run that diverges is stopped by its loss
+    # A run that diverges is stopped by its loss.
+    assert np.isnan(cross_entropy(logits * np.nan, labels)).all()
 
 
 def test_pixels_are_ranked_by_their_loss_before_weighting():
@@ -110,7 +125,9 @@ def test_hardest_share_marks_exactly_the_largest(values, skipped, share):
     count = max(round(share * len(values)), 1)
     marked = hardest_share(row[None], np.array([count], np.int32)).numpy()[0]
     assert marked.sum() == pytest.approx(count, rel=1e-5)
-    assert (marked * row).sum() == pytest.approx(np.sort(row)[::-1][:count].sum(), rel=1e-4, abs=1e-6)
+    assert (marked * row).sum() == pytest.approx(
+        np.sort(row)[::-1][:count].sum(), rel=1e-4, abs=1e-6
+    )
     assert np.all(marked[row < 0] == 0)
 
 
@@ -152,8 +169,14 @@ def test_offset_loss_without_active_pairs_is_zero():
 def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
     rng = np.random.default_rng(3)
     shapes = {"short": 10, "middle": 16, "long": 10}
-    heads = {f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32) for name, n in shapes.items()}
-    targets = {f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32) for name, n in shapes.items()}
+    heads = {
+        f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32)
+        for name, n in shapes.items()
+    }
+    targets = {
+        f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32)
+        for name, n in shapes.items()
+    }
     heads["semantic_logits"] = rng.normal(size=(3, 5, 5, 4)).astype(np.float32)
     heads["keypoint_logits"] = rng.normal(size=(3, 5, 5, 5)).astype(np.float32)
     targets |= {
@@ -169,6 +192,8 @@ def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
     for image in range(3):
         one = slice(image, image + 1)
         alone, _ = total_loss(
-            {k: v[one] for k, v in heads.items()}, {k: v[one] for k, v in targets.items()}, tiny_config
+            {k: v[one] for k, v in heads.items()},
+            {k: v[one] for k, v in targets.items()},
+            tiny_config,
         )
         np.testing.assert_allclose(alone[0], together[image], rtol=1e-5)

@@ -33,11 +33,19 @@ def test_heads_have_stride_4_and_the_papers_channels(tiny_config, toy_dataset, s
 
 @pytest.mark.parametrize(
     "variant",
-    [{"decoder": "bilinear"}, {"decoder": "none"}, {"deep_heads": False}, {"aspp": False}, {"output_stride": 8}],
+    [
+        {"decoder": "bilinear"},
+        {"decoder": "none"},
+        {"deep_heads": False},
+        {"aspp": False},
+        {"output_stride": 8},
+    ],
 )
 def test_every_variant_ends_on_the_same_grid(tiny_config, toy_dataset, variant):
     tiny_config.model.update(variant)
-    assert build_model(tiny_config.model, toy_dataset)(image_batch(1, 33, 49))["long_offsets"].shape == (1, 9, 13, 10)
+    assert build_model(tiny_config.model, toy_dataset)(image_batch(1, 33, 49))[
+        "long_offsets"
+    ].shape == (1, 9, 13, 10)
 
 
 def test_rectangle_graph_has_no_center_keypoint(tiny_config, toy_dataset):
@@ -77,12 +85,15 @@ def test_uint8_and_float_images_give_the_same(tiny_config, toy_dataset):
     network = build_model(tiny_config.model, toy_dataset)
     images = image_batch(1, 33, 33)
     np.testing.assert_allclose(
-        network(images)["semantic_logits"], network(images.astype(np.float32))["semantic_logits"], atol=1e-6
+        network(images)["semantic_logits"],
+        network(images.astype(np.float32))["semantic_logits"],
+        atol=1e-6,
     )
 
 
 @pytest.mark.parametrize(
-    "key, value", [("backbone", "resnet"), ("kernel_size", 4), ("decoder", "fpn"), ("keypoint_graph", "line")]
+    "key, value",
+    [("backbone", "resnet"), ("kernel_size", 4), ("decoder", "fpn"), ("keypoint_graph", "line")],
 )
 def test_unknown_choices_are_named(tiny_config, toy_dataset, key, value):
     tiny_config.model[key] = value

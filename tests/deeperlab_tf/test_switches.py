@@ -1,6 +1,8 @@
-"""A switch that changes nothing is a bug: every value of the config that shapes the model or the loss does so.
+"""A switch that changes nothing is a bug: every value of the config that shapes the model or the
+loss does so.
 
-The fusion's are in fusion/test_fusion_switches.py, where a training starts from in test_initial_checkpoint.py.
+The fusion's are in fusion/test_fusion_switches.py, where a training starts from in
+test_initial_checkpoint.py.
 """
 
 import importlib
@@ -47,9 +49,12 @@ LOSS = {
 
 @pytest.fixture
 def short_backbones(monkeypatch):
-    """Backbones of one block a stage: quick to build, and every switch still has something to act on."""
+    """Backbones of one block a stage: quick to build, and every switch still has something to act
+    on.
+    """
     mobilenet_v2, xception = (
-        importlib.import_module(f"deeperlab_tf.backbones.{name}") for name in ("mobilenet_v2", "xception")
+        importlib.import_module(f"deeperlab_tf.backbones.{name}")
+        for name in ("mobilenet_v2", "xception")
     )
     stages = [(t, c, 1, s) for t, c, _, s in mobilenet_v2.STAGES]
     monkeypatch.setattr(mobilenet_v2, "STAGES", stages)
@@ -60,7 +65,9 @@ def short_backbones(monkeypatch):
 def test_no_switch_is_forgotten():
     config = default_config()
     assert set(config.model.keys()) == {*MODEL, *STARTS}
-    assert set(config.train.loss_weights.keys()) == {name.split(".")[1] for name in LOSS if "." in name}
+    assert set(config.train.loss_weights.keys()) == {
+        name.split(".")[1] for name in LOSS if "." in name
+    }
 
 
 def description(config, dataset):
@@ -84,10 +91,17 @@ def example():
     """(heads, label maps) of one made-up image with a small and a large thing."""
     semantic, instance = np.zeros((33, 33), np.int32), np.zeros((33, 33), np.int32)
     for number, (y, x, side) in enumerate(((2, 2, 5), (12, 10, 18)), start=1):
-        semantic[y : y + side, x : x + side], instance[y : y + side, x : x + side] = 1 + number, number
+        semantic[y : y + side, x : x + side], instance[y : y + side, x : x + side] = (
+            1 + number,
+            number,
+        )
     rng = np.random.default_rng(0)
-    channels = dict(semantic_logits=4, keypoint_logits=5, short_offsets=10, middle_offsets=16, long_offsets=10)
-    heads = {name: tf.constant(rng.normal(size=(1, 9, 9, c)), tf.float32) for name, c in channels.items()}
+    channels = dict(
+        semantic_logits=4, keypoint_logits=5, short_offsets=10, middle_offsets=16, long_offsets=10
+    )
+    heads = {
+        name: tf.constant(rng.normal(size=(1, 9, 9, c)), tf.float32) for name, c in channels.items()
+    }
     return heads, (tf.constant(semantic), tf.constant(instance), tf.zeros((33, 33), tf.bool))
 
 

@@ -1,6 +1,7 @@
 """Every row of the paper's tables builds its network and trains on records of its dataset's format.
 
-Networks are the real ones; only images are small. Equal networks and equal data are shared between rows.
+Networks are the real ones; only images are small. Equal networks and equal data are shared between
+rows.
 """
 
 import functools
@@ -17,10 +18,12 @@ from deeperlab_tf import model
 from deeperlab_tf.config import check_config
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 from input_pipeline import make_dataset, open_source
-from input_pipeline.records import records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
+from input_pipeline.records import records
 
-EXPERIMENTS = sorted((Path(__file__).resolve().parents[2] / "experiments" / "paper").glob("table*.py"))
+EXPERIMENTS = sorted(
+    (Path(__file__).resolve().parents[2] / "experiments" / "paper").glob("table*.py")
+)
 ROWS = {1: 4, 3: 6, 4: 7, 5: 4, 6: 2, 7: 4, 8: 4, 9: 4, 10: 4}
 DATASETS = {module.DATASET.name: module.DATASET for module in (cityscapes, coco, vistas, voc)}
 CROP = 33
@@ -36,7 +39,9 @@ def load(path):
 
 @pytest.fixture(scope="module")
 def record_folders(tmp_path_factory):
-    """dict from a dataset's name to a folder of records of two images, with a stuff region and two things."""
+    """dict from a dataset's name to a folder of records of two images, with a stuff region and two
+    things.
+    """
     folders = {}
     for name, dataset in DATASETS.items():
         folder = tmp_path_factory.mktemp(name)
@@ -75,7 +80,9 @@ def shrink(config, folders):
 
 
 def test_there_is_a_file_for_every_row():
-    found = [tuple(map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups())) for path in EXPERIMENTS]
+    found = [
+        tuple(map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups())) for path in EXPERIMENTS
+    ]
     assert found == [(table, row + 1) for table, rows in ROWS.items() for row in range(rows)]
 
 
@@ -89,7 +96,10 @@ def test_a_file_says_how_it_is_run_and_what_the_paper_got(path):
     assert re.search(r"^Measured: ", text, re.MULTILINE)
     start = re.search(r"initial_checkpoint=runs/(\w+)", text)[1]
     pretrained = load(path.with_name(f"{start}.py"))[1].model
-    assert (pretrained.backbone, pretrained.kernel_size) == (config.model.backbone, config.model.kernel_size)
+    assert (pretrained.backbone, pretrained.kernel_size) == (
+        config.model.backbone,
+        config.model.kernel_size,
+    )
     check_config(config)
 
 
@@ -98,13 +108,17 @@ def same_network():
     groups = {}
     for path in EXPERIMENTS:
         config = load(path)[1]
-        groups.setdefault((config.data.dataset, json.dumps(config.model.to_dict())), []).append(path)
+        groups.setdefault((config.data.dataset, json.dumps(config.model.to_dict())), []).append(
+            path
+        )
     return list(groups.values())
 
 
 @pytest.fixture(scope="module")
 def two_batches(record_folders):
-    """Function of a config that gives its first two batches; equal ones are made once, and so are equal backbones."""
+    """Function of a config that gives its first two batches; equal ones are made once, and so are
+    equal backbones.
+    """
     made = {}
 
     def batches(config):
@@ -114,7 +128,9 @@ def two_batches(record_folders):
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "build_backbone", functools.lru_cache(maxsize=None)(model.build_backbone))
+        patch.setattr(
+            model, "build_backbone", functools.lru_cache(maxsize=None)(model.build_backbone)
+        )
         yield batches
 
 

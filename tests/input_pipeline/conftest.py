@@ -18,7 +18,10 @@ class FolderMaker:
             "images": "images/{id}.png",
             "semantic": "semantic/{id}.png",
             "instances": "instances/{id}.png",
-            "classes": [{"name": "road", "type": "stuff", "id": 3}, {"name": "car", "type": "thing", "id": 7}],
+            "classes": [
+                {"name": "road", "type": "stuff", "id": 3},
+                {"name": "car", "type": "thing", "id": 7},
+            ],
             "split": {"every_nth": 3},
         }
         rng = np.random.default_rng(0)
@@ -43,7 +46,11 @@ class FolderMaker:
 
     def write(self, **changes):
         """Writes the description; a change to None leaves that key out."""
-        description = {key: value for key, value in {**self.description, **changes}.items() if value is not None}
+        description = {
+            key: value
+            for key, value in {**self.description, **changes}.items()
+            if value is not None
+        }
         (self.root / "classes.json").write_text(json.dumps(description))
 
     @property

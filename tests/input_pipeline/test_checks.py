@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from input_pipeline import open_source
-from input_pipeline.records import records
 from input_pipeline.checks import check_source
 from input_pipeline.datasets.cityscapes import Cityscapes
 from input_pipeline.datasets.coco import CocoPanoptic
+from input_pipeline.records import records
 
 
 def test_classes_segments_and_pixels_are_counted(folder):
@@ -23,7 +23,13 @@ def test_classes_segments_and_pixels_are_counted(folder):
     assert report["instances_per_image"] == {"mean": 2.0, "most": 2, "exceeding": 4}
     road, car = report["classes"]
     assert car == {"name": "car", "thing": True, "images": 4, "segments": 8, "pixels": 4 * 90}
-    assert road == {"name": "road", "thing": False, "images": 4, "segments": 4, "pixels": 4 * (600 - 30 - 90)}
+    assert road == {
+        "name": "road",
+        "thing": False,
+        "images": 4,
+        "segments": 4,
+        "pixels": 4 * (600 - 30 - 90),
+    }
 
 
 def test_broken_files_and_missing_labels_are_listed(folder):
@@ -57,8 +63,15 @@ def test_images_without_labels_are_listed(data_dir, tmp_path):
     shutil.copytree(layouts / "cityscapes_dataset" / "dataset", tmp_path / "city")
     os.chmod(tmp_path / "city/gtFine/val/defaultcity", 0o755)
     shutil.copy(next((tmp_path / "city/gtFine/val/defaultcity").iterdir()), tmp_path / "x.png")
-    shutil.copy(tmp_path / "x.png", tmp_path / "city/gtFine/val/defaultcity/lost_000001_000001_gtFine_instanceIds.png")
-    (found,) = [w for w in check_source(Cityscapes(tmp_path / "city", "val"), 256)["warnings"] if "no photo" in w]
+    shutil.copy(
+        tmp_path / "x.png",
+        tmp_path / "city/gtFine/val/defaultcity/lost_000001_000001_gtFine_instanceIds.png",
+    )
+    (found,) = [
+        w
+        for w in check_source(Cityscapes(tmp_path / "city", "val"), 256)["warnings"]
+        if "no photo" in w
+    ]
     assert "lost_000001_000001" in found
 
     sample = data_dir / "coco_panoptic" / "sample_data"
@@ -90,13 +103,21 @@ def test_corrupt_records_are_named_and_counted(folder, tmp_path_factory, skip):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
-def test_the_exit_status_tells_whether_data_can_be_trained_on(folder, repository, tmp_path_factory, broken):
+def test_the_exit_status_tells_whether_data_can_be_trained_on(
+    folder, repository, tmp_path_factory, broken
+):
     if broken:
         folder.path("images", 0).write_bytes(b"nothing")
     output = tmp_path_factory.mktemp("check") / "out"
-    command = [sys.executable, str(repository / "scripts" / "check_dataset.py"), f"--root={folder.root}"]
+    command = [
+        sys.executable,
+        str(repository / "scripts" / "check_dataset.py"),
+        f"--root={folder.root}",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(repository), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, f"--output={output}"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, f"--output={output}"], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == int(broken), done.stderr
     assert len(json.loads((output / "report.json").read_text())["errors"]) == int(broken)
     assert (output / "sheet.png").stat().st_size > 1000

@@ -1,4 +1,6 @@
-"""ImageNet from folders of classes and from TFRecords: every image once an epoch, the right label, the right part."""
+"""ImageNet from folders of classes and from TFRecords: every image once an epoch, the right label,
+the right part.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ PER_CLASS = 4
 
 
 def encoded(label, index):
-    """A picture whose red tells the class and whose green tells the image; one is a PNG, as in ImageNet."""
+    """A picture whose red tells the class and whose green tells the image; one is a PNG, as in
+    ImageNet.
+    """
     image = np.full((40 + 8 * index, 60, 3), (80 * label, 60 * index, 128), np.uint8)
     if (label, index) == (2, 1):
         return tf.io.encode_png(image).numpy()
@@ -71,14 +75,19 @@ def seen(batches):
     for images, targets in batches:
         colors = images.numpy()[:, 16, 16].astype(int)
         np.testing.assert_array_equal(np.round(colors[:, 0] / 80), targets["label"])
-        found += [(int(label), round(green / 60)) for label, green in zip(targets["label"], colors[:, 1])]
+        found += [
+            (int(label), round(green / 60)) for label, green in zip(targets["label"], colors[:, 1])
+        ]
     return found
 
 
 @pytest.mark.fast
 def test_an_epoch_holds_every_image_once_with_its_label(config):
     dataset = imagenet.make_dataset(config, "train")
-    assert dataset.element_spec[0].shape == (4, 33, 33, 3) and dataset.element_spec[0].dtype == tf.uint8
+    assert (
+        dataset.element_spec[0].shape == (4, 33, 33, 3)
+        and dataset.element_spec[0].dtype == tf.uint8
+    )
     everything = {(label, index) for label in range(len(CLASSES)) for index in range(PER_CLASS)}
     epochs = seen(dataset.take(6))
     assert set(epochs[:12]) == set(epochs[12:]) == everything and epochs[:12] != epochs[12:]
@@ -118,8 +127,11 @@ def test_the_middle_is_evaluated_and_random_parts_are_trained_on(tmp_path):
     ((middle, _),) = imagenet.make_dataset(config, "val")
     top, left = middle[0, 0, 0, :2].numpy().astype(int)
     bottom, right = middle[0, -1, -1, :2].numpy().astype(int)
-    assert (top + bottom) / 2 == pytest.approx(49.5, abs=1) and (left + right) / 2 == pytest.approx(99.5, abs=1)
-    assert bottom - top == pytest.approx(86, abs=2) and right - left == pytest.approx(86, abs=2)  # 87.5 % of 100
+    assert (top + bottom) / 2 == pytest.approx(49.5, abs=1) and (left + right) / 2 == pytest.approx(
+        99.5, abs=1
+    )
+    # 87.5 % of 100.
+    assert bottom - top == pytest.approx(86, abs=2) and right - left == pytest.approx(86, abs=2)
 
     ((crops, _),) = imagenet.make_dataset(config, "train").take(1)
     crops = crops.numpy().astype(int)
@@ -141,7 +153,9 @@ def test_another_number_of_classes_is_named(folders, shards):
     with pytest.raises(UserError, match="has 3 folders of classes"):
         imagenet.make_dataset(config, "train")
     config.data.records, config.pretrain.num_classes = str(shards), 2
-    with pytest.raises(tf.errors.InvalidArgumentError, match="UserError: a record has a label outside 1"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="UserError: a record has a label outside 1"
+    ):
         list(imagenet.make_dataset(config, "val"))
 
 

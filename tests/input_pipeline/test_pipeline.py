@@ -13,7 +13,9 @@ def shapes_config(**data):
     config = default_config()
     config.data.crop_size = config.eval.image_size = (65, 65)
     config.data.keypoint_radius = 6.0
-    config.data.shapes.update({"image_size": (65, 81), "num_train": 6, "num_val": 5, "max_things": 4})
+    config.data.shapes.update(
+        {"image_size": (65, 81), "num_train": 6, "num_val": 5, "max_things": 4}
+    )
     config.data.update(data)
     config.train.batch_size = 4
     config.eval.batch_size = 2
@@ -41,7 +43,10 @@ def test_each_epoch_passes_through_every_image_in_an_order_of_its_own():
     config.train.batch_size = 6
     source = open_source(config, "train")
     names = {source[index]["image"].tobytes(): index for index in range(6)}
-    epochs = [[names[image.tobytes()] for image in images] for images, _ in take(make_dataset(config, "train"), 4)]
+    epochs = [
+        [names[image.tobytes()] for image in images]
+        for images, _ in take(make_dataset(config, "train"), 4)
+    ]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
@@ -69,7 +74,9 @@ def test_targets_are_those_of_the_labels_in_the_batch():
 def test_evaluation_passes_once_in_order_and_keeps_the_last_small_batch():
     batches = take(make_dataset(shapes_config(), "val"), 10)
     assert [len(images) for images, _ in batches] == [2, 2, 1]
-    assert [name for _, targets in batches for name in targets["image_id"]] == [b"val_%06d" % i for i in range(5)]
+    assert [name for _, targets in batches for name in targets["image_id"]] == [
+        b"val_%06d" % i for i in range(5)
+    ]
 
 
 def test_images_of_several_sizes_need_a_batch_of_one():
@@ -78,18 +85,22 @@ def test_images_of_several_sizes_need_a_batch_of_one():
     with pytest.raises(UserError, match="pad_to_size"):
         make_dataset(config, "val")
     config.eval.batch_size = 1
-    assert take(make_dataset(config, "val"), 1)[0][0].shape == (1, 65, 65, 3)  # 52 x 65, padded to 16k + 1
+    # 52 x 65, padded to 16k + 1.
+    assert take(make_dataset(config, "val"), 1)[0][0].shape == (1, 65, 65, 3)
 
 
 def test_caching_changes_nothing():
     assert_equal(
-        take(make_dataset(shapes_config(cache=True), "train"), 3), take(make_dataset(shapes_config(), "train"), 3)
+        take(make_dataset(shapes_config(cache=True), "train"), 3),
+        take(make_dataset(shapes_config(), "train"), 3),
     )
 
 
 def test_bad_files_are_named_while_reading(folder):
     folder.save("semantic", 0, np.full((20, 30), 42, np.uint8))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"UserError: mask .*im0.png holds the class id 42"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"UserError: mask .*im0.png holds the class id 42"
+    ):
         take(make_dataset(folder.config, "train"), 3)
 
 
@@ -107,6 +118,8 @@ def test_a_large_photo_works(folder):
     folder.save("instances", 0, (mask == 7).astype(np.uint8))
     config = folder.config
     config.data.longer_side, config.data.min_scale, config.data.max_scale = 30, 1.0, 1.0
-    sample = {name: value for name, value in open_source(config, "train")[0].items() if name != "image_id"}
+    sample = {
+        name: value for name, value in open_source(config, "train")[0].items() if name != "image_id"
+    }
     crop = preprocess.augment(sample, config.data, tf.constant([0, 0]))
     assert np.sum(crop["image"] == 90) == 3 * 20 * 30 and np.sum(crop["instance"] == 1) == 200

@@ -60,7 +60,9 @@ def test_the_crop_is_a_window_of_the_resized_image_padded_with_ignore(seed, side
         for y in range(height - len(rows) + 1)
         for x in range(width - len(columns) + 1)
         if whole["instance"][y, x] == actual["instance"][inside][0, 0]
-        and np.array_equal(whole["instance"][y : y + len(rows), x : x + len(columns)], actual["instance"][inside])
+        and np.array_equal(
+            whole["instance"][y : y + len(rows), x : x + len(columns)], actual["instance"][inside]
+        )
     ]
     assert matches
     y, x = matches[0]
@@ -68,20 +70,28 @@ def test_the_crop_is_a_window_of_the_resized_image_padded_with_ignore(seed, side
     for name in ("semantic", "instance", "crowd"):
         np.testing.assert_array_equal(actual[name][inside], whole[name][window])
     difference = actual["image"][inside].numpy().astype(int) - whole["image"][window]
-    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02  # halves may round either way
-    assert np.all(actual["image"].numpy()[~valid] == 127) and not np.any(actual["instance"].numpy()[~valid])
+    # Halves may round either way.
+    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02
+    assert np.all(actual["image"].numpy()[~valid] == 127) and not np.any(
+        actual["instance"].numpy()[~valid]
+    )
 
 
 @pytest.mark.fast
 def test_sizes_are_static_and_dtypes_stay():
     config = make_config()
-    actual = tf.function(lambda s: preprocess.augment(s, config.data, tf.constant([0, 0]))).get_concrete_function(
+    actual = tf.function(
+        lambda s: preprocess.augment(s, config.data, tf.constant([0, 0]))
+    ).get_concrete_function(
         {
             name: tf.TensorSpec([None, None, 3][: value.ndim], value.dtype)
             for name, value in random_sample(0, 9, 9).items()
         }
     )
-    specs = {name: (value.shape.as_list(), value.dtype) for name, value in actual.structured_outputs.items()}
+    specs = {
+        name: (value.shape.as_list(), value.dtype)
+        for name, value in actual.structured_outputs.items()
+    }
     assert specs == {
         "image": ([33, 49, 3], tf.uint8),
         "semantic": ([33, 49], tf.int32),
@@ -108,7 +118,9 @@ def test_equal_seeds_augment_equally_and_others_do_not():
     config = make_config(flip=True, brightness=0.2, contrast=0.2, saturation=0.2)
     config.data.max_scale = 2.0
     sample = random_sample(0, 60, 80)
-    first, again, other = (preprocess.augment(sample, config.data, tf.constant([0, n])) for n in (1, 1, 2))
+    first, again, other = (
+        preprocess.augment(sample, config.data, tf.constant([0, n])) for n in (1, 1, 2)
+    )
     for name in first:
         np.testing.assert_array_equal(first[name], again[name])
     assert not np.array_equal(first["image"], other["image"])
@@ -137,7 +149,9 @@ def test_photometric_changes_leave_labels_and_padding_alone():
     assert not np.array_equal(plain["image"], changed["image"])
 
 
-@pytest.mark.parametrize("sides, content", [((40, 60), (40, 60)), ((130, 65), (97, 48)), ((65, 260), (32, 129))])
+@pytest.mark.parametrize(
+    "sides, content", [((40, 60), (40, 60)), ((130, 65), (97, 48)), ((65, 260), (32, 129))]
+)
 def test_fitting_shrinks_what_is_too_large_and_pads_at_the_bottom_and_right(sides, content):
     config = make_config()
     config.eval.image_size = (97, 129)
@@ -151,12 +165,18 @@ def test_fitting_shrinks_what_is_too_large_and_pads_at_the_bottom_and_right(side
         np.testing.assert_array_equal(actual[name][inside], whole[name])
     outside = np.ones((97, 129), bool)
     outside[inside] = False
-    assert np.all(actual["semantic"].numpy()[outside] == 255) and np.all(actual["image"].numpy()[outside] == 127)
+    assert np.all(actual["semantic"].numpy()[outside] == 255) and np.all(
+        actual["image"].numpy()[outside] == 127
+    )
 
 
 def test_the_longer_side_is_set_first():
     config = make_config(longer_side=81)
     config.eval.image_size = (97, 97)
-    assert tuple(preprocess.fit(random_sample(1, 20, 40), config)["content_size"].numpy()) == (40, 81)  # 40.5 to even
+    # 40.5 to even.
+    assert tuple(preprocess.fit(random_sample(1, 20, 40), config)["content_size"].numpy()) == (
+        40,
+        81,
+    )
     augmented = preprocess.augment(random_sample(1, 20, 40), config.data, tf.constant([0, 0]))
     assert not np.any(augmented["semantic"].numpy() == 255)

@@ -131,7 +131,11 @@ def test_targets_equal_the_oracle_on_arbitrary_scenes(seed, sides, num_instances
 
 
 def test_equally_near_keypoints_belong_to_the_smaller_instance():
-    semantic, instance, crowd = np.zeros((33, 33), np.int32), np.zeros((33, 33), np.int32), np.zeros((33, 33), bool)
+    semantic, instance, crowd = (
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), bool),
+    )
     instance[8:20, 4:9] = 1  # top-left corner (8, 4)
     instance[8:12, 12:17] = 2  # top-left corner (8, 12); (8, 8) lies between the two
     check(semantic, instance, crowd, make_config())
@@ -140,7 +144,11 @@ def test_equally_near_keypoints_belong_to_the_smaller_instance():
 
 
 def test_of_equally_near_keypoints_of_equal_instances_the_lower_id_owns_the_pixel():
-    semantic, instance, crowd = np.zeros((33, 33), np.int32), np.zeros((33, 33), np.int32), np.zeros((33, 33), bool)
+    semantic, instance, crowd = (
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), bool),
+    )
     instance[8:12, 4:8] = 9
     instance[8:12, 12:16] = 3
     targets = make_targets(*map(tf.constant, (semantic, instance, crowd)), make_config())
@@ -157,14 +165,22 @@ def test_instance_ids_may_be_as_large_as_int32_allows():
 
 @pytest.mark.parametrize("semantic_value", [0, 255])
 def test_a_scene_without_instances_or_labels_has_no_active_pixel(semantic_value):
-    labels = np.full((33, 33), semantic_value, np.int32), np.zeros((33, 33), np.int32), np.zeros((33, 33), bool)
+    labels = (
+        np.full((33, 33), semantic_value, np.int32),
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), bool),
+    )
     check(*labels, make_config())
     targets = make_targets(*map(tf.constant, labels), make_config())
     assert not any(np.any(targets[name]) for name in targets if name.endswith("offsets"))
 
 
 def test_a_crowd_is_no_instance_even_if_it_has_an_id():
-    semantic, instance, crowd = np.zeros((33, 33), np.int32), np.zeros((33, 33), np.int32), np.zeros((33, 33), bool)
+    semantic, instance, crowd = (
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), np.int32),
+        np.zeros((33, 33), bool),
+    )
     instance[4:20, 4:20] = 1
     crowd[instance > 0] = True
     targets = make_targets(*map(tf.constant, (semantic, instance, crowd)), make_config())
@@ -174,7 +190,11 @@ def test_a_crowd_is_no_instance_even_if_it_has_an_id():
 
 def test_shapes_are_static_in_a_graph():
     config = make_config()
-    signature = [tf.TensorSpec([65, 33], tf.int32), tf.TensorSpec([65, 33], tf.int32), tf.TensorSpec([65, 33], tf.bool)]
+    signature = [
+        tf.TensorSpec([65, 33], tf.int32),
+        tf.TensorSpec([65, 33], tf.int32),
+        tf.TensorSpec([65, 33], tf.bool),
+    ]
     graph = tf.function(lambda *labels: make_targets(*labels, config), input_signature=signature)
     for name, value in graph.get_concrete_function().structured_outputs.items():
         assert value.shape.is_fully_defined(), name

@@ -14,7 +14,10 @@ from deeperlab_tf.training.checkpoints import prepare_workdir
 @pytest.fixture(scope="session")
 def toy_dataset():
     """A stuff and a thing class, whose numbers in files are others than in the network."""
-    return Dataset("toy", (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)))
+    return Dataset(
+        "toy",
+        (Category("ground", False, (90, 140, 90), 7), Category("disc", True, (220, 60, 60), 21)),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ def evaluate(repository):
     def run(*flags):
         command = [sys.executable, str(repository / "scripts" / "evaluate.py"), *map(str, flags)]
         environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=120, env=environment, check=False
+        )
 
     return run
 
@@ -33,7 +35,9 @@ def test_truth_against_itself_writes_ones(evaluate, truth, tmp_path):
     done = evaluate(*file_flags(truth), f"--output={tmp_path / 'metrics.json'}")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    keys = [*(f"{name}{group}" for name in ("pq", "sq", "rq") for group in ("", "_things", "_stuff"))]
+    keys = [
+        *(f"{name}{group}" for name in ("pq", "sq", "rq") for group in ("", "_things", "_stuff"))
+    ]
     keys += ["pc", "pc_normalized", "miou"]
     assert [metrics[key] for key in keys] == [1.0] * len(keys)
     assert metrics["num_images"] == 2 and len(metrics["per_class"]) == 133

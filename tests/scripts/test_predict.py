@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles
-from deeperlab_tf.visualize.drawing import write_image
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.visualize.drawing import write_image
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,9 @@ def predict(repository):
     def run(*flags):
         command = [sys.executable, str(repository / "scripts" / "predict.py"), *map(str, flags)]
         environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=environment, check=False
+        )
 
     return run
 
@@ -92,7 +94,11 @@ def test_predictor_takes_arrays_paths_and_lists(predictor, images, tmp_path):
     assert [parsing.semantic.shape for parsing in together] == [(48, 64), (48, 64), (40, 30)]
     assert single.overlay().shape == images[0].shape
     assert set(np.unique(single.semantic)) <= {0, 1}
-    for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+    for bad in (
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ):
         with pytest.raises(UserError, match="an image must be uint8"):
             predictor(bad)
     with pytest.raises(UserError, match=r"gone\.png does not exist"):
@@ -110,7 +116,8 @@ def test_predictor_gives_the_same_parse_from_an_export(
     from deeperlab_tf.training.checkpoints import load_run
 
     export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
-    exported = Predictor(str(tmp_path / "toy"))  # the folder above the version, as TF Serving takes it
+    # The folder above the version, as TF Serving takes it.
+    exported = Predictor(str(tmp_path / "toy"))
     assert exported.dataset == toy_dataset
     maps = predictor.maps(images[2])
     assert maps["heatmap"].shape == (10, 8, 5) and maps["middle_offsets"].shape == (10, 8, 8, 2)

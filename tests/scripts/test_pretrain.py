@@ -14,16 +14,20 @@ from deeperlab_tf import build_model
 from deeperlab_tf.backbones.checkpoint_file import CheckpointFile
 from deeperlab_tf.backbones.classifier import accuracy, build_classifier, classification_loss
 from deeperlab_tf.backbones.complexity import count_parameters
+from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.imagenet import make_dataset, naming_broken_images
 
 TINY = (
-    "--config.data.crop_size=(33,33)", "--config.eval.image_size=(33,33)", "--config.model.width=0.1",
-    "--config.train.batch_size=2", "--config.pretrain.num_classes=3", "--config.train.log_every=1",
-)  # fmt: skip
+    "--config.data.crop_size=(33,33)",
+    "--config.eval.image_size=(33,33)",
+    "--config.model.width=0.1",
+    "--config.train.batch_size=2",
+    "--config.pretrain.num_classes=3",
+    "--config.train.log_every=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,12 @@ def pretrain(repository, *flags):
 @pytest.mark.fast
 def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path):
     run = tmp_path / "run"
-    flags = ("--config=experiments/paper/imagenet_mnv2_3x3.py", f"--workdir={run}", f"--config.data.root={imagenet}", *TINY)
+    flags = (
+        "--config=experiments/paper/imagenet_mnv2_3x3.py",
+        f"--workdir={run}",
+        f"--config.data.root={imagenet}",
+        *TINY,
+    )
     result = pretrain(repository, *flags, "--config.train.steps=3")
     assert result.returncode == 0, result.stderr
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
@@ -61,10 +70,14 @@ def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path
     load_initial_checkpoint(network, config)
     file = CheckpointFile(str(run))
     for variable in find_backbone(network).variables:
-        np.testing.assert_array_equal(variable, file.read(file.keys_by_name()[variable.name.split(":")[0]]))
+        np.testing.assert_array_equal(
+            variable, file.read(file.keys_by_name()[variable.name.split(":")[0]])
+        )
 
 
-def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(repository, imagenet, tmp_path):
+def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(
+    repository, imagenet, tmp_path
+):
     flags = ("--config=experiments/paper/imagenet_mnv2_3x3.py", f"--config.data.root={imagenet}")
     result = pretrain(repository, *flags, f"--workdir={tmp_path / 'run'}")
     assert result.returncode == 1 and "Traceback" not in result.stderr
@@ -72,7 +85,9 @@ def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(repository
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name, data", [("n00000001", b"\xff\xd8\xff\xe0 cut off"), ("n00000002", b"no image")])
+@pytest.mark.parametrize(
+    "name, data", [("n00000001", b"\xff\xd8\xff\xe0 cut off"), ("n00000002", b"no image")]
+)
 def test_a_broken_image_is_named(imagenet, tmp_path, name, data):
     root = shutil.copytree(imagenet, tmp_path / "imagenet")
     broken = root / "train" / name / "1.JPEG"
@@ -102,4 +117,6 @@ def test_label_smoothing_and_accuracies_are_as_defined():
     np.testing.assert_allclose(total, -(wanted * log_p).sum(axis=1), rtol=1e-5)
     rank = (logits > logits[np.arange(4), labels][:, None]).sum(axis=1)
     np.testing.assert_array_equal(parts["top1"], rank < 1)
-    np.testing.assert_array_equal(accuracy(tf.constant(logits), tf.constant(labels))["top5"], rank < 5)
+    np.testing.assert_array_equal(
+        accuracy(tf.constant(logits), tf.constant(labels))["top5"], rank < 5
+    )

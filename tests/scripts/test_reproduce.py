@@ -15,7 +15,9 @@ def test_a_table_holds_the_papers_numbers_and_ours(repository, tmp_path):
     evaluation.mkdir(parents=True)
     (evaluation / "metrics.json").write_text(json.dumps({"pq": 0.25, "pc": 0.5}))
     output = tmp_path / "table06.md"
-    result = reproduce(repository, "--table=6", f"--runs={tmp_path / 'runs'}", "--nomeasure", f"--output={output}")
+    result = reproduce(
+        repository, "--table=6", f"--runs={tmp_path / 'runs'}", "--nomeasure", f"--output={output}"
+    )
     assert result.returncode == 0, result.stderr
     lines = [line.split(" | ") for line in output.read_text().splitlines() if line.startswith("| ")]
     head, star, rectangle = lines[0], lines[2], lines[3]

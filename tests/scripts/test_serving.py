@@ -1,4 +1,6 @@
-"""The way to a server: export.py, a server that speaks TF Serving's gRPC, serving_client.py, and what can go wrong."""
+"""The way to a server: export.py, a server that speaks TF Serving's gRPC, serving_client.py, and
+what can go wrong.
+"""
 
 import concurrent.futures
 import os
@@ -11,10 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.training.checkpoints import load_run
 
@@ -26,7 +28,9 @@ def program(repository):
     def run(script, *flags):
         command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
         environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=environment, check=False
+        )
 
     return run
 
@@ -35,7 +39,9 @@ def program(repository):
 def exported(program, workdir, tmp_path_factory):
     """Version 1 of the model `toy`, as export.py writes it."""
     path = tmp_path_factory.mktemp("exports") / "toy" / "1"
-    done = program("export.py", f"--workdir={workdir}", f"--output={path}", "--batch_size=1", "--batch_size=2")
+    done = program(
+        "export.py", f"--workdir={workdir}", f"--output={path}", "--batch_size=1", "--batch_size=2"
+    )
     assert done.returncode == 0, done.stderr
     assert f"wrote {path}" in done.stdout
     return path
@@ -51,7 +57,11 @@ def server(exported):
 
 
 def photo(height, width, seed=0):
-    image = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    image = (
+        np.random.default_rng(seed)
+        .integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+        .astype(np.uint8)
+    )
     return cv2.imencode(".png", cv2.resize(image, (width, height)))[1].tobytes()
 
 
@@ -67,18 +77,25 @@ def test_everything_a_server_needs_is_beside_the_model(exported, server):
     from tensorflow_serving.config import model_server_config_pb2
 
     folder = exported.parent
-    models = text_format.Parse((folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    models = text_format.Parse(
+        (folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    )
     assert models.model_config_list.config[0].name == "toy"
     assert models.model_config_list.config[0].base_path == "/models/toy"
     assert "prometheus_config {\n  enable: true" in (folder / "monitoring.config").read_text()
-    assert "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n" in (folder / "batching.config").read_text()
+    assert (
+        "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n"
+        in (folder / "batching.config").read_text()
+    )
 
     seen = []
     for signature, inputs in warmup_requests(str(exported)):
         outputs = server.module.signatures[signature](**inputs)
         seen.append((signature, outputs["panoptic"].shape.as_list()))
     shapes = [[1, 65, 65], [2, 65, 65]]
-    assert seen == [(name, shape) for name in ("serving_default", "image_bytes") for shape in shapes]
+    assert seen == [
+        (name, shape) for name in ("serving_default", "image_bytes") for shape in shapes
+    ]
 
 
 @pytest.mark.slow
@@ -89,7 +106,11 @@ def test_the_client_writes_the_parses_the_predictor_gives(
     images.mkdir()
     for index, size in enumerate([(48, 64), (40, 30), (65, 65)]):
         (images / f"{index}.png").write_bytes(photo(*size, seed=index))
-    flags = (f"--server={server.address}", "--model=toy", f"--dataset={exported / 'assets' / 'dataset.json'}")
+    flags = (
+        f"--server={server.address}",
+        "--model=toy",
+        f"--dataset={exported / 'assets' / 'dataset.json'}",
+    )
     output = f"--output={tmp_path / 'out'}"
     done = program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=2")
     assert done.returncode == 0, done.stderr
@@ -108,7 +129,9 @@ def test_the_client_writes_the_parses_the_predictor_gives(
 def test_a_bad_request_says_why_and_the_server_goes_on(server, assert_same_labels):
     client, good = GrpcClient(server.address, "toy"), photo(40, 30)
     expected = client([good])[0]["panoptic"]
-    with pytest.raises(UserError, match=r"INVALID_ARGUMENT: image 1 of the batch \(the first is 0\) is neither"):
+    with pytest.raises(
+        UserError, match=r"INVALID_ARGUMENT: image 1 of the batch \(the first is 0\) is neither"
+    ):
         client([good, b"no image", good])
     with pytest.raises(UserError, match=r"image 0 of the batch .* is broken or cut off"):
         client([good[:-40]])
@@ -138,7 +161,10 @@ def test_rest_asks_and_reads_as_tf_serving_wants_it(server):
             images = [base64.b64decode(item["b64"]) for item in body["inputs"]]
             try:
                 outputs = server.module.signatures["image_bytes"](image_bytes=tf.constant(images))
-                status, answer = 200, {"outputs": {name: v.numpy().tolist() for name, v in outputs.items()}}
+                status, answer = (
+                    200,
+                    {"outputs": {name: v.numpy().tolist() for name, v in outputs.items()}},
+                )
             except tf.errors.OpError as error:
                 status, answer = 400, {"error": str(error)}
             self.send_response(status)
@@ -166,7 +192,11 @@ def test_many_clients_at_once_get_their_own_parses(server, assert_same_labels):
     client = GrpcClient(server.address, "toy")
     expected = [client([image])[0]["panoptic"] for image in images]
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
-        answers = list(clients.map(lambda index: (index % 6, client([images[index % 6]])[0]["panoptic"]), range(120)))
+        answers = list(
+            clients.map(
+                lambda index: (index % 6, client([images[index % 6]])[0]["panoptic"]), range(120)
+            )
+        )
     for index, panoptic in answers:
         assert_same_labels(panoptic, expected[index])
 
@@ -200,7 +230,9 @@ def test_what_cannot_be_exported_is_one_clear_sentence(program, exported, workdi
     ],
 )
 def test_flags_that_do_not_go_together_are_told(program, workdir, tmp_path, flags, message):
-    assert message in error_of(program("export.py", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", *flags))
+    assert message in error_of(
+        program("export.py", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", *flags)
+    )
 
 
 @pytest.mark.slow

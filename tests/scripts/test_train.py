@@ -11,10 +11,16 @@ from experiments.shapes import get_config as config_of_shapes
 from input_pipeline.records.records import find_shards, record_offsets, write_records
 
 TINY = (
-    "--config.data.shapes.num_train=4", "--config.data.shapes.num_val=2", "--config.data.shapes.image_size=(65,65)",
-    "--config.data.crop_size=(65,65)", "--config.eval.image_size=(65,65)", "--config.model.width=0.1",
-    "--config.model.decoder_channels=8", "--config.train.batch_size=2", "--config.train.checkpoint_every=2",
-)  # fmt: skip
+    "--config.data.shapes.num_train=4",
+    "--config.data.shapes.num_val=2",
+    "--config.data.shapes.image_size=(65,65)",
+    "--config.data.crop_size=(65,65)",
+    "--config.eval.image_size=(65,65)",
+    "--config.model.width=0.1",
+    "--config.model.decoder_channels=8",
+    "--config.train.batch_size=2",
+    "--config.train.checkpoint_every=2",
+)
 
 
 def train(repository, *flags, cwd=None):
@@ -58,7 +64,11 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
     with open(shard, "r+b") as file:
         file.seek(record_offsets(shard)[2][0] + 50)
         file.write(b"\xff\xff\xff")
-    flags = [f"--config={repository / 'experiments' / 'shapes.py'}", f"--workdir={tmp_path / 'run'}", *TINY]
+    flags = [
+        f"--config={repository / 'experiments' / 'shapes.py'}",
+        f"--workdir={tmp_path / 'run'}",
+        *TINY,
+    ]
     flags += [f"--config.data.records={folder}", "--config.train.steps=4", "--skip_corrupt"]
     first = train(repository, *flags)
     assert first.returncode == 0, first.stderr
@@ -69,10 +79,16 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
     try:
         address = servers[0].stdout.readline().split()[-1]
         for _ in range(2):
-            servers.append(subprocess.Popen([*script, f"--dispatcher={address}"], stdout=subprocess.PIPE, text=True))
+            servers.append(
+                subprocess.Popen(
+                    [*script, f"--dispatcher={address}"], stdout=subprocess.PIPE, text=True
+                )
+            )
         assert all("ready" in server.stdout.readline() for server in servers[1:])
         os.remove(tmp_path / "run" / "checkpoints" / "ckpt-4.index")
-        (tmp_path / "run" / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"\n')
+        (tmp_path / "run" / "checkpoints" / "checkpoint").write_text(
+            'model_checkpoint_path: "ckpt-2"\n'
+        )
         second = train(repository, *flags, f"--data_service={address}")
         assert second.returncode == 0, second.stderr
         assert "resumed from" in second.stderr and "4/4" in second.stderr
@@ -88,9 +104,15 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
         (("--config=experiments/shapes.py",), "workdir"),
         (("--config=experiments/shapes.py", "--workdir=w", "--config.train.stepz=3"), "stepz"),
         (("--config=experiments/shapes.py", "--workdir=w", "--config.train.steps=many"), "many"),
-        (("--config=experiments/shapes.py", "--workdir=w", "--config.data.crop_size=(128,128)"), "129"),
+        (
+            ("--config=experiments/shapes.py", "--workdir=w", "--config.data.crop_size=(128,128)"),
+            "129",
+        ),
         (("--config=experiments/shapes.py", "--workdir=w", "extra"), "extra"),
-        (("--config=experiments/folder.py", "--workdir=w", "--config.data.root=/no/such"), "/no/such"),
+        (
+            ("--config=experiments/folder.py", "--workdir=w", "--config.data.root=/no/such"),
+            "/no/such",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing(repository, tmp_path, flags, words):

@@ -1,4 +1,6 @@
-"""The report's gallery: pictures whose layers can be switched, with names on hover, as HTML with everything inside."""
+"""The report's gallery: pictures whose layers can be switched, with names on hover, as HTML with
+everything inside.
+"""
 
 import base64
 import html
@@ -44,7 +46,8 @@ def figure(key, title, score, sample, names):
       title: what the image is called.
       score: text beside the title.
       sample: (image uint8 [H, W, 3] or None, truth `Parsing`, parse `Parsing`, crowd bool [H, W]).
-      names: dict that gets the names of the figure's segments, as (class, score) by their place in the index map.
+      names: dict that gets the names of the figure's segments, as (class, score) by their place in
+        the index map.
     """
     truth, parse = sample[1:3]
     names[key] = dict(truth=_names(truth), parse=_names(parse))
@@ -67,7 +70,9 @@ def _layers(image, truth, parse, crowd):
     layers = {
         "Parse": visualize.draw_parsing(photo, parse, scale=scale, names=False),
         "Truth": visualize.draw_parsing(photo, truth, scale=scale, names=False),
-        "Errors": error_pictures.error_map(photo, error_pictures.errors(truth, parse, crowd), scale),
+        "Errors": error_pictures.error_map(
+            photo, error_pictures.errors(truth, parse, crowd), scale
+        ),
     }
     return layers if image is None else dict(layers, Image=image)
 
@@ -87,14 +92,21 @@ def _segment_list(parse):
         f"<span>{100 * segment.area / parse.semantic.size:.1f} %</span></li>"
         for number, (name, segment) in enumerate(zip(_names(parse), named), start=1)
     )
-    more = "" if len(named) == len(parse.segments) else f"<li>and {len(parse.segments) - len(named)} smaller ones</li>"
+    more = (
+        ""
+        if len(named) == len(parse.segments)
+        else f"<li>and {len(parse.segments) - len(named)} smaller ones</li>"
+    )
     return f"<details><summary>{len(parse.segments)} segments</summary><ul>{items}{more}</ul></details>"
 
 
 def _names(parsing):
     """(class, score or nothing) of each segment that has a name."""
     return [
-        (segment.name, "" if segment.score is None or math.isnan(segment.score) else f"{segment.score:.2f}")
+        (
+            segment.name,
+            "" if segment.score is None or math.isnan(segment.score) else f"{segment.score:.2f}",
+        )
         for segment in parsing.segments[:_NAMED_SEGMENTS]
     ]
 
@@ -115,14 +127,21 @@ def _jpeg(picture):
     shrinks = max(picture.shape) > _PICTURE_SIDE
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     small = cv2.resize(picture, _picture_size(picture.shape), interpolation=interpolation)
-    return _data_url(".jpg", small[..., ::-1], "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return _data_url(
+        ".jpg", small[..., ::-1], "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    )
 
 
 def _index_png(truth, parse):
-    """The pictures' segments as a PNG: red is the place in the truth's list of names, from 1 on, green the parse's."""
+    """The pictures' segments as a PNG: red is the place in the truth's list of names, from 1 on,
+    green the parse's.
+    """
     channels = []
     for parsing in (truth, parse):
-        places = {segment.id: (place, 0, 0) for place, segment in enumerate(parsing.segments[:_NAMED_SEGMENTS], 1)}
+        places = {
+            segment.id: (place, 0, 0)
+            for place, segment in enumerate(parsing.segments[:_NAMED_SEGMENTS], 1)
+        }
         channels.append(visualize.paint(parsing.panoptic, places)[..., 0])
     rgb = np.dstack([*channels, np.zeros_like(channels[0])])
     small = cv2.resize(rgb, _picture_size(rgb.shape), interpolation=cv2.INTER_NEAREST)

@@ -1,4 +1,6 @@
-"""One self-contained HTML page about an evaluation: numbers, classes, sizes, confusions, the best and worst images."""
+"""One self-contained HTML page about an evaluation: numbers, classes, sizes, confusions, the best
+and worst images.
+"""
 
 import html
 import json
@@ -7,12 +9,13 @@ import math
 import numpy as np
 
 from deeperlab_tf.evaluation.report import gallery as report_gallery
+from deeperlab_tf.evaluation.report.page import PAGE, SCRIPT, STYLE
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.metrics.panoptic_quality import Matches, match_segments
-from deeperlab_tf.evaluation.report.page import PAGE, SCRIPT, STYLE
 
-SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, math.inf))  # pixels, as COCO has them
+# Pixels, as COCO has them.
+SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, math.inf))
 _GALLERY = 24  # this many of the worst images and of the best
 _MATRIX_CLASSES = 40  # those most confused are shown
 
@@ -53,7 +56,9 @@ def write_report(path, evaluation, result):
       result: its `result()`.
     """
     scores = image_scores(evaluation)
-    order = sorted(range(len(scores)), key=lambda number: (math.isnan(scores[number]), scores[number]))
+    order = sorted(
+        range(len(scores)), key=lambda number: (math.isnan(scores[number]), scores[number])
+    )
     shown = min(_GALLERY, math.ceil(len(order) / 2))
     worst = order[:shown]
     best = [number for number in reversed(order) if number not in worst][:shown]
@@ -69,7 +74,8 @@ def write_report(path, evaluation, result):
         title=html.escape(f"Evaluation on {evaluation.dataset.name}"),
         style=STYLE,
         body="\n".join(sections),
-        names=json.dumps(names).replace("<", "\\u003c"),  # nothing in a name may close the script element
+        # Nothing in a name may close the script element.
+        names=json.dumps(names).replace("<", "\\u003c"),
         script=SCRIPT,
     )
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -133,7 +139,9 @@ def _header(result, dataset, has_best):
 
 
 def _card(result, label, key, below):
-    more = " · ".join(f"{name} {_percent(result[name_key])}" for name, name_key in below) or "&nbsp;"
+    more = (
+        " · ".join(f"{name} {_percent(result[name_key])}" for name, name_key in below) or "&nbsp;"
+    )
     return (
         f'<div class="card"><dt>{label}</dt><dd><div class="value">{_percent(result[key])}</div>'
         f'<div class="track"><i style="--share:{_share(result[key])}"></i></div>'
@@ -145,8 +153,12 @@ def _group_table(result):
     rows = []
     for name, suffix in (("All classes", ""), ("Things", "_things"), ("Stuff", "_stuff")):
         cells = "".join(_cell(result[key + suffix], 1) for key in ("pq", "sq", "rq"))
-        rows.append(f'<tr><th scope="row">{name}</th>{cells}{_cell(result["num_classes" + suffix], None)}</tr>')
-    headings = "".join(f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "Classes"))
+        rows.append(
+            f'<tr><th scope="row">{name}</th>{cells}{_cell(result["num_classes" + suffix], None)}</tr>'
+        )
+    headings = "".join(
+        f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "Classes")
+    )
     return (
         '<div class="scroll narrow" tabindex="0" role="region" aria-label="Things and stuff"><table>'
         f'<thead><tr><th scope="col"></th>{headings}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -155,14 +167,22 @@ def _group_table(result):
 
 def _class_table(result, dataset):
     headings = "".join(
-        [_sortable("Class"), _sortable("Kind"), *(_sortable(label, "number") for label, _, _ in _COLUMNS)]
+        [
+            _sortable("Class"),
+            _sortable("Kind"),
+            *(_sortable(label, "number") for label, _, _ in _COLUMNS),
+        ]
     )
     rows = []
-    occurring_first = sorted(zip(result["per_class"], dataset.colors), key=lambda pair: math.isnan(pair[0]["pq"]))
+    occurring_first = sorted(
+        zip(result["per_class"], dataset.colors), key=lambda pair: math.isnan(pair[0]["pq"])
+    )
     for values, color in occurring_first:
         swatch = f'<span class="swatch" style="background:rgb{tuple(color)}"></span>'
         name, kind = html.escape(values["name"]), "thing" if values["is_thing"] else "stuff"
-        cells = [f'<th scope="row" data-value="{name}">{swatch}{name}</th><td data-value="{kind}">{kind}</td>']
+        cells = [
+            f'<th scope="row" data-value="{name}">{swatch}{name}</th><td data-value="{kind}">{kind}</td>'
+        ]
         cells += [_cell(values.get(key, math.nan), decimals) for _, key, decimals in _COLUMNS]
         absent = ' class="absent"' if math.isnan(values["pq"]) else ""
         rows.append(f"<tr{absent}>{''.join(cells)}</tr>")
@@ -172,13 +192,15 @@ def _class_table(result, dataset):
 
 def _size_table(evaluation):
     headings = '<th scope="col">Size</th>' + "".join(
-        f'<th scope="col" class="number">{label}</th>' for label in ("PQ", "SQ", "RQ", "TP", "FP", "FN")
+        f'<th scope="col" class="number">{label}</th>'
+        for label in ("PQ", "SQ", "RQ", "TP", "FP", "FN")
     )
     rows = []
     for (name, low, high), (_, result) in zip(SIZES, quality_by_size(evaluation)):
         sides = f"{math.isqrt(low)}² and more" if math.isinf(high) else f"under {math.isqrt(high)}²"
         counts = [
-            sum(result["per_class"][c][key] for c in evaluation.dataset.thing_classes) for key in ("tp", "fp", "fn")
+            sum(result["per_class"][c][key] for c in evaluation.dataset.thing_classes)
+            for key in ("tp", "fp", "fn")
         ]
         cells = "".join(_cell(result[f"{key}_things"], 1) for key in ("pq", "sq", "rq"))
         cells += "".join(_cell(value, None) for value in counts)
@@ -208,12 +230,16 @@ def _confusion_table(evaluation):
             kind = "right" if column == index else "wrong"
             text = f"{100 * share:.0f}" if share >= 0.005 else ""
             hover = f"{names[index]} → {label}: {100 * share:.1f} %"
-            cells.append(f'<td class="{kind}" style="--share:{math.sqrt(share):.3f}" title="{hover}">{text}</td>')
+            cells.append(
+                f'<td class="{kind}" style="--share:{math.sqrt(share):.3f}" title="{hover}">{text}</td>'
+            )
         rows.append(f'<tr><th scope="row">{names[index]}</th>{"".join(cells)}</tr>')
     hint = "Where the pixels of each true class went, in percent of its pixels."
     if len(shown) < len(occurs):
         hint += f" The {len(shown)} classes with most wrong pixels, of {len(occurs)}."
-    return _table_section("confusion", "Confusion of classes", hint, headings, rows, 'class="matrix"')
+    return _table_section(
+        "confusion", "Confusion of classes", hint, headings, rows, 'class="matrix"'
+    )
 
 
 def _table_section(anchor, title, hint, headings, rows, attributes=""):
@@ -256,14 +282,14 @@ def _galleries(worst, best, evaluation, scores, names):
         sample = evaluation.load(number)
         has_photos |= sample[0] is not None
         score = f"PQ {_percent(scores[number])}"
-        figures[number] = report_gallery.figure(f"image{number}", evaluation.names[number], score, sample, names)
+        figures[number] = report_gallery.figure(
+            f"image{number}", evaluation.names[number], score, sample, names
+        )
     galleries = "".join(
         f'<h3 id="{anchor}">{title}</h3><div class="gallery">{"".join(figures[number] for number in numbers)}</div>'
         for anchor, title, numbers in (("worst", "Worst", worst), ("best", "Best", best))
         if numbers
     )
-    hint = (
-        "By their own PQ. Point at a picture, or tap it, to see what is there; open its list of segments to find one."
-    )
+    hint = "By their own PQ. Point at a picture, or tap it, to see what is there; open its list of segments to find one."
     tools = report_gallery.tools(evaluation.dataset, has_photos)
     return f"<section><h2>Images</h2><p>{hint}</p>{tools}{galleries}</section>"

@@ -1,4 +1,6 @@
-"""Parameters, operations and receptive field, against the paper, known sizes, and the gradient itself."""
+"""Parameters, operations and receptive field, against the paper, known sizes, and the gradient
+itself.
+"""
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from input_pipeline.datasets.vistas_classes import DATASET
 def gradient_support(backbone, side, depthwise_sum):
     """Rows of a tall image that the feature in its middle depends on: (first, last).
 
-    All kernels are positive, so that nothing cancels out; and such that no ReLU6 saturates (residuals are small) and
-    the product of the weights on the longest way is still a number (`depthwise_sum` of each depthwise kernel).
+    All kernels are positive, so that nothing cancels out; and such that no ReLU6 saturates
+    (residuals are small) and the product of the weights on the longest way is still a number
+    (`depthwise_sum` of each depthwise kernel).
     """
     for variable in backbone.trainable_variables:
         kind = variable.name.split("/")[-1]

@@ -1,4 +1,6 @@
-"""A training starts from a backbone's checkpoint, or from a whole network of ours; what does not fit is refused."""
+"""A training starts from a backbone's checkpoint, or from a whole network of ours; what does not
+fit is refused.
+"""
 
 import os
 
@@ -8,9 +10,9 @@ import tensorflow as tf
 
 from deeperlab_tf import build_model
 from deeperlab_tf.backbones import build_backbone
+from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.schema import Category, Dataset
 from deeperlab_tf.training.loop import train
 
@@ -20,7 +22,9 @@ def trained(tmp_path_factory, toy_dataset, small_sized_config):
     """(checkpoint of a network with its optimizer's slots, the network)."""
     network = build_model(small_sized_config.model, toy_dataset)
     for variable in network.variables:
-        variable.assign(np.random.default_rng(variable.shape.num_elements()).uniform(0.5, 1.5, variable.shape))
+        variable.assign(
+            np.random.default_rng(variable.shape.num_elements()).uniform(0.5, 1.5, variable.shape)
+        )
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(network.trainable_variables)
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
@@ -45,7 +49,9 @@ def test_a_network_starts_from_a_run(tiny_config, toy_dataset, trained, part):
 
 def test_a_network_starts_from_a_backbone_saved_alone(tiny_config, toy_dataset, trained, tmp_path):
     backbone = find_backbone(trained[1])
-    tiny_config.model.initial_checkpoint = tf.train.Checkpoint(backbone).save(str(tmp_path / "backbone"))
+    tiny_config.model.initial_checkpoint = tf.train.Checkpoint(backbone).save(
+        str(tmp_path / "backbone")
+    )
     network = build_model(tiny_config.model, toy_dataset)
     load_initial_checkpoint(network, tiny_config.model)
     assert all(equal(find_backbone(network), backbone))
@@ -55,18 +61,26 @@ def test_own_kernels_are_embedded_on_request(tiny_config, toy_dataset, trained):
     tiny_config.model.update(initial_checkpoint=trained[0], embed_kernels=True, kernel_size=5)
     network = build_model(tiny_config.model, toy_dataset)
     load_initial_checkpoint(network, tiny_config.model)
-    small, large = (find_backbone(n).get_layer("block_3_depthwise").depthwise_kernel for n in (trained[1], network))
+    small, large = (
+        find_backbone(n).get_layer("block_3_depthwise").depthwise_kernel
+        for n in (trained[1], network)
+    )
     np.testing.assert_array_equal(large[1:4, 1:4], small)
     assert float(tf.reduce_sum(large)) == pytest.approx(float(tf.reduce_sum(small)))
 
 
-def test_backbone_serves_networks_of_other_classes_but_the_whole_is_refused(tiny_config, toy_dataset, trained):
+def test_backbone_serves_networks_of_other_classes_but_the_whole_is_refused(
+    tiny_config, toy_dataset, trained
+):
     other = Dataset("other", (*toy_dataset.categories, Category("tree", False, (0, 99, 0), 9)))
     tiny_config.model.initial_checkpoint = trained[0]
     network = build_model(tiny_config.model, other)
     load_initial_checkpoint(network, tiny_config.model)
     tiny_config.model.initial_part = "network"
-    with pytest.raises(UserError, match=r"has semantic_logits_conv/kernel in shape \(1, 1, 8, 4\).*number of classes"):
+    with pytest.raises(
+        UserError,
+        match=r"has semantic_logits_conv/kernel in shape \(1, 1, 8, 4\).*number of classes",
+    ):
         load_initial_checkpoint(network, tiny_config.model)
 
 
@@ -80,7 +94,9 @@ def test_backbone_serves_networks_of_other_classes_but_the_whole_is_refused(tiny
         ({"initial_part": "head"}, "initial_part is 'head'"),
     ],
 )
-def test_a_mistake_is_named_before_anything_is_written(tiny_config, toy_dataset, trained, tmp_path, changes, words):
+def test_a_mistake_is_named_before_anything_is_written(
+    tiny_config, toy_dataset, trained, tmp_path, changes, words
+):
     tiny_config.model.update({"initial_checkpoint": trained[0], **changes})
     with pytest.raises(UserError, match=words):
         train(tiny_config, str(tmp_path / "run"), toy_dataset, None)
@@ -89,7 +105,12 @@ def test_a_mistake_is_named_before_anything_is_written(tiny_config, toy_dataset,
 
 def test_a_published_backbone_is_no_whole_network(tiny_config, toy_dataset, tmp_path):
     path = str(tmp_path / "model.ckpt")
-    tf.raw_ops.SaveV2(prefix=path, tensor_names=["MobilenetV2/Conv/weights"], shape_and_slices=[""], tensors=[[1.0]])
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=["MobilenetV2/Conv/weights"],
+        shape_and_slices=[""],
+        tensors=[[1.0]],
+    )
     tiny_config.model.update(initial_checkpoint=path, initial_part="network")
     with pytest.raises(UserError, match="holds a backbone only"):
         load_initial_checkpoint(build_model(tiny_config.model, toy_dataset), tiny_config.model)

@@ -36,6 +36,8 @@ def test_dilation_replaces_the_strides_that_are_left_out(output_stride, rates):
     assert [layer.dilation_rate[0] for layer in layers] == rates
 
 
-@pytest.mark.parametrize("channels, expected", [(32, 32), (3.2, 8), (12, 16), (24 * 0.35, 8), (96 * 0.5, 48)])
+@pytest.mark.parametrize(
+    "channels, expected", [(32, 32), (3.2, 8), (12, 16), (24 * 0.35, 8), (96 * 0.5, 48)]
+)
 def test_channels_are_rounded_to_multiples_of_eight(channels, expected):
     assert round_channels(channels) == expected

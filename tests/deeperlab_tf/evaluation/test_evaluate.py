@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, PanopticWriter, write_ids
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
+from deeperlab_tf.files.coco_panoptic import PanopticFiles, PanopticWriter, write_ids
 from deeperlab_tf.prediction.parsing import Parsing
 
 
@@ -25,7 +25,13 @@ class Source:
         instance = (semantic == 2).astype(np.int32)
         image = np.repeat(semantic[..., None] * 60, 3, axis=-1).astype(np.uint8)
         crowd = np.zeros(semantic.shape, bool)
-        return dict(image=image, semantic=semantic, instance=instance, crowd=crowd, image_id=f"image_{index}")
+        return dict(
+            image=image,
+            semantic=semantic,
+            instance=instance,
+            crowd=crowd,
+            image_id=f"image_{index}",
+        )
 
 
 class FakePredictor:
@@ -36,12 +42,17 @@ class FakePredictor:
 
     def __call__(self, images):
         maps = [np.roll(image[..., 0] // 60, self.shift, axis=1) for image in images]
-        return [Parsing.from_maps(m, m == 2, self.dataset, image=image, scores=[0.5]) for m, image in zip(maps, images)]
+        return [
+            Parsing.from_maps(m, m == 2, self.dataset, image=image, scores=[0.5])
+            for m, image in zip(maps, images)
+        ]
 
 
 @pytest.mark.fast
 def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_path):
-    result = evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2).result()
+    result = evaluate_model(
+        FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2
+    ).result()
     assert result["pq"] == result["pc"] == result["miou"] == result["pq_stuff"] == 1.0
     assert result["ap"] == pytest.approx(1)
     assert result["num_images"] == 2 and result["num_classes"] == 3
@@ -84,7 +95,9 @@ def write_truth(folder, dataset, source):
 
 def test_other_formats_are_written_beside(toy_dataset, tmp_path):
     formats = ("cityscapes", "voc")
-    evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), 1, result_formats=formats)
+    evaluate_model(
+        FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), 1, result_formats=formats
+    )
     assert (tmp_path / "results_cityscapes" / "instance" / "image_0.txt").read_text() == (
         "masks/image_0_0001.png 2 0.500000\n"
     )
@@ -98,7 +111,9 @@ def test_data_of_other_classes_and_empty_splits_are_refused(toy_dataset, tmp_pat
     with pytest.raises(UserError, match="toy, the data have those of other"):
         evaluate_model(FakePredictor(toy_dataset), Source(other), str(tmp_path), batch_size=1)
     with pytest.raises(UserError, match="no images"):
-        evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset, length=0), str(tmp_path), batch_size=1)
+        evaluate_model(
+            FakePredictor(toy_dataset), Source(toy_dataset, length=0), str(tmp_path), batch_size=1
+        )
 
 
 def test_no_annotations_at_all_are_refused(toy_dataset, tmp_path):
@@ -114,12 +129,18 @@ class VoidSource(Source):
 
     def __getitem__(self, index):
         sample = super().__getitem__(index)
-        return dict(sample, semantic=np.full_like(sample["semantic"], 255), instance=0 * sample["instance"])
+        return dict(
+            sample, semantic=np.full_like(sample["semantic"], 255), instance=0 * sample["instance"]
+        )
 
 
 def test_truth_of_void_alone_gives_numbers_that_are_none_and_says_so(toy_dataset, tmp_path):
-    result = evaluate_model(FakePredictor(toy_dataset), VoidSource(toy_dataset), str(tmp_path), batch_size=2).result()
-    assert all(np.isnan(result[name]) for name in ("pq", "pq_things", "pq_stuff", "pc", "miou", "ap"))
+    result = evaluate_model(
+        FakePredictor(toy_dataset), VoidSource(toy_dataset), str(tmp_path), batch_size=2
+    ).result()
+    assert all(
+        np.isnan(result[name]) for name in ("pq", "pq_things", "pq_stuff", "pc", "miou", "ap")
+    )
     notes = " ".join(result["notes"])
     for reason in (
         "pc is not a number: the truth labels no pixel outside crowds",
@@ -131,7 +152,9 @@ def test_truth_of_void_alone_gives_numbers_that_are_none_and_says_so(toy_dataset
 
 
 def test_pictures_of_a_model_show_what_was_scored(toy_dataset, tmp_path):
-    evaluation = evaluate_model(FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2)
+    evaluation = evaluate_model(
+        FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2
+    )
     image, truth, parse, crowd = evaluation.load(1)
     np.testing.assert_array_equal(parse.semantic, truth.semantic)
     assert image.shape[:2] == crowd.shape == (24, 30)
@@ -158,16 +181,21 @@ def test_photos_outside_their_folder_are_refused(toy_dataset, tmp_path):
 
 def test_summary_shows_missing_numbers_as_not_available(toy_dataset, tmp_path):
     stuff_only = Source(toy_dataset, length=1)
-    result = evaluate_model(FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1).result()
+    result = evaluate_model(
+        FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1
+    ).result()
     result["pq_things"] = float("nan")
     assert "n/a" in summary(result) and "note:" in summary(result)
 
 
-# === The two COCO photos' truth against distorted copies of itself, by the definition of the official evaluation ===
+# === The two COCO photos' truth against distorted copies of itself, by the definition of the
+# official evaluation ===
 
 
 def slow_panoptic_quality(truth, prediction):
-    """PQ of each class from (ids, segments) of each image: one pair of segments at a time. dict class -> counts."""
+    """PQ of each class from (ids, segments) of each image: one pair of segments at a time. dict
+    class -> counts.
+    """
     stat = {}
     for (gt_ids, gt_segments), (pred_ids, pred_segments) in zip(truth, prediction):
         gt_segments = {s["id"]: s for s in gt_segments}
@@ -179,7 +207,12 @@ def slow_panoptic_quality(truth, prediction):
                     continue
                 mask = pred_ids == pred_id
                 intersection = np.sum((gt_ids == gt_id) & mask)
-                union = np.sum(gt_ids == gt_id) + np.sum(mask) - intersection - np.sum((gt_ids == 0) & mask)
+                union = (
+                    np.sum(gt_ids == gt_id)
+                    + np.sum(mask)
+                    - intersection
+                    - np.sum((gt_ids == 0) & mask)
+                )
                 if intersection / union > 0.5:
                     counts = stat.setdefault(gt["category_id"], [0.0, 0, 0, 0])
                     counts[0] += intersection / union
@@ -192,7 +225,11 @@ def slow_panoptic_quality(truth, prediction):
             if ("pred", pred_id) in matched:
                 continue
             mask = pred_ids == pred_id
-            crowd = [i for i, s in gt_segments.items() if s["iscrowd"] and s["category_id"] == pred["category_id"]]
+            crowd = [
+                i
+                for i, s in gt_segments.items()
+                if s["iscrowd"] and s["category_id"] == pred["category_id"]
+            ]
             if np.sum(mask & (np.isin(gt_ids, crowd) | (gt_ids == 0))) / np.sum(mask) <= 0.5:
                 stat.setdefault(pred["category_id"], [0.0, 0, 0, 0])[2] += 1
     return stat

@@ -10,14 +10,16 @@ import tensorflow as tf
 
 from deeperlab_tf import fuse
 from deeperlab_tf.config import default_config
-from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.evaluation.oracle import grid_ceiling, lost_segments, perfect_heads
+from deeperlab_tf.metrics import PanopticQuality
 from input_pipeline import make_targets, open_source
 
 
 @pytest.fixture(scope="module")
 def shapes_oracle():
-    """Fused parses and grid ceilings of held-out scenes: (config, samples, parses, ceilings, PQ results)."""
+    """Fused parses and grid ceilings of held-out scenes: (config, samples, parses, ceilings, PQ
+    results).
+    """
     config = default_config()
     config.data.keypoint_radius = 8.0
     config.fusion.detection_radius = 5.0
@@ -28,10 +30,14 @@ def shapes_oracle():
     samples, parses, ceilings = [], [], []
     for sample in (source[index] for index in range(24)):
         labels = [sample[name] for name in ("semantic", "instance", "crowd")]
-        targets = {name: value.numpy() for name, value in make_targets(*map(tf.constant, labels), config).items()}
+        targets = {
+            name: value.numpy()
+            for name, value in make_targets(*map(tf.constant, labels), config).items()
+        }
         heads = perfect_heads(targets, num_classes)
         result = {
-            name: value.numpy()[0] for name, value in parse({k: tf.constant(v) for k, v in heads.items()}).items()
+            name: value.numpy()[0]
+            for name, value in parse({k: tf.constant(v) for k, v in heads.items()}).items()
         }
         on_grid = grid_ceiling(*labels[:2])
         fused.update(*labels[:2], result["semantic"], result["instance"])
@@ -68,14 +74,20 @@ def test_every_lost_segment_has_a_reason(shapes_oracle):
 
 
 def _per_class(result):
-    return result["per_class"].values() if isinstance(result["per_class"], dict) else result["per_class"]
+    return (
+        result["per_class"].values()
+        if isinstance(result["per_class"], dict)
+        else result["per_class"]
+    )
 
 
 def test_heads_that_are_not_supervised_hold_garbage():
     config = default_config()
     source = open_source(config, "val")
     sample = source[0]
-    targets = make_targets(*(tf.constant(sample[name]) for name in ("semantic", "instance", "crowd")), config)
+    targets = make_targets(
+        *(tf.constant(sample[name]) for name in ("semantic", "instance", "crowd")), config
+    )
     targets = {name: value.numpy() for name, value in targets.items()}
     first, second = (perfect_heads(targets, source.dataset.num_classes, seed) for seed in (0, 1))
     off = np.repeat(targets["short_mask"], 2, axis=-1) == 0
@@ -87,9 +99,13 @@ def test_heads_that_are_not_supervised_hold_garbage():
 def test_program_scores_real_labels_beside_their_ceiling(repository, data_dir, tmp_path):
     folder = data_dir / "coco_panoptic" / "sample_data"
     command = [
-        sys.executable, repository / "scripts" / "oracle.py", f"--gt_json={folder / 'panoptic_examples.json'}",
-        f"--gt_dir={folder / 'panoptic_examples'}", "--image_size=641", f"--output={tmp_path / 'oracle.json'}",
-    ]  # fmt: skip
+        sys.executable,
+        repository / "scripts" / "oracle.py",
+        f"--gt_json={folder / 'panoptic_examples.json'}",
+        f"--gt_dir={folder / 'panoptic_examples'}",
+        "--image_size=641",
+        f"--output={tmp_path / 'oracle.json'}",
+    ]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     measured = json.loads((tmp_path / "oracle.json").read_text())
@@ -104,11 +120,18 @@ def run_script(repository, name, *arguments):
 
 def test_program_takes_datasets_scales_and_every_nth_image(repository, tmp_path):
     output = tmp_path / "oracle.json"
-    arguments = ["--dataset=shapes", "--every=70", "--scale=0.75", "--keypoint_radius=6", f"--output={output}"]
+    arguments = [
+        "--dataset=shapes",
+        "--every=70",
+        "--scale=0.75",
+        "--keypoint_radius=6",
+        f"--output={output}",
+    ]
     result = run_script(repository, "oracle.py", *arguments)
     assert result.returncode == 0, result.stderr
     measured = json.loads(output.read_text())
-    assert measured["fused"]["per_class"][0]["tp"] == 3  # sky, in each of the images 0, 70 and 140 of 200
+    # Sky, in each of the images 0, 70 and 140 of 200.
+    assert measured["fused"]["per_class"][0]["tp"] == 3
     assert measured["ratio"] == pytest.approx(measured["fused"]["pq"] / measured["ceiling"]["pq"])
 
 
@@ -120,7 +143,13 @@ def test_program_without_labels_says_what_to_give(repository, tmp_path):
 
 def test_sweep_scores_choices_under_noise(repository, tmp_path):
     output = tmp_path / "sweep.json"
-    arguments = ["--dataset=shapes", "--every=150", "--image_size=129", "--keypoint_radius=8", f"--output={output}"]
+    arguments = [
+        "--dataset=shapes",
+        "--every=150",
+        "--image_size=129",
+        "--keypoint_radius=8",
+        f"--output={output}",
+    ]
     choices = ["defaults", "no middle-range refinement"]
     result = run_script(repository, "sweep_fusion.py", *arguments, f"--choices={','.join(choices)}")
     assert result.returncode == 0, result.stderr

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.evaluation.evaluate import Evaluation
+from deeperlab_tf.evaluation.report.report import image_scores, quality_by_size, write_report
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.evaluation.report.report import image_scores, quality_by_size, write_report
 
 EVIL = '<img src=x onerror="document.title=1">&'
 
 
 @pytest.fixture
 def evaluation(toy_dataset):
-    """Six images of two discs, their parses shifted more and more; a class and the images have HTML in their names."""
+    """Six images of two discs, their parses shifted more and more; a class and the images have HTML
+    in their names.
+    """
     categories = list(toy_dataset.categories)
     categories[1] = dataclasses.replace(categories[1], name=EVIL)
     dataset = dataclasses.replace(toy_dataset, categories=tuple(categories))
@@ -34,7 +36,12 @@ def evaluation(toy_dataset):
         semantic, instance = maps(0)
         parse = Parsing.from_maps(*maps(3 * number), dataset, scores=[0.9, 0.8])
         image = np.full((60, 90, 3), 20 * number, np.uint8)
-        return image, Parsing.from_maps(semantic, instance, dataset), parse, np.zeros((60, 90), bool)
+        return (
+            image,
+            Parsing.from_maps(semantic, instance, dataset),
+            parse,
+            np.zeros((60, 90), bool),
+        )
 
     evaluation = Evaluation.of(dataset, load)
     for number in range(6):
@@ -71,10 +78,13 @@ def test_images_are_ordered_by_their_own_score(evaluation, page):
 def test_sizes_share_out_all_things(evaluation):
     by_size = dict(quality_by_size(evaluation))
     counts = {
-        name: [sum(c[key] for c in r["per_class"][2:]) for key in ("tp", "fp", "fn")] for name, r in by_size.items()
+        name: [sum(c[key] for c in r["per_class"][2:]) for key in ("tp", "fp", "fn")]
+        for name, r in by_size.items()
     }
     whole = evaluation.result()["per_class"][2:]
-    assert np.sum(list(counts.values()), axis=0).tolist() == [sum(c[k] for c in whole) for k in ("tp", "fp", "fn")]
+    assert np.sum(list(counts.values()), axis=0).tolist() == [
+        sum(c[k] for c in whole) for k in ("tp", "fp", "fn")
+    ]
     assert counts["large"] == [0, 0, 0] and np.isnan(by_size["large"]["pq"])
 
 
@@ -83,10 +93,14 @@ def test_numbers_in_the_page_are_those_of_the_result(evaluation, page):
     text = re.sub("<[^>]*>", " ", page.read_text())
     for label, key in (("PQ", "pq"), ("PC", "pc"), ("mIoU", "miou"), ("AP of instances", "ap")):
         assert re.search(rf"{label} +{100 * result[key]:.1f} ", text)
-    things = " +".join(f"{100 * result[key]:.1f}" for key in ("pq_things", "sq_things", "rq_things"))
+    things = " +".join(
+        f"{100 * result[key]:.1f}" for key in ("pq_things", "sq_things", "rq_things")
+    )
     assert re.search(rf"Things +{things} +{result['num_classes_things']} ", text)
     disc = result["per_class"][2]
-    assert re.search(rf"disc +thing +{100 * disc['pq']:.1f} .* {disc['tp']} +{disc['fp']} +{disc['fn']} ", text)
+    assert re.search(
+        rf"disc +thing +{100 * disc['pq']:.1f} .* {disc['tp']} +{disc['fp']} +{disc['fn']} ", text
+    )
 
 
 def test_images_of_void_alone_come_last_and_no_photo_is_no_problem(evaluation, tmp_path):
@@ -163,22 +177,42 @@ addEventListener("load", async () => {
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1200])
 def test_page_works_in_a_browser(page, width):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    browser = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if browser is None:
         pytest.skip("no chromium: apt-get install chromium")
     page.write_text(page.read_text().replace("</body>", DRIVE + "</body>"))
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=5000"]
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--dump-dom",
+        "--virtual-time-budget=5000",
+    ]
     size = f"--window-size={width},800"
-    done = subprocess.run([*command, size, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [*command, size, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
     seen = json.loads(re.search(r"<pre>(.*?)</pre>", done.stdout, re.S).group(1))
     assert seen["focus"] and seen["sort"] == "ascending"
     numbers = [float(value) for value in seen["ascending"] if value]
     assert len(numbers) == 3 and numbers == sorted(numbers)
     assert seen["descending"] == [*seen["ascending"][:3][::-1], ""]
     assert seen["first"] == ["Parse"] and seen["second"] == ["Truth"]
-    assert seen["third"] == ["Errors"] and set(seen["chosen"]) == {"Errors"} and len(seen["chosen"]) == 7
+    assert (
+        seen["third"] == ["Errors"]
+        and set(seen["chosen"]) == {"Errors"}
+        and len(seen["chosen"]) == 7
+    )
     assert seen["fourth"] == ["Truth"] * 6 and seen["radio"] == "Truth"
     assert seen["tip"] == "parse: disc 0.80\ntruth: disc"
-    assert seen["lit"] == pytest.approx(40 * 40 / (60 * 90), abs=0.01) and seen["dark"]  # the large disc of the truth
-    assert seen["listed"] == "disc 0.8029.6 %" and seen["litByList"] == pytest.approx(0.296, abs=0.01)
+    # The large disc of the truth.
+    assert seen["lit"] == pytest.approx(40 * 40 / (60 * 90), abs=0.01) and seen["dark"]
+    assert seen["listed"] == "disc 0.8029.6 %" and seen["litByList"] == pytest.approx(
+        0.296, abs=0.01
+    )
     assert not seen["overflow"] and seen["title"] == "Evaluation on toy"

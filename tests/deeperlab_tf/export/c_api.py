@@ -1,9 +1,11 @@
-"""Runs a SavedModel through TensorFlow's C API, from a process that has no Python TensorFlow: as a server would.
+"""Runs a SavedModel through TensorFlow's C API, from a process that has no Python TensorFlow: as a
+server would.
 
 python c_api.py JOB.json ARRAYS.npz RESULTS.npz
 
-The job names the two libraries, the SavedModel, and runs: for each the input's tensor name, its array in ARRAYS (or,
-for strings, files), and the output tensors' names. A run that fails gives its message instead.
+The job names the two libraries, the SavedModel, and runs: for each the input's tensor name, its
+array in ARRAYS (or, for strings, files), and the output tensors' names. A run that fails gives its
+message instead.
 """
 
 import ctypes
@@ -28,7 +30,9 @@ class CApi:
 
     def __init__(self, framework, library):
         # The framework's symbols have to be visible to the library; both hold parts of the API.
-        self.libraries = [ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in (framework, library)]
+        self.libraries = [
+            ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in (framework, library)
+        ]
         self.status = pointer(self("NewStatus", pointer))
 
     def __call__(self, name, result=None, *arguments):
@@ -42,12 +46,25 @@ class CApi:
             raise RuntimeError(self("Message", ctypes.c_char_p, self.status).decode())
 
     def load(self, folder):
-        self.graph, options = pointer(self("NewGraph", pointer)), pointer(self("NewSessionOptions", pointer))
+        self.graph, options = (
+            pointer(self("NewGraph", pointer)),
+            pointer(self("NewSessionOptions", pointer)),
+        )
         tags = (ctypes.c_char_p * 1)(b"serve")
         self.session = pointer(
-            self("LoadSessionFromSavedModel", pointer, options, None, folder.encode(), tags, 1, self.graph, None,
-                 self.status)
-        )  # fmt: skip
+            self(
+                "LoadSessionFromSavedModel",
+                pointer,
+                options,
+                None,
+                folder.encode(),
+                tags,
+                1,
+                self.graph,
+                None,
+                self.status,
+            )
+        )
         self.check()
 
     def run(self, input_name, value, output_names):
@@ -55,8 +72,22 @@ class CApi:
         for index, name in enumerate(output_names):
             outputs[index] = self.output(name)
         feeds, results = (pointer * 1)(self.tensor(value)), (pointer * len(output_names))()
-        self("SessionRun", None, self.session, None, inputs, feeds, 1, outputs, results, len(output_names), None, 0,
-             None, self.status)  # fmt: skip
+        self(
+            "SessionRun",
+            None,
+            self.session,
+            None,
+            inputs,
+            feeds,
+            1,
+            outputs,
+            results,
+            len(output_names),
+            None,
+            0,
+            None,
+            self.status,
+        )
         self.check()
         return [self.array(pointer(result)) for result in results]
 
@@ -71,14 +102,20 @@ class CApi:
             return self.string_tensor(value)
         dtype = next(number for number, kind in DTYPES.items() if kind == value.dtype)
         shape = (ctypes.c_int64 * value.ndim)(*value.shape)
-        tensor = self("AllocateTensor", pointer, dtype, shape, value.ndim, ctypes.c_size_t(value.nbytes))
-        ctypes.memmove(self("TensorData", pointer, pointer(tensor)), value.ctypes.data, value.nbytes)
+        tensor = self(
+            "AllocateTensor", pointer, dtype, shape, value.ndim, ctypes.c_size_t(value.nbytes)
+        )
+        ctypes.memmove(
+            self("TensorData", pointer, pointer(tensor)), value.ctypes.data, value.nbytes
+        )
         return tensor
 
     def string_tensor(self, values):
         size = 24  # of a TF_TString
         shape = (ctypes.c_int64 * 1)(len(values))
-        tensor = self("AllocateTensor", pointer, STRING, shape, 1, ctypes.c_size_t(size * len(values)))
+        tensor = self(
+            "AllocateTensor", pointer, STRING, shape, 1, ctypes.c_size_t(size * len(values))
+        )
         data = self("TensorData", pointer, pointer(tensor))
         for index, value in enumerate(values):
             place = pointer(data + size * index)
@@ -87,7 +124,10 @@ class CApi:
         return tensor
 
     def array(self, tensor):
-        shape = [self("Dim", ctypes.c_int64, tensor, axis) for axis in range(self("NumDims", ctypes.c_int, tensor))]
+        shape = [
+            self("Dim", ctypes.c_int64, tensor, axis)
+            for axis in range(self("NumDims", ctypes.c_int, tensor))
+        ]
         size = self("TensorByteSize", ctypes.c_size_t, tensor)
         data = ctypes.string_at(self("TensorData", pointer, tensor), size)
         return np.frombuffer(data, DTYPES[self("TensorType", ctypes.c_int, tensor)]).reshape(shape)
@@ -100,9 +140,13 @@ def main(job_path, arrays_path, results_path):
     api = CApi(job["framework"], job["library"])
     api.load(job["saved_model"])
     for name, run in job["runs"].items():
-        value = [Path(path).read_bytes() for path in run["files"]] if "files" in run else arrays[name]
+        value = (
+            [Path(path).read_bytes() for path in run["files"]] if "files" in run else arrays[name]
+        )
         try:
-            for output, array in zip(run["outputs"], api.run(run["input"], value, list(run["outputs"].values()))):
+            for output, array in zip(
+                run["outputs"], api.run(run["input"], value, list(run["outputs"].values()))
+            ):
                 results[f"{name}/{output}"] = array
         except RuntimeError as error:
             results[f"{name}/error"] = np.array(str(error))

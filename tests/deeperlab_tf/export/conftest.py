@@ -1,4 +1,6 @@
-"""A tiny network whose parses have many segments, its workdir, and its export; images of several sizes."""
+"""A tiny network whose parses have many segments, its workdir, and its export; images of several
+sizes.
+"""
 
 import os
 
@@ -20,7 +22,9 @@ def workdir(small_sized_config, toy_dataset, tmp_path_factory):
     """Workdir of a network with random weights, batch norm statistics included."""
     network = build_model(small_sized_config.model, toy_dataset)
     rng = np.random.default_rng(0)
-    for layer in (part for model in (network, network.get_layer("mobilenet_v2")) for part in model.layers):
+    for layer in (
+        part for model in (network, network.get_layer("mobilenet_v2")) for part in model.layers
+    ):
         if isinstance(layer, keras.layers.BatchNormalization):
             size = layer.gamma.shape
             gamma, beta = rng.uniform(0.5, 1.5, size), rng.normal(0, 0.3, size)

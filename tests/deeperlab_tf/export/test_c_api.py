@@ -1,4 +1,6 @@
-"""The SavedModel needs no Python: TensorFlow's C API loads it and gives what Python's TensorFlow gives."""
+"""The SavedModel needs no Python: TensorFlow's C API loads it and gives what Python's TensorFlow
+gives.
+"""
 
 import json
 import os
@@ -32,16 +34,26 @@ def run_in_c(exported, tmp_path_factory):
             outputs = {key: info.name for key, info in signatures[signature].outputs.items()}
             runs[name] = dict(input=input_info.name, outputs=outputs)
             if isinstance(value, list):
-                runs[name]["files"] = [str(folder / f"{name}_{index}") for index in range(len(value))]
+                runs[name]["files"] = [
+                    str(folder / f"{name}_{index}") for index in range(len(value))
+                ]
                 for path, data in zip(runs[name]["files"], value):
                     Path(path).write_bytes(data)
             else:
                 arrays[name] = value
-        job = dict(saved_model=str(exported), runs=runs, **{name: str(path) for name, path in libraries.items()})
+        job = dict(
+            saved_model=str(exported),
+            runs=runs,
+            **{name: str(path) for name, path in libraries.items()},
+        )
         (folder / "job.json").write_text(json.dumps(job))
         np.savez(folder / "arrays.npz", **arrays)
         program = str(Path(__file__).with_name("c_api.py"))
-        command = [sys.executable, program, *(str(folder / n) for n in ("job.json", "arrays.npz", "results.npz"))]
+        command = [
+            sys.executable,
+            program,
+            *(str(folder / n) for n in ("job.json", "arrays.npz", "results.npz")),
+        ]
         environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -54,25 +66,35 @@ def run_in_c(exported, tmp_path_factory):
 def test_both_image_signatures_run_without_python_tensorflow(run_in_c, signatures, pictures):
     images = pictures((40, 57), (65, 65))
     encoded = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
-    results = run_in_c({
-        "plain": ("serving_default", images[0][np.newaxis]),
-        "encoded": ("image_bytes", encoded),
-        "broken": ("image_bytes", [encoded[0], b"no image"]),
-        "channels": ("serving_default", np.zeros((1, 40, 57, 4), np.uint8)),
-        "floats": ("serving_default", images[0][np.newaxis].astype(np.float32)),
-        "nothing": ("serving_default", np.zeros((0, 40, 57, 3), np.uint8)),
-        "again": ("image_bytes", encoded),
-    })  # fmt: skip
+    results = run_in_c(
+        {
+            "plain": ("serving_default", images[0][np.newaxis]),
+            "encoded": ("image_bytes", encoded),
+            "broken": ("image_bytes", [encoded[0], b"no image"]),
+            "channels": ("serving_default", np.zeros((1, 40, 57, 4), np.uint8)),
+            "floats": ("serving_default", images[0][np.newaxis].astype(np.float32)),
+            "nothing": ("serving_default", np.zeros((0, 40, 57, 3), np.uint8)),
+            "again": ("image_bytes", encoded),
+        }
+    )
     expected = {
         "plain": signatures["serving_default"](images=tf.constant(images[0][np.newaxis])),
         "encoded": signatures["image_bytes"](image_bytes=tf.constant(encoded)),
     }
     for name, outputs in dict(expected, again=expected["encoded"]).items():
         for key, values in outputs.items():
-            compare = np.testing.assert_array_equal if values.dtype.is_integer else np.testing.assert_allclose
+            compare = (
+                np.testing.assert_array_equal
+                if values.dtype.is_integer
+                else np.testing.assert_allclose
+            )
             compare(results[f"{name}/{key}"], values.numpy(), err_msg=f"{name} {key}")
     # And it goes on after each of these.
-    assert "image 1 of the batch (the first is 0) is neither a JPEG nor a PNG" in str(results["broken/error"])
-    assert "[1,40,57,4] is not compatible with expected shape [?,?,?,3]" in str(results["channels/error"])
+    assert "image 1 of the batch (the first is 0) is neither a JPEG nor a PNG" in str(
+        results["broken/error"]
+    )
+    assert "[1,40,57,4] is not compatible with expected shape [?,?,?,3]" in str(
+        results["channels/error"]
+    )
     assert "float" in str(results["floats/error"])
     assert "the batch is empty" in str(results["nothing/error"])

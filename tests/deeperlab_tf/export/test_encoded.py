@@ -17,7 +17,10 @@ from deeperlab_tf.files.images import read_image
 def decode():
     """Function: list of encoded images -> (sizes, images)."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)], autograph=False)
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)],
+        autograph=False,
+    )
     def graph(encoded, index):
         headers = check_headers(image_headers(encoded), 1000 * 1000)
         size = tf.stack(upright_size(headers[index]))
@@ -26,7 +29,10 @@ def decode():
         return size, decode_image(image, headers[index], index)
 
     def run(encoded, indices=None):
-        results = [graph(tf.constant(encoded, tf.string), i) for i in indices or range(max(len(encoded), 1))]
+        results = [
+            graph(tf.constant(encoded, tf.string), i)
+            for i in indices or range(max(len(encoded), 1))
+        ]
         for size, image in results:
             np.testing.assert_array_equal(size, image.shape[:2])
         return [image.numpy() for _, image in results]
@@ -51,9 +57,16 @@ def png_claiming(height, width):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.fast
@@ -83,7 +96,9 @@ def test_pngs_of_every_mode_decode_as_elsewhere(decode, tmp_path, mode):
     np.testing.assert_array_equal(result, read_image(str(tmp_path / "picture.png")))
 
 
-@pytest.mark.parametrize("options", [dict(progressive=True), dict(subsampling=0), dict(comment=b"x" * 60_000)])
+@pytest.mark.parametrize(
+    "options", [dict(progressive=True), dict(subsampling=0), dict(comment=b"x" * 60_000)]
+)
 def test_jpegs_of_every_kind_decode_as_elsewhere(decode, tmp_path, options):
     for mode in ("RGB", "L"):
         (tmp_path / "photo.jpg").write_bytes(encode(smooth().convert(mode), "JPEG", **options))
@@ -113,7 +128,9 @@ GOOD = encode(smooth(), "JPEG")
     ],
 )
 def test_an_error_names_the_bad_image_among_good_ones(decode, bad, message):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"image 2 of the batch \(the first is 0\).*{message}"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"image 2 of the batch \(the first is 0\).*{message}"
+    ):
         decode([GOOD, GOOD, bad, GOOD], [2])
     assert decode([GOOD])[0].shape == (40, 56, 3)  # and the next request is served
 

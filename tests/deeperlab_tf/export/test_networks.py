@@ -1,10 +1,12 @@
-"""The network outside TensorFlow's graphs, ONNX Runtime and TensorFlow Lite: the same heads, the same parses."""
+"""The network outside TensorFlow's graphs, ONNX Runtime and TensorFlow Lite: the same heads, the
+same parses.
+"""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from benchmarks import exported
+
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.onnx import export_onnx
@@ -59,7 +61,9 @@ def test_onnx_gives_the_same_parses_for_any_size_and_batch(run, original, pictur
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
     export_onnx(*run, str(tmp_path / "onnx"))
-    operations = {node.op_type for node in onnx.load(str(tmp_path / "onnx" / "model.onnx")).graph.node}
+    operations = {
+        node.op_type for node in onnx.load(str(tmp_path / "onnx" / "model.onnx")).graph.node
+    }
     assert "Conv" in operations and "BatchNormalization" not in operations
     assert_same(tmp_path / "onnx", original, pictures(*SIZES, SIZES[-1]))
     with pytest.raises(UserError, match="exists already"):
@@ -71,7 +75,10 @@ def test_int8_comes_close(run, original, pictures, tmp_path):
         pytest.importorskip(package)
     images = pictures(*[(65, 65)] * 4)
     export_onnx(*run, str(tmp_path / "int8"), calibration_images=images)
-    heads, expected = (p._heads(tf.constant(np.stack(images))) for p in (Predictor(str(tmp_path / "int8")), original))
+    heads, expected = (
+        p._heads(tf.constant(np.stack(images)))
+        for p in (Predictor(str(tmp_path / "int8")), original)
+    )
     for name in expected:
         correlation = np.corrcoef(np.ravel(heads[name]), np.ravel(expected[name]))[0, 1]
         assert 0.95 < correlation < 1, name

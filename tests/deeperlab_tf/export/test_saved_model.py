@@ -49,7 +49,9 @@ def test_serving_default_gives_the_evaluations_parse_for_any_size(
 
 
 @pytest.mark.fast
-def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(signatures, parse, pictures, assert_same_labels):
+def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(
+    signatures, parse, pictures, assert_same_labels
+):
     sizes = [(40, 57), (100, 30), (1, 1)]
     images = pictures(*sizes)
     result = signatures["image_bytes"](image_bytes=tf.constant([png(image) for image in images]))
@@ -62,7 +64,8 @@ def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(signatures, 
             assert_same_labels(maps[:height, :width], expected[key])
             outside = dict(semantic=255, instance=0, panoptic=255_000)[key]
             assert (maps[height:] == outside).all() and (maps[:, width:] == outside).all()
-        assert abs(int(result["num_instances"][index]) - expected["num_instances"]) <= 1  # of a single pixel, at most
+        # Of a single pixel, at most.
+        assert abs(int(result["num_instances"][index]) - expected["num_instances"]) <= 1
 
 
 def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
@@ -71,7 +74,8 @@ def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
     config.eval.pad_to_size = True
     any_image = tf.TensorSpec([1, None, None, 3], tf.uint8)
     graph = tf.function(
-        lambda images: parse_images(network, images, config, dataset.thing_classes), input_signature=[any_image]
+        lambda images: parse_images(network, images, config, dataset.thing_classes),
+        input_signature=[any_image],
     )
     images = pictures((40, 57), (100, 30))
     module = ServedModel(network, config, dataset)
@@ -92,7 +96,9 @@ def test_heads_signature_gives_the_raw_maps(signatures, original, pictures):
         np.testing.assert_allclose(result[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_predictor_reads_the_export_and_its_classes(exported, original, pictures, assert_same_labels):
+def test_predictor_reads_the_export_and_its_classes(
+    exported, original, pictures, assert_same_labels
+):
     predictor = Predictor(str(exported.parent))
     assert predictor.dataset == original.dataset
     (image,) = pictures((40, 57))
@@ -114,12 +120,16 @@ def test_only_core_operations_are_exported(exported):
     loaded = tf.saved_model.load(str(exported))
     for signature in loaded.signatures.values():
         graph = signature.graph.as_graph_def()
-        operations = {node.op for node in graph.node} | {n.op for f in graph.library.function for n in f.node_def}
+        operations = {node.op for node in graph.node} | {
+            n.op for f in graph.library.function for n in f.node_def
+        }
         assert not {op for op in operations if "PyFunc" in op or op.startswith("Addons>")}
 
 
 @pytest.mark.slow
-def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(run, original, pictures, tmp_path):
+def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(
+    run, original, pictures, tmp_path
+):
     export_saved_model(*run, str(tmp_path / "model"), optimise=True)
     module = tf.saved_model.load(str(tmp_path / "model"))
     library = module.signatures["serving_default"].graph.as_graph_def().library.function

@@ -5,8 +5,15 @@ import cv2
 import numpy as np
 import pytest
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, PanopticWriter, color_to_id, compare, read_ids, write_ids
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.coco_panoptic import (
+    PanopticFiles,
+    PanopticWriter,
+    color_to_id,
+    compare,
+    read_ids,
+    write_ids,
+)
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.prediction.parsing import Parsing
 
@@ -68,8 +75,13 @@ def test_a_written_parse_reads_back_the_same(parse, write):
 
 @pytest.mark.fast
 def test_comparing_files_gives_the_same_as_comparing_maps(parse, write):
-    other = Parsing.from_maps(np.roll(parse.semantic, 2, 1), np.roll(parse.instance, 2, 1), parse.dataset)
-    truth, prediction = PanopticFiles(*write("truth", parse)), PanopticFiles(*write("parses", other))
+    other = Parsing.from_maps(
+        np.roll(parse.semantic, 2, 1), np.roll(parse.instance, 2, 1), parse.dataset
+    )
+    truth, prediction = (
+        PanopticFiles(*write("truth", parse)),
+        PanopticFiles(*write("parses", other)),
+    )
     from_files, from_maps = (ParsingMetrics(4, (2, 3)) for _ in range(2))
     from_files.add(compare(truth, prediction, "a"))
     from_maps.update(parse.semantic, parse.instance, other.semantic, other.instance)
@@ -84,7 +96,9 @@ def test_real_files_have_the_areas_their_json_claims(data_dir):
         semantic, instance, crowd = files.read_labels(annotation["image_id"])
         infos = annotation["segments_info"]
         assert crowd.sum() == sum(info["area"] for info in infos if info["iscrowd"])
-        things = [i for i in infos if files.dataset.categories[files._class_of[i["category_id"]]].is_thing]
+        things = [
+            i for i in infos if files.dataset.categories[files._class_of[i["category_id"]]].is_thing
+        ]
         areas = sorted(info["area"] for info in things if not info["iscrowd"])
         assert sorted(np.bincount(instance.ravel())[1:]) == areas
         assert (semantic != 255).sum() == sum(info["area"] for info in infos)
@@ -197,14 +211,19 @@ def test_bad_predictions_are_named(parse, write, change, message):
 
 
 def _categories(*changes):
-    return lambda content: [content["categories"][index].update(change) for index, change in changes]
+    return lambda content: [
+        content["categories"][index].update(change) for index, change in changes
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda content: content.pop("categories"), "names no categories"),
-        (lambda content: content["categories"][0].pop("isthing"), "a category in .* lacks 'isthing'"),
+        (
+            lambda content: content["categories"][0].pop("isthing"),
+            "a category in .* lacks 'isthing'",
+        ),
         (lambda content: content["categories"].append(7), "a category in .* lacks 'id'"),
         (_categories((0, {"id": "x"})), "id that is no whole number"),
         (_categories((0, {"id": 5}), (1, {"id": 5})), "has category 5 twice"),
@@ -218,7 +237,9 @@ def test_bad_categories_of_the_truth_are_named(parse, write, change, message):
         PanopticFiles(*arguments)
 
 
-@pytest.mark.parametrize("color", [["red;}</style><script>", 0, 0], [1, 2], "blue", [0, 0, 999], None])
+@pytest.mark.parametrize(
+    "color", [["red;}</style><script>", 0, 0], [1, 2], "blue", [0, 0, 999], None]
+)
 def test_colors_that_are_none_are_replaced(parse, write, color):
     arguments = write("truth", parse)
     edit(arguments[0], _categories((0, {"color": color})))
@@ -229,7 +250,9 @@ def test_image_ids_are_numbers_where_coco_has_numbers(parse, tmp_path, toy_datas
     writer = PanopticWriter(str(tmp_path), str(tmp_path / "parses.json"), toy_dataset)
     writer.add(parse, "000000142238", "000000142238")
     writer.close()
-    assert json.loads((tmp_path / "parses.json").read_text())["annotations"][0]["image_id"] == 142238
+    assert (
+        json.loads((tmp_path / "parses.json").read_text())["annotations"][0]["image_id"] == 142238
+    )
     files = PanopticFiles(str(tmp_path / "parses.json"), str(tmp_path))
     for image_id in (142238, "142238", "000000142238"):
         assert image_id in files

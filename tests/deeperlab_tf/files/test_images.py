@@ -58,17 +58,23 @@ def test_masks_keep_large_ids(tmp_path, dtype, largest):
 
 def test_ids_spread_over_colours(tmp_path):
     Image.fromarray(np.array([[[1, 2, 3], [255, 255, 255]]], np.uint8)).save(tmp_path / "x.png")
-    np.testing.assert_array_equal(read_rgb_ids(tmp_path / "x.png"), [[1 + 512 + 3 * 65536, 2**24 - 1]])
+    np.testing.assert_array_equal(
+        read_rgb_ids(tmp_path / "x.png"), [[1 + 512 + 3 * 65536, 2**24 - 1]]
+    )
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     path = tmp_path / "bomb.png"
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    )
     with pytest.raises(UserError, match="refused"):
         read_image(path)
 

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, write_ids
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate_files
 from deeperlab_tf.files.atomic import write_json
-from deeperlab_tf.metrics import ParsingMetrics
-from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.files.coco_panoptic import PanopticFiles, write_ids
 from deeperlab_tf.files.submissions import (
     RESULT_FORMATS,
     CityscapesResults,
@@ -20,13 +18,18 @@ from deeperlab_tf.files.submissions import (
     VocResults,
     voc_palette,
 )
+from deeperlab_tf.metrics import ParsingMetrics
+from deeperlab_tf.prediction.parsing import Parsing
 from input_pipeline.datasets import cityscapes, coco, vistas
 
 
 @pytest.fixture
 def dataset(toy_dataset):
     """The toy classes with ids that are not their indices."""
-    categories = [dataclasses.replace(c, original_id=i) for c, i in zip(toy_dataset.categories, (23, 7, 26, 33))]
+    categories = [
+        dataclasses.replace(c, original_id=i)
+        for c, i in zip(toy_dataset.categories, (23, 7, 26, 33))
+    ]
     return dataclasses.replace(toy_dataset, categories=tuple(categories))
 
 
@@ -52,7 +55,9 @@ def index_of(ids, dataset):
 
 def read_coco(folder, name, dataset, shift=0):
     files = PanopticFiles(str(folder / "parses.json"), str(folder))
-    assert [c.original_id for c in files.dataset.categories] == [c.original_id + shift for c in dataset.categories]
+    assert [c.original_id for c in files.dataset.categories] == [
+        c.original_id + shift for c in dataset.categories
+    ]
     return files.read_labels(name)[:2]
 
 
@@ -74,7 +79,9 @@ def read_cityscapes(folder, name, dataset):
 
 
 def read_voc(folder, name, dataset):
-    classes, objects = (Image.open(folder / f"Segmentation{kind}" / f"{name}.png") for kind in ("Class", "Object"))
+    classes, objects = (
+        Image.open(folder / f"Segmentation{kind}" / f"{name}.png") for kind in ("Class", "Object")
+    )
     assert classes.mode == objects.mode == "P"
     instance = np.asarray(objects).astype(int)
     return index_of(np.asarray(classes), dataset), np.where(instance == 255, 0, instance)
@@ -112,22 +119,35 @@ def test_ids_and_instances_that_do_not_fit_are_named(dataset, tmp_path):
     with pytest.raises(UserError, match="do not fit into 8 bits"):
         CityscapesResults(str(tmp_path), wide).add(parse, "scene")
     with pytest.raises(UserError, match="leaves the folder"):
-        VocResults(str(tmp_path / "in"), dataset).add(Parsing.from_maps(many * 0, many * 0, dataset), "../../out")
+        VocResults(str(tmp_path / "in"), dataset).add(
+            Parsing.from_maps(many * 0, many * 0, dataset), "../../out"
+        )
 
 
-# === Genuine annotations, written as if they were parses, against the files the benchmarks' own tools read ===
+# === Genuine annotations, written as if they were parses, against the files the benchmarks' own
+# tools read ===
 
 
-def test_coco_annotations_written_as_parses_score_one_against_the_official_files(data_dir, tmp_path):
+def test_coco_annotations_written_as_parses_score_one_against_the_official_files(
+    data_dir, tmp_path
+):
     official = data_dir / "coco_panoptic" / "sample_data"
     paths = (str(official / "panoptic_examples.json"), str(official / "panoptic_examples"))
     truth, writer = PanopticFiles(*paths), CocoResults(str(tmp_path), coco.DATASET)
     for image_id in truth.image_ids:
         semantic, instance, _ = truth.read_labels(image_id)
-        writer.add(Parsing.from_maps(semantic, instance, coco.DATASET), f"{image_id:012d}")  # as photos are called
+        # As photos are called.
+        writer.add(Parsing.from_maps(semantic, instance, coco.DATASET), f"{image_id:012d}")
     writer.close()
     result = evaluate_files(*paths, str(tmp_path / "parses.json"), str(tmp_path)).result()
-    assert result["pq"] == result["pq_things"] == result["pq_stuff"] == result["pc"] == result["miou"] == 1.0
+    assert (
+        result["pq"]
+        == result["pq_things"]
+        == result["pq_stuff"]
+        == result["pc"]
+        == result["miou"]
+        == 1.0
+    )
 
 
 def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, tmp_path):
@@ -137,11 +157,14 @@ def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, t
     assert name == "frankfurt_000000_000294"
     scores = np.linspace(0.9, 0.5, sample["instance"].max())
     writer = CityscapesResults(str(tmp_path), dataset)
-    writer.add(Parsing.from_maps(sample["semantic"], sample["instance"], dataset, scores=scores), name)
+    writer.add(
+        Parsing.from_maps(sample["semantic"], sample["instance"], dataset, scores=scores), name
+    )
     writer.close()
     folder = root / "gtFine" / "val" / "frankfurt"
     label_ids, instance_ids = (
-        np.asarray(Image.open(folder / f"{name}_gtFine_{kind}Ids.png")).astype(int) for kind in ("label", "instance")
+        np.asarray(Image.open(folder / f"{name}_gtFine_{kind}Ids.png")).astype(int)
+        for kind in ("label", "instance")
     )
     evaluated = np.isin(label_ids, [category.original_id for category in dataset.categories])
     ours = np.asarray(Image.open(tmp_path / "semantic" / f"{name}.png"))
@@ -155,7 +178,8 @@ def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, t
         ids = np.unique(instance_ids[np.asarray(Image.open(tmp_path / "instance" / mask_name)) > 0])
         assert len(ids) == 1 and ids[0] // 1000 == int(label) and 0 < float(score) < 1
         np.testing.assert_array_equal(
-            np.asarray(Image.open(tmp_path / "instance" / mask_name)), np.where(instance_ids == ids[0], 255, 0)
+            np.asarray(Image.open(tmp_path / "instance" / mask_name)),
+            np.where(instance_ids == ids[0], 255, 0),
         )
         expected.remove(ids[0])
     assert lines and not expected
@@ -164,14 +188,21 @@ def test_cityscapes_files_hold_the_original_ids_of_the_official_ones(data_dir, t
 def test_vistas_files_agree_with_a_truth_made_from_the_official_masks(data_dir, tmp_path):
     mini, truth = data_dir / "vistas_mini", tmp_path / "truth"
     name = "__CRyFzoDOXn6unQ6a3DnQ"
-    genuine = np.asarray(Image.open(mini / "v1.2" / f"{name}.png")).astype(np.int32)  # labels without instances
+    # Labels without instances.
+    genuine = np.asarray(Image.open(mini / "v1.2" / f"{name}.png")).astype(np.int32)
     raw = 256 * genuine + np.arange(genuine.shape[1]) // 40  # which are made up
     labels = json.loads((mini / "config_v1.2.json").read_text())["labels"]
     is_thing = np.array([label["instances"] for label in labels])
-    keys, places = np.unique(np.where(is_thing[raw // 256], raw, raw // 256 * 256), return_inverse=True)
+    keys, places = np.unique(
+        np.where(is_thing[raw // 256], raw, raw // 256 * 256), return_inverse=True
+    )
     ids = np.array([0 if key // 256 == 65 else place + 1 for place, key in enumerate(keys)])
     write_ids(str(truth / f"{name}.png"), ids[places.reshape(raw.shape)])
-    segments = [dict(id=int(i), category_id=int(key) // 256 + 1, iscrowd=0) for i, key in zip(ids, keys) if i]
+    segments = [
+        dict(id=int(i), category_id=int(key) // 256 + 1, iscrowd=0)
+        for i, key in zip(ids, keys)
+        if i
+    ]
     categories = [
         dict(id=index + 1, name=label["readable"], isthing=int(label["instances"]))
         for index, label in enumerate(labels)
@@ -183,10 +214,15 @@ def test_vistas_files_agree_with_a_truth_made_from_the_official_masks(data_dir, 
     for target in ("images", "instances"):
         (tmp_path / "validation" / target).mkdir(parents=True)
     shutil.copy(mini / "images" / f"{name}.jpg", tmp_path / "validation" / "images")
-    Image.fromarray(raw.astype(np.uint16)).save(tmp_path / "validation" / "instances" / f"{name}.png")
+    Image.fromarray(raw.astype(np.uint16)).save(
+        tmp_path / "validation" / "instances" / f"{name}.png"
+    )
     sample = vistas.Vistas(str(tmp_path), "val")[0]
     writer = VistasResults(str(tmp_path / "out"), vistas.DATASET)
-    writer.add(Parsing.from_maps(sample["semantic"], sample["instance"], vistas.DATASET), sample["image_id"])
+    writer.add(
+        Parsing.from_maps(sample["semantic"], sample["instance"], vistas.DATASET),
+        sample["image_id"],
+    )
     writer.close()
     ours = (str(tmp_path / "out" / "parses.json"), str(tmp_path / "out"))
     result = evaluate_files(str(truth / "panoptic.json"), str(truth), *ours).result()

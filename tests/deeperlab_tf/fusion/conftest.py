@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import fuse
 from deeperlab_tf.evaluation.oracle import perfect_heads
+from deeperlab_tf.fusion import fuse
 from input_pipeline.targets import make_targets
 
 NUM_CLASSES, THINGS = 4, (2, 3)
@@ -24,7 +24,9 @@ class Scene:
         self.config.fusion.detection_radius = 5.0
 
     def add(self, mask, label=2):
-        """Adds a thing over what is there; `mask` may be a bool map or (y1, x1, y2, x2), ends included."""
+        """Adds a thing over what is there; `mask` may be a bool map or (y1, x1, y2, x2), ends
+        included.
+        """
         if isinstance(mask, tuple):
             y1, x1, y2, x2 = mask
             mask = np.zeros(self.semantic.shape, bool)
@@ -35,7 +37,9 @@ class Scene:
 
     def heads(self, seed=0):
         labels = (tf.constant(x) for x in (self.semantic, self.instance, self.crowd))
-        targets = {name: value.numpy() for name, value in make_targets(*labels, self.config).items()}
+        targets = {
+            name: value.numpy() for name, value in make_targets(*labels, self.config).items()
+        }
         return perfect_heads(targets, NUM_CLASSES, seed)
 
     def fuse(self, heads=None):
@@ -49,7 +53,11 @@ class Scene:
             mask = self.instance == number
             ids = np.unique(parse["instance"][mask])
             ious.append(
-                max((mask & (parse["instance"] == i)).sum() / (mask | (parse["instance"] == i)).sum() for i in ids)
+                max(
+                    (mask & (parse["instance"] == i)).sum()
+                    / (mask | (parse["instance"] == i)).sum()
+                    for i in ids
+                )
             )
         return ious
 

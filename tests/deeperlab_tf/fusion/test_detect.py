@@ -34,7 +34,8 @@ def test_greedy_selection_equals_the_queue(count, density, seed):
 
 def test_greedy_selection_follows_a_chain_to_its_end():
     count = 50
-    rejects = np.eye(count, k=-1, dtype=bool)  # each is rejected by the one before it, if that one is kept
+    # Each is rejected by the one before it, if that one is kept.
+    rejects = np.eye(count, k=-1, dtype=bool)
     kept = select.greedy(tf.constant(rejects), tf.ones([count], tf.bool)).numpy()
     np.testing.assert_array_equal(kept, np.arange(count) % 2 == 0)
 
@@ -44,7 +45,10 @@ def test_greedy_selection_follows_a_chain_to_its_end():
 def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, count):
     monkeypatch.setattr(select, "_BLOCK", block)
     rng = np.random.default_rng(count)
-    points, kinds = rng.uniform(0, 60, [count, 2]).astype(np.float32), rng.integers(0, 3, count).astype(np.int32)
+    points, kinds = (
+        rng.uniform(0, 60, [count, 2]).astype(np.float32),
+        rng.integers(0, 3, count).astype(np.int32),
+    )
     proposals = (points[:, None] + rng.normal(0, 8, [count, 3, 2])).astype(np.float32)
     radius = rng.uniform(2, 12, count).astype(np.float32)
     near = [
@@ -52,7 +56,9 @@ def test_founders_block_by_block_are_those_of_the_queue(monkeypatch, block, coun
         for point, kind in zip(points, kinds)
     ]
     kept = greedy_oracle(np.reshape(near, [count, count]).astype(bool), np.ones(count, bool))
-    np.testing.assert_array_equal(select.founders(points, kinds, proposals, radius), np.flatnonzero(kept))
+    np.testing.assert_array_equal(
+        select.founders(points, kinds, proposals, radius), np.flatnonzero(kept)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(GRAPHS))
@@ -63,7 +69,9 @@ def test_hops_lead_from_every_keypoint_to_all_others(name):
         for hop in propose._hops(graph, range(graph.num_keypoints)):
             source = hop.source[start]
             new = set()
-            for target, edge, reaches in zip(hop.target[start], hop.edge[start], hop.reaches[start]):
+            for target, edge, reaches in zip(
+                hop.target[start], hop.edge[start], hop.reaches[start]
+            ):
                 if reaches:
                     assert graph.edges[edge] == (source, target) and source in reached
                     new.add(int(target))
@@ -115,7 +123,8 @@ def test_of_peaks_inside_a_window_only_the_highest_counts(window, count):
     assert len(points) == count
 
 
-@pytest.mark.parametrize("row", [33.0, 1.0, 75.0, -9.0])  # inside, near either border, off the image
+# Inside, near either border, off the image.
+@pytest.mark.parametrize("row", [33.0, 1.0, 75.0, -9.0])
 def test_expected_oks_equals_its_formula(row):
     config = default_config().fusion
     rng = np.random.default_rng(0)
@@ -127,12 +136,16 @@ def test_expected_oks_equals_its_formula(row):
     share = scores[:, kind] * (squares <= 25**2)
     similarity = np.exp(-squares / (2 * (size * config.oks_kappa) ** 2))
     above = int(np.floor(row / 4))
-    corner = heatmap.reshape(height, width, 2)[np.clip([above, above + 1], 0, height - 1), 12:14, kind]
+    corner = heatmap.reshape(height, width, 2)[
+        np.clip([above, above + 1], 0, height - 1), 12:14, kind
+    ]
     below = row / 4 - above
     probability = np.array([1 - below, below]) @ corner @ np.array([0.5, 0.5])
     expected = probability * (share * similarity).sum() / share.sum()
     arguments = (tf.constant([point], tf.float32), tf.constant([kind]), tf.constant([size]))
-    oks = rescore.expected_oks(*arguments, scores, logit(heatmap), tf.constant([height, width]), config)
+    oks = rescore.expected_oks(
+        *arguments, scores, logit(heatmap), tf.constant([height, width]), config
+    )
     np.testing.assert_allclose(oks, [expected], rtol=1e-4)
 
 
@@ -153,4 +166,6 @@ def test_things_smaller_than_the_detection_radius_are_told_apart(scene):
 
 def test_box_iou_counts_the_outermost_pixels():
     three = tf.constant([[0.0, 0.0, 9.0, 9.0], [0.0, 5.0, 9.0, 14.0], [3.0, 3.0, 3.0, 3.0]])
-    np.testing.assert_allclose(boxes.box_iou(three), [[1, 1 / 3, 0.01], [1 / 3, 1, 0], [0.01, 0, 1]], rtol=1e-5)
+    np.testing.assert_allclose(
+        boxes.box_iou(three), [[1, 1 / 3, 0.01], [1 / 3, 1, 0], [0.01, 0, 1]], rtol=1e-5
+    )

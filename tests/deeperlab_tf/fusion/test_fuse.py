@@ -1,4 +1,6 @@
-"""The whole fusion: perfect heads come back as the labels they describe; nothing crashes on odd ones."""
+"""The whole fusion: perfect heads come back as the labels they describe; nothing crashes on odd
+ones.
+"""
 
 import numpy as np
 import pytest
@@ -17,8 +19,12 @@ def check_parse(parse, things, config):
     np.testing.assert_array_equal(parse["instance"] > 0, np.isin(parse["semantic"], things))
     assert (np.diff(parse["instance_score"][:count]) <= 0).all()
     for number in range(1, count + 1):
-        assert (parse["semantic"][parse["instance"] == number] == parse["instance_class"][number - 1]).all()
-    assert not parse["instance_score"][count:].any() and (parse["instance_class"][count:] == -1).all()
+        assert (
+            parse["semantic"][parse["instance"] == number] == parse["instance_class"][number - 1]
+        ).all()
+    assert (
+        not parse["instance_score"][count:].any() and (parse["instance_class"][count:] == -1).all()
+    )
 
 
 @pytest.mark.fast
@@ -74,7 +80,9 @@ def test_hundreds_of_tiny_objects_are_told_apart(scene, things):
     many = scene((257, 401), 6.0)
     for row in range(10):
         for column in range(25):
-            many.add((4 + 25 * row, 4 + 16 * column, 13 + 25 * row, 12 + 16 * column), 2 + column % 2)
+            many.add(
+                (4 + 25 * row, 4 + 16 * column, 13 + 25 * row, 12 + 16 * column), 2 + column % 2
+            )
     many.config.fusion.max_keypoints = 2048
     parse = many.fuse()
     check_parse(parse, things, many.config.fusion)
@@ -103,7 +111,13 @@ def test_objects_with_the_same_box_are_one_instance_at_least(scene, things):
 
 
 def test_objects_cut_by_every_border_are_found(scene, things):
-    cut = scene().add((0, 20, 16, 60)).add((48, 20, 64, 60)).add((20, 0, 44, 16), 3).add((20, 64, 44, 80), 3)
+    cut = (
+        scene()
+        .add((0, 20, 16, 60))
+        .add((48, 20, 64, 60))
+        .add((20, 0, 44, 16), 3)
+        .add((20, 64, 44, 80), 3)
+    )
     parse = cut.fuse()
     check_parse(parse, things, cut.config.fusion)
     assert parse["num_instances"] == 4 and min(cut.ious(parse)) > 0.9
@@ -124,43 +138,65 @@ def test_all_zero_heads_parse(scene, things):
 
 
 @pytest.mark.parametrize(
-    "name", ["semantic_logits", "keypoint_logits", "short_offsets", "middle_offsets", "long_offsets"]
+    "name",
+    ["semantic_logits", "keypoint_logits", "short_offsets", "middle_offsets", "long_offsets"],
 )
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_is_a_clear_error_eagerly_and_no_crash_in_a_graph(scene, things, name, bad):
     broken = scene().add((10, 10, 50, 60))
     heads = {key: tf.constant(value) for key, value in broken.heads().items()}
-    heads[name] = tf.where(tf.random.stateless_uniform(heads[name].shape, [1, 2]) < 0.3, bad, heads[name])
+    heads[name] = tf.where(
+        tf.random.stateless_uniform(heads[name].shape, [1, 2]) < 0.3, bad, heads[name]
+    )
     with pytest.raises(UserError, match=name):
         broken.fuse(heads)
     config, size = broken.config.fusion, broken.semantic.shape
     parse = tf.function(lambda heads: fuse(heads, size, things, config))(heads)
     panoptic = parse["panoptic"].numpy()
-    assert panoptic.shape == (1, *size) and panoptic.min() >= 0 and panoptic.max() < 4 * config.label_divisor
+    assert (
+        panoptic.shape == (1, *size)
+        and panoptic.min() >= 0
+        and panoptic.max() < 4 * config.label_divisor
+    )
 
 
 def test_wrong_heads_are_clear_errors(scene, things):
     one = scene()
     heads = one.heads()
     with pytest.raises(UserError, match="long_offsets"):
-        fuse({k: v for k, v in heads.items() if k != "long_offsets"}, (65, 81), things, one.config.fusion)
+        fuse(
+            {k: v for k, v in heads.items() if k != "long_offsets"},
+            (65, 81),
+            things,
+            one.config.fusion,
+        )
     one.config.fusion.keypoint_graph = "rectangle"
     with pytest.raises(UserError, match="keypoint_logits"):
         fuse(heads, (65, 81), things, one.config.fusion)
 
 
 def test_batches_graphs_and_exports_give_the_same_parse(scene, things, tmp_path):
-    scenes = [scene().add((6, 5, 30, 40)).add((34, 8, 60, 28), 3), scene(), scene().add((20, 48, 50, 76))]
+    scenes = [
+        scene().add((6, 5, 30, 40)).add((34, 8, 60, 28), 3),
+        scene(),
+        scene().add((20, 48, 50, 76)),
+    ]
     singles = [one.heads(seed) for seed, one in enumerate(scenes)]
     config, size = scenes[0].config.fusion, (65, 81)
     expected = [fuse(heads, size, things, config) for heads in singles]
     batch = {name: tf.concat([heads[name] for heads in singles], axis=0) for name in singles[0]}
 
     module = tf.Module()
-    signature = {name: tf.TensorSpec([None, None, None, head.shape[-1]], name=name) for name, head in batch.items()}
+    signature = {
+        name: tf.TensorSpec([None, None, None, head.shape[-1]], name=name)
+        for name, head in batch.items()
+    }
     module.parse = tf.function(
         lambda heads: fuse(
-            heads, [4 * (tf.shape(heads["long_offsets"])[axis] - 1) + 1 for axis in (1, 2)], things, config
+            heads,
+            [4 * (tf.shape(heads["long_offsets"])[axis] - 1) + 1 for axis in (1, 2)],
+            things,
+            config,
         ),
         input_signature=[signature],
     )

@@ -44,9 +44,13 @@ def heads_and_size(scene_class):
     for box, label in zip(boxes, (2, 3, 2, 3, 2)):
         made.add(box, label)
     rng = np.random.default_rng(0)
-    heads = {name: head + rng.normal(0, 1.5, head.shape).astype(np.float32) for name, head in made.heads().items()}
+    heads = {
+        name: head + rng.normal(0, 1.5, head.shape).astype(np.float32)
+        for name, head in made.heads().items()
+    }
     heads["long_offsets"][:, 16:, 22:] += 12  # of the third, so that its pixels miss it by some way
-    # Some of the second lie between it and the smaller fifth: nearer to the fifth, but not in units of their sizes.
+    # Some of the second lie between it and the smaller fifth: nearer to the fifth, but not in units
+    # of their sizes.
     second, fifth = (
         np.array([[y1, x1], [y1, x2], [y2, x1], [y2, x2], [(y1 + y2) / 2, (x1 + x2) / 2]])
         for y1, x1, y2, x2 in (boxes[1], boxes[4])
@@ -72,11 +76,14 @@ def plain_parse(heads_and_size):
     return parse(heads_and_size, (2, 3))
 
 
-@pytest.mark.parametrize("name", sorted(set(FUSION) - {"detection_reach", "return_reach", "peak_window"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(FUSION) - {"detection_reach", "return_reach", "peak_window"})
+)
 def test_every_value_changes_the_parse(heads_and_size, plain_parse, things, name):
     changed = parse(heads_and_size, things, **{name: FUSION[name]})
     same = [
-        plain_parse[key].shape == changed[key].shape and bool(tf.reduce_all(plain_parse[key] == changed[key]))
+        plain_parse[key].shape == changed[key].shape
+        and bool(tf.reduce_all(plain_parse[key] == changed[key]))
         for key in plain_parse
     ]
     assert not all(same)
@@ -84,7 +91,9 @@ def test_every_value_changes_the_parse(heads_and_size, plain_parse, things, name
 
 @pytest.mark.parametrize("reach, is_found", [(0.0, True), (0.5, True), (0.01, False)])
 def test_proposals_of_corners_lead_back_to_them(scene, reach, is_found):
-    """Where no centre is found, corners hop to it; here the edges from there miss the corners by 12.7 pixels."""
+    """Where no centre is found, corners hop to it; here the edges from there miss the corners by
+    12.7 pixels.
+    """
     made = scene().add((8, 8, 40, 40))
     heads = made.heads()
     heads["keypoint_logits"][..., CENTER] = -20

@@ -29,14 +29,19 @@ def votes_oracle(votes, kinds, weights):
 def test_votes_are_split_bilinearly_and_lost_outside():
     rng = np.random.default_rng(0)
     votes = rng.uniform(-12, 40, [200, 2]).astype(np.float32)
-    kinds, weights = rng.integers(0, KINDS, 200).astype(np.int32), rng.random(200).astype(np.float32)
+    kinds, weights = (
+        rng.integers(0, KINDS, 200).astype(np.int32),
+        rng.random(200).astype(np.float32),
+    )
     cast = hough.cast_votes(votes[:, 0], votes[:, 1], kinds, weights, GRID, KINDS)
     np.testing.assert_allclose(cast, votes_oracle(votes, kinds, weights), atol=1e-5)
 
 
 def test_votes_to_nowhere_are_lost():
     votes = tf.constant([[np.nan, 4.0], [np.inf, 4.0], [4.0, -np.inf], [1e30, 4.0], [4.0, 4.0]])
-    cast = hough.cast_votes(votes[:, 0], votes[:, 1], tf.zeros([5], tf.int32), tf.ones([5]), GRID, KINDS).numpy()
+    cast = hough.cast_votes(
+        votes[:, 0], votes[:, 1], tf.zeros([5], tf.int32), tf.ones([5]), GRID, KINDS
+    ).numpy()
     assert cast.sum() == 1 and cast.reshape(HEIGHT, WIDTH, KINDS)[1, 1, 0] == 1
 
 
@@ -54,10 +59,14 @@ def test_score_map_is_short_range_plus_w_long_range_scores(every):
     short_scores = votes_oracle((cells[:, None] + short).reshape(-1, 2), kinds, heatmap.ravel())
     things = np.sort(rng.permutation(HEIGHT * WIDTH)[:30]).astype(np.int32)
     weights = every * ((things // WIDTH + things % WIDTH) % every == 0)
-    long_scores = votes_oracle(long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS))
+    long_scores = votes_oracle(
+        long_targets.reshape(-1, 2), np.tile(np.arange(KINDS), 30), np.repeat(weights, KINDS)
+    )
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(logit(heatmap), short, long_targets.transpose(2, 0, 1), things, GRID, config)
+    scores = hough.score_map(
+        logit(heatmap), short, long_targets.transpose(2, 0, 1), things, GRID, config
+    )
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 

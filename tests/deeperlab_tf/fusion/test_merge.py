@@ -11,12 +11,15 @@ GRID, SIZE = tf.constant([2, 3]), tf.constant([5, 9])
 
 def parts(cell_class, cell_slot):
     empty = tf.zeros([0, 16], tf.int32)
-    return merge.Parts(tf.constant(cell_class), tf.constant(cell_slot), tf.zeros([0], tf.int32), empty, empty)
+    return merge.Parts(
+        tf.constant(cell_class), tf.constant(cell_slot), tf.zeros([0], tf.int32), empty, empty
+    )
 
 
 @pytest.mark.fast
 def test_majority_counts_visible_pixels_only():
-    # Cells show 4 x 4 pixels, in the last row and column fewer: slot 1 has 16 pixels of class 1 and 4 + 4 of class 2.
+    # Cells show 4 x 4 pixels, in the last row and column fewer: slot 1 has 16 pixels of class 1 and
+    # 4 + 4 of class 2.
     found = merge.segments(parts([1, 0, 2, 2, 0, 0], [1, 3, 1, 1, 3, 3]), 3, 3, (1, 2), GRID, SIZE)
     np.testing.assert_array_equal(found.id, [0, 1, 0, 0, 0, 0])
     assert found.majority[1] == 1 and found.count == 1
@@ -31,9 +34,12 @@ def test_ties_go_to_the_lowest_class_and_ids_close_ranks():
 
 
 def test_label_maps_hold_class_and_id():
-    layout = parts([2, 0, 1, 1, 1, 1], [0, 0, 3, 3, 3, 3])  # class 1 is stuff; slot 0 ties between classes 0 and 2
+    # Class 1 is stuff; slot 0 ties between classes 0 and 2.
+    layout = parts([2, 0, 1, 1, 1, 1], [0, 0, 3, 3, 3, 3])
     found = merge.segments(layout, 2, 3, (0, 2), GRID, SIZE)
-    panoptic, semantic, instance = (x.numpy() for x in merge.label_maps(layout, found, 1000, GRID, SIZE))
+    panoptic, semantic, instance = (
+        x.numpy() for x in merge.label_maps(layout, found, 1000, GRID, SIZE)
+    )
     assert panoptic.shape == (5, 9)
     np.testing.assert_array_equal(panoptic[:4, :8], 1)
     np.testing.assert_array_equal(panoptic[4], 1000)
@@ -41,14 +47,19 @@ def test_label_maps_hold_class_and_id():
 
 
 def test_tight_boxes_include_the_outermost_visible_pixels():
-    # Slot 1: the pixels of cell 2, of which one column is on the image, and one pixel of the mixed cell 0.
+    # Slot 1: the pixels of cell 2, of which one column is on the image, and one pixel of the mixed
+    # cell 0.
     mixed = tf.constant([0, 5])
     pixel_slot = np.zeros([2, 16], np.int32)
     pixel_slot[0, 6] = 1  # pixel (1, 2)
     pixel_slot[1, 15] = 2  # off the image
     cell_slot = tf.constant([2, 0, 1, 0, 0, 1])
     layout = merge.Parts(
-        tf.zeros([6], tf.int32), cell_slot, mixed, tf.zeros([2, 16], tf.int32), tf.constant(pixel_slot)
+        tf.zeros([6], tf.int32),
+        cell_slot,
+        mixed,
+        tf.zeros([2, 16], tf.int32),
+        tf.constant(pixel_slot),
     )
     boxes = merge.tight_boxes(layout, tf.constant([False, True, True]), GRID, SIZE)
     np.testing.assert_array_equal(boxes, [[0, 0, 0, 0], [0, 2, 3, 8], [0, 0, 0, 0]])

@@ -13,13 +13,19 @@ def check(vectors, points):
     squares = ((vectors[:, None].astype(np.float64) - points[None]) ** 2).sum(2)
     label, square = nearest.nearest(tf.constant(vectors), nearest.index_of(tf.constant(points)))
     chosen = np.take_along_axis(squares, label.numpy()[:, None], 1)[:, 0]
-    np.testing.assert_allclose(chosen, squares.min(1), atol=1e-2)  # float32, coordinates up to 30: ties to 0.01
+    # Float32, coordinates up to 30: ties to 0.01.
+    np.testing.assert_allclose(chosen, squares.min(1), atol=1e-2)
     np.testing.assert_allclose(square, chosen, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.fast
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 60), st.integers(1, 300), st.sampled_from([0.01, 0.3, 3.0, 30.0]), st.integers(0, 2**31))
+@given(
+    st.integers(1, 60),
+    st.integers(1, 300),
+    st.sampled_from([0.01, 0.3, 3.0, 30.0]),
+    st.integers(0, 2**31),
+)
 def test_the_nearest_instance_is_the_nearest_of_all(count, number, noise, seed):
     rng = np.random.default_rng(seed)
     points = rng.uniform(-30, 30, [count, 10]).astype(np.float32)
@@ -30,20 +36,34 @@ def test_the_nearest_instance_is_the_nearest_of_all(count, number, noise, seed):
 
 def test_instances_that_share_their_mean_are_told_apart():
     rng = np.random.default_rng(0)
-    points = np.stack([size * np.array([-1, -1, -1, 1, 1, -1, 1, 1, 0, 0]) for size in range(1, 20)]).astype(np.float32)
-    check((points[rng.integers(0, 19, 500)] + rng.normal(0, 0.4, [500, 10])).astype(np.float32), points)
+    points = np.stack(
+        [size * np.array([-1, -1, -1, 1, 1, -1, 1, 1, 0, 0]) for size in range(1, 20)]
+    ).astype(np.float32)
+    check(
+        (points[rng.integers(0, 19, 500)] + rng.normal(0, 0.4, [500, 10])).astype(np.float32),
+        points,
+    )
 
 
 def test_hundreds_of_instances_and_several_chunks(monkeypatch):
     monkeypatch.setattr(nearest, "_CHUNK", 256)
     rng = np.random.default_rng(1)
-    points = (rng.uniform(-30, 30, [250, 1, 2]) + rng.normal(0, 2, [250, 4, 2])).reshape(250, 8).astype(np.float32)
-    check((points[rng.integers(0, 250, 3000)] + rng.normal(0, 2, [3000, 8])).astype(np.float32), points)
+    points = (
+        (rng.uniform(-30, 30, [250, 1, 2]) + rng.normal(0, 2, [250, 4, 2]))
+        .reshape(250, 8)
+        .astype(np.float32)
+    )
+    check(
+        (points[rng.integers(0, 250, 3000)] + rng.normal(0, 2, [3000, 8])).astype(np.float32),
+        points,
+    )
 
 
 def test_what_is_not_finite_still_gets_an_instance_that_exists():
     vectors = np.array([[np.nan] * 4, [np.inf] * 4, [-np.inf, 0, 0, 0], [1e30] * 4], np.float32)
-    label, _ = nearest.nearest(tf.constant(vectors), nearest.index_of(tf.constant(np.eye(3, 4, dtype=np.float32))))
+    label, _ = nearest.nearest(
+        tf.constant(vectors), nearest.index_of(tf.constant(np.eye(3, 4, dtype=np.float32)))
+    )
     assert ((label.numpy() >= 0) & (label.numpy() < 3)).all()
 
 

@@ -15,7 +15,9 @@ def full_labels(logits, size):
     found = semantics.semantics(tf.reshape(logits, [-1, logits.shape[-1]]), (), grid_size)
     labels = tf.range(tf.shape(logits)[2])
     size = tf.constant(size)
-    return upsample.fill(labels, found.label, found.mixed, found.mixed_pixels, grid_size, size).numpy()
+    return upsample.fill(
+        labels, found.label, found.mixed, found.mixed_pixels, grid_size, size
+    ).numpy()
 
 
 def plain_labels(logits, size):
@@ -24,7 +26,9 @@ def plain_labels(logits, size):
 
 @pytest.mark.fast
 @settings(deadline=None, max_examples=25)
-@given(st.integers(2, 9), st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**31), st.booleans())
+@given(
+    st.integers(2, 9), st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**31), st.booleans()
+)
 def test_labels_are_the_argmax_of_interpolated_logits(height, width, classes, seed, smooth):
     logits = np.random.default_rng(seed).normal(size=[height, width, classes]).astype(np.float32)
     if smooth:
@@ -32,7 +36,8 @@ def test_labels_are_the_argmax_of_interpolated_logits(height, width, classes, se
     size = (4 * height - 3, 4 * width - 3)
     plain = plain_labels(logits, size)
     chosen = np.take_along_axis(plain, full_labels(logits, size)[..., None], -1)[..., 0]
-    np.testing.assert_allclose(chosen, plain.max(-1), atol=1e-5)  # the same label, or one that ties to rounding
+    # The same label, or one that ties to rounding.
+    np.testing.assert_allclose(chosen, plain.max(-1), atol=1e-5)
 
 
 def test_a_class_that_is_best_at_no_corner_wins_inside_a_cell():
@@ -45,7 +50,9 @@ def test_a_class_that_is_best_at_no_corner_wins_inside_a_cell():
 
 def test_output_may_be_smaller_than_the_grid_spans():
     logits = np.random.default_rng(0).normal(size=[4, 5, 3]).astype(np.float32)
-    np.testing.assert_array_equal(full_labels(logits, (11, 14)), full_labels(logits, (13, 17))[:11, :14])
+    np.testing.assert_array_equal(
+        full_labels(logits, (11, 14)), full_labels(logits, (13, 17))[:11, :14]
+    )
 
 
 def test_chunks_do_not_change_labels(monkeypatch):

@@ -8,7 +8,8 @@ VOID = 255
 
 @pytest.fixture(scope="session")
 def random_parse():
-    """Function: (seed, size, num_classes) -> gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd.
+    """Function: (seed, size, num_classes) -> gt_semantic, gt_instance, pred_semantic,
+    pred_instance, gt_crowd.
 
     Blocky maps with void, crowd and unlabelled regions, in which many segments nearly agree.
     """
@@ -25,7 +26,9 @@ def random_parse():
         crowd = rng.random(blocks) < 0.15
         changed = rng.random(size) < 0.2
         pred_semantic = np.where(changed, rng.integers(0, num_classes, size), blow_up(semantic))
-        pred_instance = np.where(rng.random(size) < 0.1, rng.integers(0, 3, size), blow_up(instance) + 7)
+        pred_instance = np.where(
+            rng.random(size) < 0.1, rng.integers(0, 3, size), blow_up(instance) + 7
+        )
         gt_semantic, gt_instance = blow_up(semantic), blow_up(instance)
         gt_semantic = np.where(blow_up(rng.random(blocks) < 0.2), VOID, gt_semantic)
         pred_semantic = np.where(rng.random(size) < 0.05, VOID, pred_semantic)

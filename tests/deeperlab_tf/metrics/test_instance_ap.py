@@ -42,7 +42,8 @@ def test_truth_against_itself_is_one():
 def test_precision_over_recall_is_interpolated_as_coco_does():
     metric = InstanceAP(NUM_CLASSES, THINGS)
     truth = scene((2, 0, 0, 10, 10), (2, 20, 0, 30, 10))
-    # By score: a hit, a false alarm, a hit. Precision 1 up to recall 0.5 (51 of 101 points), then 2/3 (50 points).
+    # By score: a hit, a false alarm, a hit. Precision 1 up to recall 0.5 (51 of 101 points), then
+    # 2/3 (50 points).
     found = scene((2, 0, 0, 10, 10), (2, 0, 40, 10, 50), (2, 20, 0, 30, 10))
     metric.update(*truth, *found, scores=[0.9, 0.8, 0.7])
     assert metric.result()["ap50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
@@ -50,7 +51,8 @@ def test_precision_over_recall_is_interpolated_as_coco_does():
 
 def test_iou_decides_at_which_thresholds_an_instance_counts():
     metric = InstanceAP(NUM_CLASSES, THINGS)
-    metric.update(*scene((2, 0, 0, 10, 10)), *scene((2, 0, 0, 10, 8)), scores=[0.5])  # IoU 0.8: 6 or 7 of 10 thresholds
+    # IoU 0.8: 6 or 7 of 10 thresholds.
+    metric.update(*scene((2, 0, 0, 10, 10)), *scene((2, 0, 0, 10, 8)), scores=[0.5])
     result = metric.result()
     assert result["ap50"] == pytest.approx(1) and result["ap"] == pytest.approx(0.65, abs=0.06)
 

@@ -20,7 +20,10 @@ def test_equals_the_definition_on_random_parses(random_parse, seeds):
     gt = np.concatenate([image[0].ravel() for image in images])
     pred = np.concatenate([image[2].ravel() for image in images])[gt != VOID]
     gt = gt[gt != VOID]
-    expected = [np.sum((gt == c) & (pred == c)) / np.sum((gt == c) | (pred == c)) for c in range(NUM_CLASSES)]
+    expected = [
+        np.sum((gt == c) & (pred == c)) / np.sum((gt == c) | (pred == c))
+        for c in range(NUM_CLASSES)
+    ]
     result = metric.result()
     np.testing.assert_allclose([c["iou"] for c in result["per_class"]], expected, atol=1e-12)
     assert result["miou"] == pytest.approx(np.mean(expected), abs=1e-12)

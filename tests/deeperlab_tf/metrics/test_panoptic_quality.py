@@ -11,7 +11,11 @@ NUM_CLASSES, THINGS = 5, (0, 2)
 
 
 def _segments(semantic, instance, crowd):
-    keys = {(int(c), int(i), bool(g)) for c, i, g in zip(semantic.flat, instance.flat, crowd.flat) if c != VOID}
+    keys = {
+        (int(c), int(i), bool(g))
+        for c, i, g in zip(semantic.flat, instance.flat, crowd.flat)
+        if c != VOID
+    }
     return {key: (semantic == key[0]) & (instance == key[1]) & (crowd == key[2]) for key in keys}
 
 
@@ -90,11 +94,22 @@ def test_truth_against_itself_is_exactly_one(random_parse):
         instance = instance + 10 * crowd  # a crowd region is a segment of its own
         metric.update(semantic, instance, semantic, instance, crowd)
     result = metric.result()
-    assert result["pq"] == result["sq"] == result["rq"] == result["pq_things"] == result["pq_stuff"] == 1.0
+    assert (
+        result["pq"]
+        == result["sq"]
+        == result["rq"]
+        == result["pq_things"]
+        == result["pq_stuff"]
+        == 1.0
+    )
 
 
 @settings(deadline=None, max_examples=20)
-@given(seeds=st.lists(st.integers(0, 10**6), min_size=2, max_size=6), cut=st.integers(0, 6), data=st.data())
+@given(
+    seeds=st.lists(st.integers(0, 10**6), min_size=2, max_size=6),
+    cut=st.integers(0, 6),
+    data=st.data(),
+)
 def test_merging_in_any_order_equals_one_pass_bit_by_bit(random_parse, seeds, cut, data):
     whole, first, second = (PanopticQuality(NUM_CLASSES, THINGS) for _ in range(3))
     for seed in seeds:
@@ -112,7 +127,10 @@ def _maps(gt, pred):
 def test_iou_of_exactly_half_is_no_match():
     metric = PanopticQuality(2, ())
     metric.update(*_maps([0, 1], [0, 0]))
-    assert [(c["tp"], c["fp"], c["fn"]) for c in metric.result()["per_class"]] == [(0, 1, 1), (0, 0, 1)]
+    assert [(c["tp"], c["fp"], c["fn"]) for c in metric.result()["per_class"]] == [
+        (0, 1, 1),
+        (0, 0, 1),
+    ]
 
 
 def test_prediction_on_void_does_not_lower_the_iou():
@@ -143,14 +161,20 @@ def test_only_crowd_of_the_own_class_excuses_a_prediction(crowd_class, false_pos
 def test_void_and_crowd_of_the_own_class_excuse_together():
     metric = PanopticQuality(2, (1,))
     maps = _maps([0, 0, 1, VOID, VOID], [1, 0, 1, 1, 1])
-    metric.update(*maps, gt_crowd=np.array([[False, False, True, False, False]]))  # a quarter crowd, half void
-    assert [(c["tp"], c["fp"], c["fn"]) for c in metric.result()["per_class"]] == [(0, 1, 1), (0, 0, 0)]
+    # A quarter crowd, half void.
+    metric.update(*maps, gt_crowd=np.array([[False, False, True, False, False]]))
+    assert [(c["tp"], c["fp"], c["fn"]) for c in metric.result()["per_class"]] == [
+        (0, 1, 1),
+        (0, 0, 0),
+    ]
 
 
 def test_crowd_stays_in_the_union_of_a_match():
     metric = PanopticQuality(1, (0,))
     crowd = np.array([[False, False, False, True]])
-    metric.update(np.zeros((1, 4), int), crowd * 9, np.zeros((1, 4), int), np.zeros((1, 4), int), crowd)
+    metric.update(
+        np.zeros((1, 4), int), crowd * 9, np.zeros((1, 4), int), np.zeros((1, 4), int), crowd
+    )
     assert metric.result()["per_class"][0]["iou_sum"] == 0.75
 
 
@@ -164,7 +188,11 @@ def test_things_and_stuff_are_averaged_apart_and_absent_classes_are_nan():
     metric = PanopticQuality(3, (1,))
     metric.update(*_maps([0, 0], [0, 0]))
     result = metric.result()
-    assert (result["pq_stuff"], result["num_classes_stuff"], result["num_classes_things"]) == (1.0, 1, 0)
+    assert (result["pq_stuff"], result["num_classes_stuff"], result["num_classes_things"]) == (
+        1.0,
+        1,
+        0,
+    )
     assert np.isnan(result["pq_things"])
     assert np.isnan(result["per_class"][2]["sq"])
 
@@ -179,10 +207,19 @@ def test_no_image_gives_nan_not_an_error():
     [
         (lambda maps: maps.update(pred_semantic=np.zeros((3, 3), int)), "pred_semantic is 3 x 3"),
         (lambda maps: maps.update(gt_semantic=np.full((2, 2), 7)), "gt_semantic holds class 7"),
-        (lambda maps: maps.update(pred_instance=np.full((2, 2), -1)), "pred_instance holds the negative id -1"),
-        (lambda maps: maps.update(gt_instance=np.zeros((2, 2))), "gt_instance must be an integer map"),
+        (
+            lambda maps: maps.update(pred_instance=np.full((2, 2), -1)),
+            "pred_instance holds the negative id -1",
+        ),
+        (
+            lambda maps: maps.update(gt_instance=np.zeros((2, 2))),
+            "gt_instance must be an integer map",
+        ),
         (lambda maps: maps.update(gt_crowd=np.ones((4, 2), bool)), "gt_crowd is 4 x 2"),
-        (lambda maps: maps.update(pred_instance=np.full((2, 2), 2**63, np.uint64)), "ids must be below 2.63"),
+        (
+            lambda maps: maps.update(pred_instance=np.full((2, 2), 2**63, np.uint64)),
+            "ids must be below 2.63",
+        ),
         (lambda maps: maps.update({name: np.zeros((0, 5), int) for name in maps}), "no pixels"),
     ],
 )

@@ -10,7 +10,9 @@ NUM_CLASSES, THINGS = 5, (0, 2)
 
 
 def slow_parsing_covering(images):
-    """Eq. 3-5, one pair of masks at a time: pc of each class, exact and with areas relative to the image."""
+    """Eq. 3-5, one pair of masks at a time: pc of each class, exact and with areas relative to the
+    image.
+    """
     covered, area = np.zeros((2, NUM_CLASSES)), np.zeros((2, NUM_CLASSES))
     for gt_semantic, gt_instance, pred_semantic, pred_instance, crowd in images:
         counts = (gt_semantic != VOID) & ~crowd
@@ -42,7 +44,9 @@ def test_equals_the_definition_on_random_parses(random_parse, seeds):
     exact, normalized = slow_parsing_covering(images)
     result = metric.result()
     np.testing.assert_allclose([c["pc"] for c in result["per_class"]], exact, atol=1e-12)
-    np.testing.assert_allclose([c["pc_normalized"] for c in result["per_class"]], normalized, atol=1e-12)
+    np.testing.assert_allclose(
+        [c["pc_normalized"] for c in result["per_class"]], normalized, atol=1e-12
+    )
     assert result["pc"] == pytest.approx(np.nanmean(exact), abs=1e-12)
     assert result["pc_normalized"] == pytest.approx(np.nanmean(normalized), abs=1e-12)
 
@@ -83,7 +87,13 @@ def test_large_images_weigh_more_only_without_normalisation():
 def test_void_and_crowd_pixels_leave_the_prediction_too():
     gt = np.array([[0, VOID, 0]])
     metric = ParsingCovering(1, (0,))
-    metric.update(gt, np.array([[1, 0, 2]]), np.zeros((1, 3), int), np.ones((1, 3), int), np.array([[0, 0, 1]], bool))
+    metric.update(
+        gt,
+        np.array([[1, 0, 2]]),
+        np.zeros((1, 3), int),
+        np.ones((1, 3), int),
+        np.array([[0, 0, 1]], bool),
+    )
     assert metric.result()["pc"] == 1.0
 
 
@@ -99,5 +109,7 @@ def test_merging_in_any_order_equals_one_pass_bit_by_bit(random_parse, seeds, da
     for seed in seeds:
         whole.update(*random_parse(seed, (8 + 4 * (seed % 5), 12)))
     for seed in data.draw(st.permutations(seeds)):
-        (first if data.draw(st.booleans()) else second).update(*random_parse(seed, (8 + 4 * (seed % 5), 12)))
+        (first if data.draw(st.booleans()) else second).update(
+            *random_parse(seed, (8 + 4 * (seed % 5), 12))
+        )
     np.testing.assert_equal(first.merge(second).result(), whole.result())

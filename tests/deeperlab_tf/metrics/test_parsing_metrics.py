@@ -15,5 +15,7 @@ def test_gives_what_each_metric_gives_alone(random_parse):
     for metric in alone:
         expected = metric.result()
         for index, values in enumerate(expected.pop("per_class")):
-            np.testing.assert_equal({name: result["per_class"][index][name] for name in values}, values)
+            np.testing.assert_equal(
+                {name: result["per_class"][index][name] for name in values}, values
+            )
         np.testing.assert_equal({name: result[name] for name in expected}, expected)

@@ -3,15 +3,17 @@ import json
 import numpy as np
 import pytest
 
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, color_to_id
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.coco_panoptic import PanopticFiles, color_to_id
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.prediction.parsing import Parsing
 
 
 @pytest.fixture
 def fused():
-    """What `fuse` gives for one image: a disc and a box on two stuff classes, arrays padded to four instances."""
+    """What `fuse` gives for one image: a disc and a box on two stuff classes, arrays padded to four
+    instances.
+    """
     semantic = np.repeat([[0], [1]], [6, 6], axis=0) + np.zeros((12, 16), int)
     semantic[2:5, 2:6], semantic[7:11, 8:14] = 2, 3
     instance = np.where(semantic == 2, 1, np.where(semantic == 3, 2, 0))
@@ -43,7 +45,9 @@ def test_segments_tell_class_score_box_and_area(fused, toy_dataset):
     assert disc.score == pytest.approx(0.9)
     assert by_name["box"].box == (7, 8, 11, 14)
     assert by_name["sky"].score is None and not by_name["sky"].is_thing
-    assert [segment.area for segment in parsing.segments] == sorted((s.area for s in parsing.segments), reverse=True)
+    assert [segment.area for segment in parsing.segments] == sorted(
+        (s.area for s in parsing.segments), reverse=True
+    )
     assert parsing.keypoints.shape == (2, 5, 2)
 
 
@@ -78,10 +82,17 @@ def test_more_instances_than_the_divisor_keep_their_own_ids(toy_dataset):
 def test_save_writes_png_json_and_overlay(fused, image, toy_dataset, tmp_path):
     parsing = Parsing.from_fused(fused, toy_dataset, image)
     parsing.save(tmp_path, "scene")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene.json", "scene.png", "scene_overlay.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "scene.json",
+        "scene.png",
+        "scene_overlay.jpg",
+    ]
     files = PanopticFiles(str(tmp_path / "scene.json"), str(tmp_path))
     np.testing.assert_array_equal(files.read_labels("scene")[0], parsing.semantic)
-    assert json.loads((tmp_path / "scene.json").read_text())["annotations"][0]["file_name"] == "scene.png"
+    assert (
+        json.loads((tmp_path / "scene.json").read_text())["annotations"][0]["file_name"]
+        == "scene.png"
+    )
     assert read_image(str(tmp_path / "scene_overlay.jpg")).ndim == 3
 
 

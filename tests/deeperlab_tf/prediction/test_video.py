@@ -6,7 +6,13 @@ import pytest
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.prediction.video import Tracker, VideoReader, VideoWriter, parse_video, track_colors
+from deeperlab_tf.prediction.video import (
+    Tracker,
+    VideoReader,
+    VideoWriter,
+    parse_video,
+    track_colors,
+)
 
 DISC = 2
 
@@ -55,7 +61,9 @@ def test_frames_survive_writing_and_reading(tmp_path):
     assert reader.frames_per_second == pytest.approx(5.0) and reader.expected == 3
     read = list(reader)
     assert [frame.shape for frame in read] == [(48, 64, 3)] * 3
-    assert [abs(int(frame.mean()) - value) < 12 for frame, value in zip(read, (40, 120, 200))] == [True] * 3
+    assert [abs(int(frame.mean()) - value) < 12 for frame, value in zip(read, (40, 120, 200))] == [
+        True
+    ] * 3
 
 
 def test_a_video_that_breaks_off_gives_the_frames_it_has(toy_dataset, tmp_path):
@@ -96,7 +104,9 @@ def test_a_parsed_video_shows_every_frame_and_tells_its_segments(toy_dataset, tm
     with VideoWriter(str(tmp_path / "clip.mp4"), 10.0) as writer:
         for _ in range(5):
             writer.write(np.full((12, 80, 3), 99, np.uint8))
-    assert parse_video(predictor, str(tmp_path / "clip.mp4"), str(tmp_path / "out"), batch_size=2) == (5, 5)
+    assert parse_video(
+        predictor, str(tmp_path / "clip.mp4"), str(tmp_path / "out"), batch_size=2
+    ) == (5, 5)
     frames = list(VideoReader(str(tmp_path / "out" / "clip_overlay.mp4")))
     assert [frame.shape for frame in frames] == [(12, 80, 3)] * 5
     segments = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]

@@ -46,14 +46,24 @@ def noise_batches():
 
 @pytest.fixture
 def train_on_noise(tiny_config, toy_dataset):
-    """Function (workdir, make_train_data=None, **options of `fit`) -> network, trained by `tiny_config`."""
+    """Function (workdir, make_train_data=None, **options of `fit`) -> network, trained by
+    `tiny_config`.
+    """
 
     def train(workdir, make_train_data=None, **options):
-        make_train_data = make_train_data or (lambda start, context: _noise_batches(tiny_config, start))
+        make_train_data = make_train_data or (
+            lambda start, context: _noise_batches(tiny_config, start)
+        )
         return fit(
-            tiny_config, str(workdir), toy_dataset, make_train_data,
-            lambda: build_model(tiny_config.model, toy_dataset), total_loss, LOSSES, **options,
-        )  # fmt: skip
+            tiny_config,
+            str(workdir),
+            toy_dataset,
+            make_train_data,
+            lambda: build_model(tiny_config.model, toy_dataset),
+            total_loss,
+            LOSSES,
+            **options,
+        )
 
     yield train
     keras.mixed_precision.set_global_policy("float32")

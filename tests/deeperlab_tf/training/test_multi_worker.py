@@ -28,7 +28,9 @@ def free_ports(count):
 
 @pytest.fixture(scope="module")
 def results(repository, tmp_path_factory):
-    """What one process and each of two saw, and the folders they wrote. The second kills itself after a step."""
+    """What one process and each of two saw, and the folders they wrote. The second kills itself
+    after a step.
+    """
     folder = tmp_path_factory.mktemp("workers")
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     with contextlib.ExitStack() as running:
@@ -42,7 +44,9 @@ def results(repository, tmp_path_factory):
                 environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
             command = [sys.executable, WORKER, folder / workdir, folder / name, *last_step]
             with open(folder / f"{name}.log", "a") as log:
-                process = subprocess.Popen([*map(str, command)], env=environment, stdout=log, stderr=log)
+                process = subprocess.Popen(
+                    [*map(str, command)], env=environment, stdout=log, stderr=log
+                )
             running.callback(process.kill)
             return process
 
@@ -57,7 +61,9 @@ def results(repository, tmp_path_factory):
             finish(process, name)
     read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("alone", "0", "1")}
     for name, values in read.items():
-        values["losses"] = [json.loads(line) for line in (folder / f"{name}.steps").read_text().splitlines()]
+        values["losses"] = [
+            json.loads(line) for line in (folder / f"{name}.steps").read_text().splitlines()
+        ]
     return read, folder
 
 
@@ -70,9 +76,12 @@ def test_losses_and_weights_are_those_of_one_process(results):
         for mine, other in zip(read[name]["losses"], read["alone"]["losses"]):
             for key, value in mine.items():
                 tolerance = 2e-4 if key != "gradient_norm" else 1e-4 if mine["step"] == 1 else 5e-2
-                np.testing.assert_allclose(value, other[key], rtol=tolerance, atol=1e-6, err_msg=key)
-        # By norm: after a step, rounding turns some ReLUs on and off, and single weights with small gradients part by
-        # per cents. With statistics of each process alone the weights' change differs by 60 %.
+                np.testing.assert_allclose(
+                    value, other[key], rtol=tolerance, atol=1e-6, err_msg=key
+                )
+        # By norm: after a step, rounding turns some ReLUs on and off, and single weights with small
+        # gradients part by per cents. With statistics of each process alone the weights' change
+        # differs by 60 %.
         for key in ("weights", "moving"):
             mine, other = (np.asarray(read[process]["change"][key]) for process in (name, "alone"))
             assert np.linalg.norm(other) > 0.01
@@ -84,7 +93,9 @@ def test_evaluation_is_that_of_one_process(results):
     read, _ = results
     assert read["0"]["metrics"] == read["1"]["metrics"] and read["alone"]["metrics"]["pq"] > 0.1
     for key in ("pq", "pc", "miou"):
-        np.testing.assert_allclose(read["0"]["metrics"][key], read["alone"]["metrics"][key], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            read["0"]["metrics"][key], read["alone"]["metrics"][key], rtol=0, atol=1e-9
+        )
 
 
 @pytest.mark.slow
@@ -92,9 +103,14 @@ def test_only_the_chief_writes(results):
     _, folder = results
 
     def files(name):
-        found = (path for path in (folder / name).rglob("*") if path.is_file() and "tfevents" not in path.name)
+        found = (
+            path
+            for path in (folder / name).rglob("*")
+            if path.is_file() and "tfevents" not in path.name
+        )
         return sorted(str(path.relative_to(folder / name)) for path in found)
 
     assert files("two") == files("one")
     events = {name: len(list((folder / name).rglob("*tfevents*"))) for name in ("one", "two")}
-    assert events["one"] < events["two"] <= 2 * events["one"]  # the chief's, before and after the restart
+    # The chief's, before and after the restart.
+    assert events["one"] < events["two"] <= 2 * events["one"]

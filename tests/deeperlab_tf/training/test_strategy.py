@@ -53,8 +53,11 @@ def test_hosts_come_from_tf_config(monkeypatch):
 
 def test_hosts_come_from_slurm_through_tensorflows_resolver(monkeypatch):
     for name, value in (
-        ("STEP_NODELIST", "node[1-2]"), ("PROCID", "2"), ("STEP_NUM_TASKS", "4"), ("STEP_TASKS_PER_NODE", "2(x2)"),
-    ):  # fmt: skip
+        ("STEP_NODELIST", "node[1-2]"),
+        ("PROCID", "2"),
+        ("STEP_NUM_TASKS", "4"),
+        ("STEP_TASKS_PER_NODE", "2(x2)"),
+    ):
         monkeypatch.setenv(f"SLURM_{name}", value)
     cluster = cluster_from_environment()
     assert cluster.addresses == ["node1:8888", "node1:8889", "node2:8888", "node2:8889"]
@@ -77,7 +80,8 @@ def test_hosts_that_come_late_are_waited_for():
 
     def arrive():
         await_peers(Cluster({"worker": addresses}, "worker", 1), 20)
-        with socket.create_server(("127.0.0.1", ports[1])):  # as TensorFlow's server does from then on
+        # As TensorFlow's server does from then on.
+        with socket.create_server(("127.0.0.1", ports[1])):
             done.wait(20)
 
     late = threading.Timer(0.7, arrive)
@@ -115,7 +119,9 @@ def test_an_unreachable_host_is_named_in_time(monkeypatch):
     cluster = {"worker": [f"127.0.0.1:{free_port()}", silent, "no-such-host.invalid:2222"]}
     monkeypatch.setenv("TF_CONFIG", tf_config(cluster, {"type": "worker", "index": 0}))
     start = time.monotonic()
-    with pytest.raises(UserError, match=rf"no answer from {silent}, no-such-host.invalid:2222 within 1 s"):
+    with pytest.raises(
+        UserError, match=rf"no answer from {silent}, no-such-host.invalid:2222 within 1 s"
+    ):
         build_strategy("auto", timeout=1)
     assert time.monotonic() - start < 15
 
@@ -147,7 +153,9 @@ def test_a_batch_that_replicas_cannot_share():
         num_replicas_in_sync = 4
 
     check_batch(Four, 8, 2)
-    with pytest.raises(UserError, match=r"batch_size is 6, which is no multiple of 4 replicas; use 8"):
+    with pytest.raises(
+        UserError, match=r"batch_size is 6, which is no multiple of 4 replicas; use 8"
+    ):
         check_batch(Four, 6)
     with pytest.raises(UserError, match="4 replicas times 2 accumulation steps"):
         check_batch(Four, 12, 2)

@@ -1,4 +1,6 @@
-"""A training that is killed, or finds a broken checkpoint or a full disk, goes on as if nothing had happened."""
+"""A training that is killed, or finds a broken checkpoint or a full disk, goes on as if nothing had
+happened.
+"""
 
 import os
 import resource
@@ -66,7 +68,8 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(store, monkeypatch, da
     damage(os.path.join(store.folder, name))
     assert store.restore_newest() == os.path.join(store.folder, "ckpt-1")
     assert weights_are(store, 1)
-    if os.path.exists(os.path.join(store.folder, "ckpt-2.index")):  # without it there is no checkpoint to speak of
+    # Without it there is no checkpoint to speak of.
+    if os.path.exists(os.path.join(store.folder, "ckpt-2.index")):
         assert len(warnings) == 1 and "ckpt-2 is broken" in warnings[0]
 
 
@@ -96,7 +99,8 @@ def test_a_full_disk_leaves_the_checkpoints_before(store, monkeypatch):
     monkeypatch.setattr(logging, "error", lambda text, *values: errors.append(text % values))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     set_weights(store, 3)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as a disk with room for less than a checkpoint
+    # As a disk with room for less than a checkpoint.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         assert not store.save(3)
     finally:
@@ -132,7 +136,9 @@ def deterministic():
 def test_killed_and_resumed_is_straight_through_bit_for_bit(
     tiny_config, toy_dataset, tmp_path, deterministic, train_on_noise, noise_batches
 ):
-    """Dropout, moving average, momentum, schedule and input included; step 3 of the killed run is lost."""
+    """Dropout, moving average, momentum, schedule and input included; step 3 of the killed run is
+    lost.
+    """
     tiny_config.train.ema = 0.9
     tiny_config.train.warmup_steps = 2
     straight = train_on_noise(tmp_path / "straight", deterministic=True)
@@ -141,7 +147,8 @@ def test_killed_and_resumed_is_straight_through_bit_for_bit(
         data = noise_batches(tiny_config, start)
         return data.take(3) if start == 0 else data
 
-    train_on_noise(tmp_path / "killed", killed, deterministic=True)  # Keras ends where the data ends
+    # Keras ends where the data ends.
+    train_on_noise(tmp_path / "killed", killed, deterministic=True)
     assert checkpoint_paths(str(tmp_path / "killed" / "checkpoints"))[0].endswith("ckpt-2")
     resumed = train_on_noise(tmp_path / "killed", killed, deterministic=True)
     for mine, other in zip(resumed.variables, straight.variables):

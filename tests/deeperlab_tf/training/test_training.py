@@ -13,7 +13,12 @@ from deeperlab_tf.training.batch_norm import batch_norms
 from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.schedule import PolySchedule
-from deeperlab_tf.training.trainer import Trainer, build_optimizer, build_schedule, decayed_variables
+from deeperlab_tf.training.trainer import (
+    Trainer,
+    build_optimizer,
+    build_schedule,
+    decayed_variables,
+)
 
 
 @pytest.fixture
@@ -21,7 +26,13 @@ def run(noise_batches):
     """`train` on noise."""
 
     def train_on_noise(config, workdir, dataset, **kwargs):
-        return train(config, str(workdir), dataset, lambda step, context: noise_batches(config, step), **kwargs)
+        return train(
+            config,
+            str(workdir),
+            dataset,
+            lambda step, context: noise_batches(config, step),
+            **kwargs,
+        )
 
     return train_on_noise
 
@@ -46,10 +57,14 @@ def test_poly_schedule_decays_from_the_initial_rate_to_zero():
 
 def test_warm_up_rises_linearly():
     schedule = PolySchedule(0.1, steps=10**9, power=0.9, warmup_steps=9)
-    np.testing.assert_allclose([float(schedule(step)) for step in (0, 4, 9)], [0.01, 0.05, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(
+        [float(schedule(step)) for step in (0, 4, 9)], [0.01, 0.05, 0.1], rtol=1e-5
+    )
 
 
-def test_decay_covers_convolutions_but_not_depthwise_kernels_or_batch_norm(tiny_config, toy_dataset):
+def test_decay_covers_convolutions_but_not_depthwise_kernels_or_batch_norm(
+    tiny_config, toy_dataset
+):
     network = build_model(tiny_config.model, toy_dataset)
     decayed = {v.name for v in decayed_variables(network)}
     assert "block_0_project/kernel:0" in decayed and "semantic_logits_conv/kernel:0" in decayed
@@ -77,7 +92,9 @@ def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_data
     for name in os.listdir(board):
         for event in tf.compat.v1.train.summary_iterator(str(board / name)):
             tags |= {value.tag for value in event.summary.value}
-    losses = {f"losses/{name}" for name in ("loss", "semantic", "heatmap", "short", "middle", "long")}
+    losses = {
+        f"losses/{name}" for name in ("loss", "semantic", "heatmap", "short", "middle", "long")
+    }
     assert losses | {"learning_rate", "images_per_second"} <= tags
 
 
@@ -105,12 +122,17 @@ def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path, 
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_keeps_heads_and_losses_in_float32(tiny_config, toy_dataset, tmp_path, precision, run):
+def test_mixed_precision_keeps_heads_and_losses_in_float32(
+    tiny_config, toy_dataset, tmp_path, precision, run
+):
     tiny_config.train.mixed_precision = precision
     tiny_config.train.steps = 1
     network = run(tiny_config, tmp_path, toy_dataset)
     assert network.get_layer("decoder_1_pointwise").compute_dtype == precision[len("mixed_") :]
-    assert all(output.dtype == tf.float32 for output in network(np.zeros((1, 33, 33, 3), np.uint8)).values())
+    assert all(
+        output.dtype == tf.float32
+        for output in network(np.zeros((1, 33, 33, 3), np.uint8)).values()
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -164,7 +186,10 @@ def test_dropout_masks_are_of_the_step_alone(tiny_config, toy_dataset, noise_bat
     first, again = (one_step(tiny_config, toy_dataset, batch)[1] for _ in range(2))
     np.testing.assert_allclose(first["loss"], again["loss"], rtol=1e-5)
     tiny_config.train.seed = 1
-    assert abs(one_step(tiny_config, toy_dataset, batch)[1]["loss"] - first["loss"]) > 1e-4 * first["loss"]
+    assert (
+        abs(one_step(tiny_config, toy_dataset, batch)[1]["loss"] - first["loss"])
+        > 1e-4 * first["loss"]
+    )
 
 
 def test_the_moving_average_is_what_is_loaded(tiny_config, toy_dataset, tmp_path, run):
@@ -184,7 +209,9 @@ def test_the_moving_average_is_what_is_loaded(tiny_config, toy_dataset, tmp_path
     np.testing.assert_allclose(average, (before + after) / 2, rtol=1e-5, atol=1e-7)
 
 
-def test_several_steps_an_execution_find_the_bad_one_too(tiny_config, toy_dataset, tmp_path, noise_batches):
+def test_several_steps_an_execution_find_the_bad_one_too(
+    tiny_config, toy_dataset, tmp_path, noise_batches
+):
     """Logs are means and sums over the execution, and callbacks count its steps."""
     tiny_config.train.steps, tiny_config.train.steps_per_execution = 5, 2
     tiny_config.train.checkpoint_every = tiny_config.train.log_every = 2
@@ -199,7 +226,9 @@ def test_several_steps_an_execution_find_the_bad_one_too(tiny_config, toy_datase
 
     with pytest.raises(UserError, match=r"not a number at step 3 \(loss nan, .*short nan"):
         train(tiny_config, str(tmp_path), toy_dataset, poisoned)
-    assert [name for name in os.listdir(tmp_path / "checkpoints") if name.endswith(".index")] == ["ckpt-2.index"]
+    assert [name for name in os.listdir(tmp_path / "checkpoints") if name.endswith(".index")] == [
+        "ckpt-2.index"
+    ]
 
 
 def test_the_learning_rate_grows_with_the_batch_where_it_shall(tiny_config):
@@ -212,7 +241,9 @@ def test_the_learning_rate_grows_with_the_batch_where_it_shall(tiny_config):
 # === Bad input ===
 
 
-def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(tiny_config, toy_dataset, tmp_path):
+def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(
+    tiny_config, toy_dataset, tmp_path
+):
     prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
     tiny_config.train.learning_rate = 0.5
     tiny_config.model.width = 0.2

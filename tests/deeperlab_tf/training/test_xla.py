@@ -38,11 +38,15 @@ def make_trainer(config, dataset, **compile_options):
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_the_whole_step_lowers_to_one_xla_module(small, toy_dataset, noise_batches, precision):
-    """`jit_compile` leaves no op outside: one that XLA does not know, or whose shape it cannot tell, is an error."""
+    """`jit_compile` leaves no op outside: one that XLA does not know, or whose shape it cannot
+    tell, is an error.
+    """
     small.train.mixed_precision = precision
     batch = next(iter(noise_batches(small)))
     trainer = make_trainer(small, toy_dataset)
-    module = tf.function(trainer.train_step, jit_compile=True).experimental_get_compiler_ir(batch)(stage="hlo")
+    module = tf.function(trainer.train_step, jit_compile=True).experimental_get_compiler_ir(batch)(
+        stage="hlo"
+    )
     assert module.startswith("HloModule") and "convolution(" in module
     assert ("bf16[" in module) == (precision == "mixed_bfloat16")
     assert " sort(" not in module  # hard pixels are found without sorting
@@ -80,12 +84,18 @@ def test_the_compiled_losses_are_those_of_the_plain_graph(small, toy_dataset, no
             loss, parts = total_loss(heads, targets, small)
         return loss, parts, tape.gradient(loss, heads)
 
-    plain, compiled = (tf.function(gradients, jit_compile=jit)(heads, targets) for jit in (False, True))
-    tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), plain, compiled)
+    plain, compiled = (
+        tf.function(gradients, jit_compile=jit)(heads, targets) for jit in (False, True)
+    )
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), plain, compiled
+    )
 
 
 def test_every_shape_of_the_step_is_static(small, toy_dataset, noise_batches):
-    """But for what the fused batch norm keeps for its own gradient, and axes that XLA works out as it compiles."""
+    """But for what the fused batch norm keeps for its own gradient, and axes that XLA works out as
+    it compiles.
+    """
     batch = next(iter(noise_batches(small)))
     trainer = make_trainer(small, toy_dataset)
     graph = tf.function(trainer.train_step).get_concrete_function(batch).graph
@@ -93,7 +103,10 @@ def test_every_shape_of_the_step_is_static(small, toy_dataset, noise_batches):
         (op.name, output.shape)
         for op in graph.get_operations()
         if op.type != "BroadcastGradientArgs"
-        if not any(each.type.startswith("FusedBatchNorm") for each in (op, *(value.op for value in op.inputs)))
+        if not any(
+            each.type.startswith("FusedBatchNorm")
+            for each in (op, *(value.op for value in op.inputs))
+        )
         for output in op.outputs
         if output.dtype not in (tf.resource, tf.variant) and not output.shape.is_fully_defined()
     ]
@@ -116,7 +129,9 @@ def test_fit_compiles_with_xla(small, toy_dataset, noise_batches, monkeypatch):
 
 
 def test_the_losses_lower_for_a_tpu_without_one(small, toy_dataset, noise_batches):
-    """Where the installed TensorFlow can: the network itself cannot be lowered there (depthwise convolutions)."""
+    """Where the installed TensorFlow can: the network itself cannot be lowered there (depthwise
+    convolutions).
+    """
     _, targets = next(iter(noise_batches(small)))
     heads = build_model(small.model, toy_dataset)(np.zeros((2, SIDE, SIDE, 3), np.uint8))
 
@@ -129,7 +144,9 @@ def test_the_losses_lower_for_a_tpu_without_one(small, toy_dataset, noise_batche
 
     assert "HloModule" in gradient.experimental_get_compiler_ir(heads, targets)(stage="hlo")
     try:
-        lowered = gradient.experimental_get_compiler_ir(heads, targets)(stage="stablehlo", platform_name="TPU")
+        lowered = gradient.experimental_get_compiler_ir(heads, targets)(
+            stage="stablehlo", platform_name="TPU"
+        )
     except (ValueError, RuntimeError, TypeError, tf.errors.OpError) as error:
         pytest.skip(f"this TensorFlow lowers nothing for a TPU: {str(error).splitlines()[0][:120]}")
     assert "stablehlo" in lowered and "sort" not in lowered

@@ -1,9 +1,10 @@
-"""One of several processes that train and evaluate the same tiny experiment; run by test_multi_worker.py.
+"""One of several processes that train and evaluate the same tiny experiment; run by
+test_multi_worker.py.
 
 python worker.py WORKDIR RESULT [STEP]
 
-TF_CONFIG makes it one of several. With STEP it kills itself after that step, as soon as the checkpoint is there. Writes
-RESULT.steps, a line of losses for each step, and RESULT.json.
+TF_CONFIG makes it one of several. With STEP it kills itself after that step, as soon as the
+checkpoint is there. Writes RESULT.steps, a line of losses for each step, and RESULT.json.
 """
 
 import json
@@ -17,11 +18,11 @@ import tensorflow as tf
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config import default_config
+from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import synchronise
 from deeperlab_tf.training.callbacks import StepCallback
-from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.training.loop import fit
 from deeperlab_tf.training.strategy import build_strategy, restart_where_host_is_lost
 from input_pipeline import make_dataset, open_source
@@ -41,7 +42,8 @@ def work(strategy, workdir, result, last_step):
 
     def build():
         network = build_model(config.model, held_out.dataset)
-        synchronise(network)  # one process, too: Keras' fused kernel corrects the moving variance for N - 1
+        # One process, too: Keras' fused kernel corrects the moving variance for N - 1.
+        synchronise(network)
         starts.append(flat(network))
         return network
 
@@ -51,16 +53,24 @@ def work(strategy, workdir, result, last_step):
             with open(f"{result}.steps", "a") as file:
                 file.write(json.dumps(dict(losses, step=self.step)) + "\n")
             if last_step and self.step == int(last_step):
-                while not os.path.exists(os.path.join(workdir, "checkpoints", f"ckpt-{last_step}.index")):
+                while not os.path.exists(
+                    os.path.join(workdir, "checkpoints", f"ckpt-{last_step}.index")
+                ):
                     time.sleep(0.1)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     network = fit(
-        config, workdir, held_out.dataset, lambda start, context: make_dataset(config, "train", start, context),
-        build, total_loss, LOSSES, strategy=strategy,
+        config,
+        workdir,
+        held_out.dataset,
+        lambda start, context: make_dataset(config, "train", start, context),
+        build,
+        total_loss,
+        LOSSES,
+        strategy=strategy,
         evaluate=make_evaluation(held_out, config, strategy),
         more_callbacks=lambda board, start: [Collect(config, start)],
-    )  # fmt: skip
+    )
     change = {name: (value - starts[0][name]).tolist() for name, value in flat(network).items()}
     with strategy.scope():
         network_of_colors = color_network(held_out.dataset)
@@ -71,24 +81,33 @@ def work(strategy, workdir, result, last_step):
             "replicas": strategy.num_replicas_in_sync,
             "change": change,
             "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
-        }  # fmt: skip
+        }
         json.dump(values, file)
 
 
 def flat(network):
     """The weights, and the moving statistics, as one vector each."""
     groups = {"weights": network.trainable_variables, "moving": network.non_trainable_variables}
-    return {name: np.concatenate([v.numpy().ravel() for v in group]) for name, group in groups.items()}
+    return {
+        name: np.concatenate([v.numpy().ravel() for v in group]) for name, group in groups.items()
+    }
 
 
 def color_network(dataset):
-    """Tells classes by their colour and knows no instances: better than noise, and the same on every host."""
+    """Tells classes by their colour and knows no instances: better than noise, and the same on
+    every host.
+    """
     image = keras.Input((None, None, 3))
     pixels = tf.cast(image, tf.float32)[:, ::4, ::4, tf.newaxis]
     distance = tf.reduce_sum(tf.square(pixels - tf.constant(dataset.colors, tf.float32)), axis=-1)
     zero = 0.0 * pixels[..., 0, :1]
-    heads = {"semantic_logits": -distance / 1000, "keypoint_logits": tf.repeat(zero - 10, 5, axis=-1)}
-    heads.update(short_offsets=tf.repeat(zero, 10, axis=-1), long_offsets=tf.repeat(zero, 10, axis=-1))
+    heads = {
+        "semantic_logits": -distance / 1000,
+        "keypoint_logits": tf.repeat(zero - 10, 5, axis=-1),
+    }
+    heads.update(
+        short_offsets=tf.repeat(zero, 10, axis=-1), long_offsets=tf.repeat(zero, 10, axis=-1)
+    )
     return keras.Model(image, dict(heads, middle_offsets=tf.repeat(zero, 16, axis=-1)))
 
 
@@ -115,5 +134,6 @@ def tiny_config():
 
 if __name__ == "__main__":
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # costs more than it gains here
+    # Costs more than it gains here.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     main(*sys.argv[1:])

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deeperlab_tf.visualize.drawing import write_image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.visualize.drawing import write_image
 
 
 @pytest.mark.fast

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from deeperlab_tf.visualize import errors as error_pictures
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.visualize import errors as error_pictures
 
 
 @pytest.fixture
@@ -17,8 +17,12 @@ def parsing(toy_dataset):
     semantic[5:25, 5:75] = 2
     instance = np.zeros_like(semantic)
     instance[5:25, 5:40], instance[5:25, 40:75] = 1, 2
-    keypoints = np.array([[[5, 5], [5, 39], [24, 5], [24, 39], [15, 22]], np.zeros((5, 2))], np.float32)
-    return Parsing.from_maps(semantic, instance, toy_dataset, scores=[0.9, 0.4], keypoints=keypoints)
+    keypoints = np.array(
+        [[[5, 5], [5, 39], [24, 5], [24, 39], [15, 22]], np.zeros((5, 2))], np.float32
+    )
+    return Parsing.from_maps(
+        semantic, instance, toy_dataset, scores=[0.9, 0.4], keypoints=keypoints
+    )
 
 
 def test_errors_name_what_went_wrong(toy_dataset):
@@ -26,8 +30,8 @@ def test_errors_name_what_went_wrong(toy_dataset):
     gt_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, box, void, sky]])
     gt_instance = np.array([[1] * 10 + [2] * 4 + [3] * 3 + [0, 4, 0, 0]])
     pred_semantic = np.array([[disc] * 10 + [disc] * 4 + [disc] * 3 + [sky, disc, sky, void]])
-    # 1 is found but for two pixels, which an extra piece takes; 2 goes to 1's segment but for one pixel; 3 is split in
-    # three, none of them large enough.
+    # 1 is found but for two pixels, which an extra piece takes; 2 goes to 1's segment but for one
+    # pixel; 3 is split in three, none of them large enough.
     pred_instance = np.array([[1] * 8 + [5] * 2 + [1] * 3 + [6] + [7, 8, 9] + [0, 7, 0, 0]])
     truth = Parsing.from_maps(gt_semantic, gt_instance, toy_dataset)
     parse = Parsing.from_maps(pred_semantic, pred_instance, toy_dataset)
@@ -45,5 +49,7 @@ def test_right_parse_has_no_errors_and_crowd_counts_as_void(parsing, image):
     assert not error_pictures.errors(parsing, parsing).any()
     crowd = parsing.instance == 1
     codes = error_pictures.errors(parsing, parsing, crowd)
-    assert (codes[crowd] == 1 + list(error_pictures.ERROR_COLORS).index("void")).all() and not codes[~crowd].any()
+    assert (
+        codes[crowd] == 1 + list(error_pictures.ERROR_COLORS).index("void")
+    ).all() and not codes[~crowd].any()
     assert error_pictures.error_map(image, codes).shape == image.shape

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from deeperlab_tf.visualize import parses as visualize
-from deeperlab_tf.visualize.errors import error_legend
 from deeperlab_tf.keypoints import STAR
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.visualize import parses as visualize
+from deeperlab_tf.visualize.errors import error_legend
 
 
 @pytest.fixture
@@ -19,8 +19,12 @@ def parsing(toy_dataset):
     semantic[5:25, 5:75] = 2
     instance = np.zeros_like(semantic)
     instance[5:25, 5:40], instance[5:25, 40:75] = 1, 2
-    keypoints = np.array([[[5, 5], [5, 39], [24, 5], [24, 39], [15, 22]], np.zeros((5, 2))], np.float32)
-    return Parsing.from_maps(semantic, instance, toy_dataset, scores=[0.9, 0.4], keypoints=keypoints)
+    keypoints = np.array(
+        [[[5, 5], [5, 39], [24, 5], [24, 39], [15, 22]], np.zeros((5, 2))], np.float32
+    )
+    return Parsing.from_maps(
+        semantic, instance, toy_dataset, scores=[0.9, 0.4], keypoints=keypoints
+    )
 
 
 @pytest.mark.fast
@@ -34,7 +38,9 @@ def test_segment_colors_are_distinct_and_stuff_has_its_class_color(parsing):
 def test_equal_class_colors_are_told_apart(toy_dataset):
     import dataclasses
 
-    same = tuple(dataclasses.replace(category, color=(0, 0, 0)) for category in toy_dataset.categories)
+    same = tuple(
+        dataclasses.replace(category, color=(0, 0, 0)) for category in toy_dataset.categories
+    )
     dataset = dataclasses.replace(toy_dataset, categories=same)
     parsing = Parsing.from_maps(np.arange(4).reshape(2, 2), np.zeros((2, 2), int), dataset)
     assert len(set(visualize.segment_colors(parsing).values())) == 4
@@ -45,20 +51,28 @@ def test_equal_class_colors_are_told_apart(toy_dataset):
 def test_overlay_colors_each_segment_and_draws_names(image, parsing, scale):
     picture = visualize.draw_parsing(image, parsing, scale=scale)
     assert picture.shape == (60 * scale, 80 * scale, 3) and picture.dtype == np.uint8
-    plain = visualize.draw_parsing(image, parsing, {segment.id: (9, 9, 9) for segment in parsing.segments}, scale)
+    plain = visualize.draw_parsing(
+        image, parsing, {segment.id: (9, 9, 9) for segment in parsing.segments}, scale
+    )
     assert (picture != plain).any(axis=-1).mean() > 0.8
 
 
 def test_overlay_works_on_the_smallest_image(toy_dataset):
     one = np.zeros((1, 1), int)
-    assert visualize.overlay(np.zeros((1, 1, 3), np.uint8), one, one, toy_dataset).shape == (1, 1, 3)
+    assert visualize.overlay(np.zeros((1, 1, 3), np.uint8), one, one, toy_dataset).shape == (
+        1,
+        1,
+        3,
+    )
 
 
 def test_flat_maps_have_the_colors_of_their_labels(parsing):
     semantic = visualize.semantic_map(parsing.semantic, parsing.dataset)
     assert tuple(semantic[0, 0]) == parsing.dataset.colors[0]
     instances = visualize.instance_map(parsing.instance)
-    assert tuple(instances[0, 0]) == (0, 0, 0) and tuple(instances[10, 10]) != tuple(instances[10, 60])
+    assert tuple(instances[0, 0]) == (0, 0, 0) and tuple(instances[10, 10]) != tuple(
+        instances[10, 60]
+    )
 
 
 def test_ignored_pixels_are_black(toy_dataset):
@@ -85,7 +99,9 @@ def test_detection_draws_detected_instances_only(image, parsing, kinds):
     import dataclasses
 
     dark = (image * 0.55).astype(np.uint8)
-    picture = visualize.detection(image, dataclasses.replace(parsing, keypoints=parsing.keypoints[:, :kinds]))
+    picture = visualize.detection(
+        image, dataclasses.replace(parsing, keypoints=parsing.keypoints[:, :kinds])
+    )
     changed = (picture != dark).any(axis=-1)
     assert changed[5, 5] and changed[24, 39]
     assert not changed[:3, :3].any()  # the second instance has no keypoints
@@ -109,14 +125,20 @@ def test_contact_sheet_lines_up_pictures_of_any_size(image):
 
 
 def test_a_long_contact_sheet_is_folded_into_two_columns(image):
-    sheets = [visualize.contact_sheet([[image]] * count, ["image"], cell_height=60) for count in (2, 3, 9)]
+    sheets = [
+        visualize.contact_sheet([[image]] * count, ["image"], cell_height=60) for count in (2, 3, 9)
+    ]
     assert [sheet.shape[0] for sheet in sheets] == [28 + 2 * 66, 28 + 2 * 66, 28 + 5 * 66]
     assert sheets[0].shape[1] == 86 and sheets[2].shape[1] == 2 * 86 + 2 * 24
-    np.testing.assert_array_equal(sheets[2][28:88, :86], sheets[2][28:88, 110:196])  # the first and the sixth
+    # The first and the sixth.
+    np.testing.assert_array_equal(sheets[2][28:88, :86], sheets[2][28:88, 110:196])
 
 
 def test_offset_sheet_shows_every_field_of_every_head(image):
-    maps = {f"{head}_offsets": np.ones((9, 13, count, 2)) for head, count in (("short", 5), ("middle", 8), ("long", 5))}
+    maps = {
+        f"{head}_offsets": np.ones((9, 13, count, 2))
+        for head, count in (("short", 5), ("middle", 8), ("long", 5))
+    }
     sheet = visualize.offset_sheet(maps, STAR, image, cell_height=50)
     assert sheet.shape == (3 * (50 + 28 + 6), 8 * (round(13 * 50 / 9) + 6), 3)
 

@@ -11,8 +11,8 @@ from PIL import Image
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from input_pipeline import open_source
-from input_pipeline.records import records
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
+from input_pipeline.records import records
 
 
 @pytest.fixture
@@ -42,8 +42,12 @@ def edit_json(path, change):
 
 
 def test_coco_classes_are_the_official_ones(data_dir):
-    official = json.loads((data_dir / "coco_panoptic" / "panoptic_coco_categories.json").read_text())
-    ours = [(c.original_id, c.name, int(c.is_thing), list(c.color)) for c in coco.DATASET.categories]
+    official = json.loads(
+        (data_dir / "coco_panoptic" / "panoptic_coco_categories.json").read_text()
+    )
+    ours = [
+        (c.original_id, c.name, int(c.is_thing), list(c.color)) for c in coco.DATASET.categories
+    ]
     assert ours == [(c["id"], c["name"], c["isthing"], c["color"]) for c in official]
     assert len(coco.DATASET.thing_classes) == 80 and len(coco.DATASET.stuff_classes) == 53
 
@@ -51,7 +55,11 @@ def test_coco_classes_are_the_official_ones(data_dir):
 def test_vistas_classes_are_the_official_ones(data_dir):
     official = json.loads((data_dir / "vistas_mini" / "config_v1.2.json").read_text())["labels"]
     ours = [(c.original_id, c.name, c.is_thing, list(c.color)) for c in vistas.DATASET.categories]
-    assert ours == [(i, c["readable"], c["instances"], c["color"]) for i, c in enumerate(official) if c["evaluate"]]
+    assert ours == [
+        (i, c["readable"], c["instances"], c["color"])
+        for i, c in enumerate(official)
+        if c["evaluate"]
+    ]
     assert len(vistas.DATASET.thing_classes) == 37 and len(vistas.DATASET.stuff_classes) == 28
 
 
@@ -61,20 +69,32 @@ def test_cityscapes_classes_are_the_19_train_ids(data_dir):
     train_ids = np.asarray(Image.open(next(folder.glob("*_labelTrainIds.png"))))
     for label, category in enumerate(cityscapes.DATASET.categories):
         found = train_ids[ids == category.original_id]
-        assert not found.size or np.mean(found == label) > 0.95  # the sample was made smaller, each mask on its own
-    assert cityscapes.DATASET.thing_classes == tuple(range(11, 19)) and cityscapes.DATASET.num_classes == 19
+        # The sample was made smaller, each mask on its own.
+        assert not found.size or np.mean(found == label) > 0.95
+    assert (
+        cityscapes.DATASET.thing_classes == tuple(range(11, 19))
+        and cityscapes.DATASET.num_classes == 19
+    )
     # From cityscapesscripts 2.3.0, helpers/labels.py.
     ids = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
     assert tuple(category.original_id for category in cityscapes.DATASET.categories) == ids
-    colors = {"fence": (190, 153, 153), "terrain": (152, 251, 152), "rider": (255, 0, 0), "truck": (0, 0, 70)}
+    colors = {
+        "fence": (190, 153, 153),
+        "terrain": (152, 251, 152),
+        "rider": (255, 0, 0),
+        "truck": (0, 0, 70),
+    }
     assert {
-        name: dict(zip(cityscapes.DATASET.class_names, cityscapes.DATASET.colors))[name] for name in colors
+        name: dict(zip(cityscapes.DATASET.class_names, cityscapes.DATASET.colors))[name]
+        for name in colors
     } == colors
 
 
 def test_voc_colours_are_those_of_its_palette(data_dir):
     palette = Image.open(next((data_dir / "voc" / "SegmentationClass").glob("*.png"))).getpalette()
-    assert [list(color) for color in voc.DATASET.colors] == [palette[3 * i : 3 * i + 3] for i in range(21)]
+    assert [list(color) for color in voc.DATASET.colors] == [
+        palette[3 * i : 3 * i + 3] for i in range(21)
+    ]
 
 
 # === Labels ===
@@ -85,7 +105,11 @@ def test_coco_segments_become_labels(coco_root):
     assert len(source) == 2
     for index, annotation in enumerate(source.annotations):
         sample = source[index]
-        ids = np.asarray(Image.open(source.paths(index)[1]).convert("RGB")).astype(int) @ [1, 256, 65536]
+        ids = np.asarray(Image.open(source.paths(index)[1]).convert("RGB")).astype(int) @ [
+            1,
+            256,
+            65536,
+        ]
         seen = set()
         for segment in annotation["segments_info"]:
             region = ids == segment["id"]
@@ -95,9 +119,13 @@ def test_coco_segments_become_labels(coco_root):
             assert category.original_id == segment["category_id"]
             assert np.all(sample["crowd"][region] == segment["iscrowd"])
             (instance,) = np.unique(sample["instance"][region])
-            assert (instance > 0) == (category.is_thing and not segment["iscrowd"]) and instance not in seen - {0}
+            assert (instance > 0) == (
+                category.is_thing and not segment["iscrowd"]
+            ) and instance not in seen - {0}
             seen.add(instance)
-        assert np.all(sample["semantic"][ids == 0] == 255) and not np.any(sample["instance"][ids == 0])
+        assert np.all(sample["semantic"][ids == 0] == 255) and not np.any(
+            sample["instance"][ids == 0]
+        )
 
 
 def test_coco_crowds_are_no_instances(coco_root):
@@ -118,8 +146,12 @@ def test_cityscapes_instances_groups_and_void(data_dir):
     folder = data_dir / "cityscapes_mini" / "gtFine" / "val" / "frankfurt"
     label_ids = np.asarray(Image.open(next(folder.glob("*_labelIds.png"))))
     ids = np.asarray(Image.open(next(folder.glob("*_instanceIds.png")))).astype(int)
-    evaluated = {category.original_id: label for label, category in enumerate(cityscapes.DATASET.categories)}
-    np.testing.assert_array_equal(sample["semantic"], np.vectorize(lambda i: evaluated.get(i, 255))(label_ids))
+    evaluated = {
+        category.original_id: label for label, category in enumerate(cityscapes.DATASET.categories)
+    }
+    np.testing.assert_array_equal(
+        sample["semantic"], np.vectorize(lambda i: evaluated.get(i, 255))(label_ids)
+    )
     things = np.isin(sample["semantic"], range(11, 19))
     np.testing.assert_array_equal(sample["instance"] > 0, things & (ids >= 1000))
     np.testing.assert_array_equal(sample["crowd"], things & (ids < 1000))
@@ -150,7 +182,12 @@ def test_voc_palettes_are_read_as_indices(data_dir, voc_root):
 def sbd_root(tmp_path):
     """A made-up VOC with images a (train) and b (val), and an SBD with a, b, c and d."""
     root, sbd = tmp_path, tmp_path / "benchmark_RELEASE" / "dataset"
-    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass", "SegmentationObject"):
+    for folder in (
+        "ImageSets/Segmentation",
+        "JPEGImages",
+        "SegmentationClass",
+        "SegmentationObject",
+    ):
         (root / folder).mkdir(parents=True)
     for folder in ("cls", "inst"):
         (sbd / folder).mkdir(parents=True)
@@ -187,7 +224,8 @@ def test_both_archives_of_vistas_load(tmp_path, layout):
     (folder / "images").mkdir(parents=True)
     masks.mkdir(parents=True)
     ids = np.full((6, 8), 27 * 256, np.uint16)  # sky
-    ids[0], ids[1], ids[2], ids[3] = 65 * 256, 55 * 256, 55 * 256 + 1, 0  # unlabeled, two cars, bird 0
+    # Unlabeled, two cars, bird 0.
+    ids[0], ids[1], ids[2], ids[3] = 65 * 256, 55 * 256, 55 * 256 + 1, 0
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / "images" / "x.jpg")
     Image.fromarray(ids).save(masks / "x.png")
     sample = vistas.Vistas(tmp_path, "train")[0]
@@ -203,7 +241,12 @@ def test_the_made_up_layout_of_vistas_loads(data_dir, split, count):
 
 
 def test_the_made_up_layouts_of_cityscapes_and_coco_are_found(data_dir):
-    assert cityscapes.Cityscapes(data_dir / "layouts/cityscapes_dataset/dataset", "train")[0]["semantic"].ndim == 2
+    assert (
+        cityscapes.Cityscapes(data_dir / "layouts/cityscapes_dataset/dataset", "train")[0][
+            "semantic"
+        ].ndim
+        == 2
+    )
     source = coco.CocoPanoptic(data_dir / "layouts/coco_panoptic", "train")
     assert [path.split("coco_panoptic/")[1] for path in source.paths(0)] == [
         "images/train/a.jpg",
@@ -218,7 +261,12 @@ def test_the_made_up_layouts_of_cityscapes_and_coco_are_found(data_dir):
 
 def test_a_segment_the_json_does_not_know_is_named(coco_root):
     path = coco_root / "annotations" / "panoptic_val2017.json"
-    edit_json(path, lambda content: [annotation["segments_info"].pop() for annotation in content["annotations"]])
+    edit_json(
+        path,
+        lambda content: [
+            annotation["segments_info"].pop() for annotation in content["annotations"]
+        ],
+    )
     with pytest.raises(UserError, match=r"\.png holds the segment id \d+"):
         coco.CocoPanoptic(coco_root, "val")[0]
 
@@ -257,7 +305,9 @@ def test_a_json_of_another_format_is_named(coco_root):
         coco.CocoPanoptic(coco_root, "val")
 
 
-@pytest.mark.parametrize("reader", [coco.CocoPanoptic, cityscapes.Cityscapes, vistas.Vistas, voc.Voc])
+@pytest.mark.parametrize(
+    "reader", [coco.CocoPanoptic, cityscapes.Cityscapes, vistas.Vistas, voc.Voc]
+)
 def test_missing_and_empty_folders_are_named(tmp_path, reader):
     with pytest.raises(UserError, match="does not exist"):
         reader(tmp_path / "nowhere", "val")
@@ -269,7 +319,9 @@ def test_missing_and_empty_folders_are_named(tmp_path, reader):
 
 
 def assert_round_trip(name, root, split, output):
-    """Builds records of a split, and compares every sample with that of the raw files; returns how many there are."""
+    """Builds records of a split, and compares every sample with that of the raw files; returns how
+    many there are.
+    """
     config = default_config()
     config.data.dataset, config.data.root = name, str(root)
     raw = open_source(config, split)
@@ -288,7 +340,9 @@ def assert_round_trip(name, root, split, output):
 
 
 def test_cityscapes_survives_records_bit_for_bit(data_dir, tmp_path):
-    assert assert_round_trip("cityscapes", data_dir / "cityscapes_mini", "val", tmp_path / "mini") == 1
+    assert (
+        assert_round_trip("cityscapes", data_dir / "cityscapes_mini", "val", tmp_path / "mini") == 1
+    )
     layout = data_dir / "layouts/cityscapes_dataset/dataset"
     assert assert_round_trip("cityscapes", layout, "train", tmp_path / "layout") == 1
 
@@ -298,7 +352,12 @@ def test_coco_survives_records_bit_for_bit(coco_root, tmp_path_factory):
 
 
 def test_vistas_survives_records_bit_for_bit(data_dir, tmp_path):
-    assert assert_round_trip("vistas", data_dir / "layouts" / "mapillary_vistas_dataset", "val", tmp_path) == 2
+    assert (
+        assert_round_trip(
+            "vistas", data_dir / "layouts" / "mapillary_vistas_dataset", "val", tmp_path
+        )
+        == 2
+    )
 
 
 def test_voc_survives_records_bit_for_bit(voc_root, tmp_path_factory):

@@ -18,9 +18,20 @@ def test_labels_come_back_as_classes_and_instances(folder):
     assert [source[i]["image_id"] for i in range(len(source))] == ["im0", "im1", "im3", "im4"]
     sample = source[0]
     assert sample["image"].shape == (20, 30, 3) and sample["image"].dtype == np.uint8
-    assert sample["semantic"].dtype == sample["instance"].dtype == np.int32 and sample["crowd"].dtype == bool
-    assert np.all(sample["semantic"][0] == 255) and sample["semantic"][5, 5] == 1 and sample["semantic"][15, 0] == 0
-    assert sample["instance"][5, 5] == 1 and sample["instance"][10, 25] == 2 and np.sum(sample["instance"] > 0) == 90
+    assert (
+        sample["semantic"].dtype == sample["instance"].dtype == np.int32
+        and sample["crowd"].dtype == bool
+    )
+    assert (
+        np.all(sample["semantic"][0] == 255)
+        and sample["semantic"][5, 5] == 1
+        and sample["semantic"][15, 0] == 0
+    )
+    assert (
+        sample["instance"][5, 5] == 1
+        and sample["instance"][10, 25] == 2
+        and np.sum(sample["instance"] > 0) == 90
+    )
     assert not sample["crowd"].any()
     assert source.dataset.class_names == ("road", "car") and source.dataset.thing_classes == (1,)
 
@@ -38,13 +49,17 @@ def test_splits_may_be_lists(folder):
 
 
 def test_the_same_object_number_in_two_classes_is_two_instances(folder):
-    folder.write(classes=[*folder.description["classes"], {"name": "bus", "type": "thing", "id": 8}])
+    folder.write(
+        classes=[*folder.description["classes"], {"name": "bus", "type": "thing", "id": 8}]
+    )
     semantic = np.full((20, 30), 3, np.uint8)
     semantic[:5], semantic[5:9] = 7, 8
     folder.save("semantic", 0, semantic)
     folder.save("instances", 0, np.where(semantic > 3, 4, 0).astype(np.uint8))
     sample = open_source(folder.config, "train")[0]
-    assert {tuple(np.unique(sample["instance"][sample["semantic"] == label])) for label in (1, 2)} == {(1,), (2,)}
+    assert {
+        tuple(np.unique(sample["instance"][sample["semantic"] == label])) for label in (1, 2)
+    } == {(1,), (2,)}
 
 
 def test_things_without_an_object_number_are_crowd(folder):
@@ -81,7 +96,9 @@ def test_penn_fudan_loads_with_its_files_as_they_are(data_dir, repository):
     assert val[0]["image_id"] == "FudanPed00005"
     assert train.dataset.class_names == ("background", "person")
     sample = train[0]
-    assert sample["instance"].max() == 2 and np.array_equal(sample["semantic"] == 1, sample["instance"] > 0)
+    assert sample["instance"].max() == 2 and np.array_equal(
+        sample["semantic"] == 1, sample["instance"] > 0
+    )
 
 
 # === Bad input ===
@@ -134,7 +151,9 @@ def test_a_class_id_outside_the_list_is_named(folder):
 def test_an_unreadable_file_is_named(folder, kind, damage):
     path = folder.path(kind, 0)
     data = path.read_bytes()
-    path.write_bytes({"truncated": data[: len(data) // 2], "text": b"no picture at all", "empty": b""}[damage])
+    path.write_bytes(
+        {"truncated": data[: len(data) // 2], "text": b"no picture at all", "empty": b""}[damage]
+    )
     with pytest.raises(UserError, match=r"im0.png cannot be read"):
         first(folder)
 

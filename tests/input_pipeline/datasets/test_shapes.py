@@ -22,7 +22,12 @@ def test_the_same_number_gives_the_same_scene():
 
 
 def test_scenes_differ_between_indices_splits_and_seeds():
-    scenes = [Shapes(shapes(), split, seed)[index] for split in ("train", "val") for seed in (0, 1) for index in (0, 1)]
+    scenes = [
+        Shapes(shapes(), split, seed)[index]
+        for split in ("train", "val")
+        for seed in (0, 1)
+        for index in (0, 1)
+    ]
     assert len({scene["image"].tobytes() for scene in scenes}) == len(scenes)
 
 

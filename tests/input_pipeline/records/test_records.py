@@ -13,9 +13,9 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_rgb_ids
 from input_pipeline import make_dataset, open_source
+from input_pipeline.datasets import cityscapes, coco
 from input_pipeline.records import files as record_files
 from input_pipeline.records import records
-from input_pipeline.datasets import cityscapes, coco
 
 
 @pytest.fixture
@@ -53,14 +53,18 @@ def test_images_and_labels_come_back_bit_for_bit(built):
 def test_rare_labels_come_back_bit_for_bit(case):
     sample = {
         "image": np.arange(9 * 7 * 3, dtype=np.uint8).reshape(9, 7, 3),
-        "semantic": np.full((9, 7), 11 if case == "crowd" else 255 if case == "all ignore" else 3, np.int32),
+        "semantic": np.full(
+            (9, 7), 11 if case == "crowd" else 255 if case == "all ignore" else 3, np.int32
+        ),
         "instance": np.zeros((9, 7), np.int32),
         "crowd": np.full((9, 7), case == "crowd"),
         "image_id": "street/1",
     }
     if case == "nothing but one pixel":
         sample["semantic"][4, 4], sample["instance"][4, 4] = 18, 999
-    back = records.decode_example(records.encode_example(sample, cityscapes.DATASET), cityscapes.DATASET)
+    back = records.decode_example(
+        records.encode_example(sample, cityscapes.DATASET), cityscapes.DATASET
+    )
     assert back["image_id"] == b"street/1"
     for name in ("image", "semantic", "instance", "crowd"):
         np.testing.assert_array_equal(back[name], sample[name])
@@ -100,11 +104,16 @@ def test_bad_data_leaves_no_broken_shard(folder, tmp_path_factory):
     with pytest.raises(UserError, match="class id 42"):
         records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
     assert not os.path.exists(output / "train.json")
-    assert {path.name for path in output.iterdir()} <= {"dataset.json", "train-00000-of-00002.tfrecord"}
+    assert {path.name for path in output.iterdir()} <= {
+        "dataset.json",
+        "train-00000-of-00002.tfrecord",
+    }
 
 
 def test_a_full_disk_leaves_no_broken_shard(folder, tmp_path_factory):
-    """The largest size of a file is limited for a moment: the real writer then fails as on a full disk."""
+    """The largest size of a file is limited for a moment: the real writer then fails as on a full
+    disk.
+    """
     folder.save("images", 0, np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8))
     folder.save("semantic", 0, np.full((600, 900), 3, np.uint8))
     folder.save("instances", 0, np.zeros((600, 900), np.uint8))
@@ -118,7 +127,12 @@ def test_a_full_disk_leaves_no_broken_shard(folder, tmp_path_factory):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(output.glob("train-00000*")) and not (output / "train.json").exists()
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
-    assert records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)["images"] == 4
+    assert (
+        records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)[
+            "images"
+        ]
+        == 4
+    )
 
 
 def test_training_on_records_resumes_exactly(built):
@@ -133,7 +147,10 @@ def test_an_epoch_of_records_holds_every_image_once(built):
     config.data.min_scale = config.data.max_scale = 1.0
     config.data.flip = False
     config.train.batch_size = 4
-    epochs = [{identity(image) for image in images} for images, _ in take(make_dataset(config, "train"), 3)]
+    epochs = [
+        {identity(image) for image in images}
+        for images, _ in take(make_dataset(config, "train"), 3)
+    ]
     assert all(len(epoch) == 4 for epoch in epochs)
 
 
@@ -160,7 +177,13 @@ def test_each_host_reads_shards_of_its_own(built):
     seen = []
     for pipeline in range(2):
         context = tf.distribute.InputContext(2, pipeline, 2)
-        seen.append({identity(i) for images, _ in take(make_dataset(config, "train", 0, context), 6) for i in images})
+        seen.append(
+            {
+                identity(i)
+                for images, _ in take(make_dataset(config, "train", 0, context), 6)
+                for i in images
+            }
+        )
     assert len(seen[0]) == len(seen[1]) == 2 and not seen[0] & seen[1]
 
 
@@ -169,7 +192,9 @@ def test_hosts_share_an_evaluation(built):
     config.data.records = ""
     names = []
     for pipeline in range(2):
-        batches = take(make_dataset(config, "val", input_context=tf.distribute.InputContext(2, pipeline, 2)), 9)
+        batches = take(
+            make_dataset(config, "val", input_context=tf.distribute.InputContext(2, pipeline, 2)), 9
+        )
         names += [name for _, targets in batches for name in targets["image_id"]]
     assert sorted(names) == [b"im2", b"im5"]
 
@@ -191,7 +216,9 @@ def test_empty_shards_do_no_harm(built):
 
 
 def write_deeplab2(folder, name, label, label_format="raw"):
-    """One record as deeplab2/data/data_utils.py makes it; `label` is an int array, or None as in a test split."""
+    """One record as deeplab2/data/data_utils.py makes it; `label` is an int array, or None as in a
+    test split.
+    """
     height, width = (9, 7) if label is None else label.shape
     strings = {
         "image/encoded": tf.io.encode_jpeg(np.full((height, width, 3), 90, np.uint8)).numpy(),
@@ -204,11 +231,15 @@ def write_deeplab2(folder, name, label, label_format="raw"):
             encoded = tf.io.encode_png(label[..., np.newaxis]).numpy()
         strings["image/segmentation/class/encoded"] = encoded
         strings["image/segmentation/class/format"] = label_format.encode()
-    feature = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in strings.items()}
+    feature = {
+        k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in strings.items()
+    }
     for key, value in (("height", height), ("width", width), ("channels", 3)):
         feature[f"image/{key}"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
     with tf.io.TFRecordWriter(str(folder / "val-00000-of-00001.tfrecord")) as writer:
-        writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        writer.write(
+            tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+        )
 
 
 @pytest.mark.parametrize("label_format", ["raw", "png"])
@@ -217,7 +248,9 @@ def test_deeplab2_records_of_cityscapes_load(tmp_path, label_format):
     label[:3], label[3:5], label[5:7], label[7:] = 11 * 1000 + 1, 13 * 1000 + 1, 13 * 1000, 7 * 1000
     if label_format == "raw":
         label[8] = 255 * 1000
-    write_deeplab2(tmp_path, "x", label if label_format == "raw" else label.astype(np.uint16), label_format)
+    write_deeplab2(
+        tmp_path, "x", label if label_format == "raw" else label.astype(np.uint16), label_format
+    )
     sample = records.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
     last = 255 if label_format == "raw" else 7
     np.testing.assert_array_equal(sample["semantic"][:, 0], [11, 11, 11, 13, 13, 13, 13, 7, last])
@@ -227,8 +260,8 @@ def test_deeplab2_records_of_cityscapes_load(tmp_path, label_format):
 
 @pytest.mark.parametrize("crowd_is_ignored", [True, False])
 def test_deeplab2_records_of_coco_load(data_dir, tmp_path, crowd_is_ignored):
-    """Genuine labels, as build_coco_data.py encodes them: classes 1-133 in the order of their ids, 0 = void, times 256;
-    crowds are void (the default there) or have the instance number 0."""
+    """Genuine labels, as build_coco_data.py encodes them: classes 1-133 in the order of their ids,
+    0 = void, times 256; crowds are void (the default there) or have the instance number 0."""
     sample = data_dir / "coco_panoptic" / "sample_data"
     annotation = json.loads((sample / "panoptic_examples.json").read_text())["annotations"][0]
     ids = read_rgb_ids(sample / "panoptic_examples" / annotation["file_name"])
@@ -247,7 +280,9 @@ def test_deeplab2_records_of_coco_load(data_dir, tmp_path, crowd_is_ignored):
     back = open_source(config, "val")[0]
     semantic, instance, crowd = coco.labels_of_segments(ids, annotation["segments_info"], "x.png")
     assert crowd.any()
-    np.testing.assert_array_equal(back["semantic"], np.where(crowd & crowd_is_ignored, 255, semantic))
+    np.testing.assert_array_equal(
+        back["semantic"], np.where(crowd & crowd_is_ignored, 255, semantic)
+    )
     np.testing.assert_array_equal(back["crowd"], crowd & (not crowd_is_ignored))
     pairs = np.unique(np.stack([back["instance"].ravel(), instance.ravel()]), axis=1)
     assert pairs.shape[1] == len(np.unique(instance)) == len(np.unique(back["instance"]))
@@ -256,7 +291,11 @@ def test_deeplab2_records_of_coco_load(data_dir, tmp_path, crowd_is_ignored):
 def test_deeplab2_records_without_labels_are_all_ignored(tmp_path):
     write_deeplab2(tmp_path, "x", None)
     sample = records.RecordSource(str(tmp_path), "val", coco.DATASET)[0]
-    assert np.all(sample["semantic"] == 255) and not sample["instance"].any() and not sample["crowd"].any()
+    assert (
+        np.all(sample["semantic"] == 255)
+        and not sample["instance"].any()
+        and not sample["crowd"].any()
+    )
 
 
 def test_labels_of_8_bits_are_refused(tmp_path):
@@ -280,7 +319,10 @@ def test_missing_shards_are_named(built):
 def test_a_cut_off_shard_is_named(built):
     path = records.find_shards(built[1].data.records, "train")[0]
     os.truncate(path, os.path.getsize(path) - 100)
-    with pytest.raises(UserError, match=r"train-00000-of-00002.tfrecord is cut off or corrupt at byte \d+, record 1"):
+    with pytest.raises(
+        UserError,
+        match=r"train-00000-of-00002.tfrecord is cut off or corrupt at byte \d+, record 1",
+    ):
         open_source(built[1], "train")
 
 
@@ -349,7 +391,9 @@ def test_a_data_service_with_two_workers_prepares_the_batches(built):
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer()
     address = dispatcher.target.split("://")[1]
-    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)]
+    workers = [
+        service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)
+    ]
     config = built[1]
     config.data.data_service = dispatcher.target
     config.data.min_scale = config.data.max_scale = 1.0
