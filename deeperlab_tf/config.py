@@ -8,12 +8,11 @@ Marks: [D] the DeeperLab paper, [P] PersonLab, [L] the DeepLab code base, [R] ou
 they are silent.
 """
 
-import json
-
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.schema import LABEL_DIVISOR
 
 
 def default_config():
@@ -35,18 +34,11 @@ def _model(keypoint_radius, keypoint_graph):
     return ConfigDict(
         dict(
             backbone="mobilenet_v2",  # mobilenet_v2 | xception_71 | xception_65 [D, Sec. 3.1]
-            # Of every 3x3 convolution of MobileNetV2, stem included: 5 = Wider MobileNetV2 [D, Tab.
-            # 3]
+            # Of every 3x3 convolution of MobileNetV2, stem included; 5: Wider MobileNetV2 [D, Tab. 3].
             kernel_size=5,
             width=1.0,  # channel multiplier of the backbone
             output_stride=16,  # 8, 16 or 32 [D, Sec. 3.1]
             batch_norm_momentum=0.997,  # Xception: 0.9997 [L]; short trainings want less
-            # Start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones.
-            initial_checkpoint="",
-            # What is taken from it: backbone | network (of one of our own trainings).
-            initial_part="backbone",
-            # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
-            embed_kernels=False,
             aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
             aspp_channels=256,  # [L]
             aspp_rates=(6, 12, 18),  # [L]
@@ -79,42 +71,55 @@ def light_decoder(model):
 
 
 def _fusion(keypoint_radius, keypoint_graph):
+    # A length says its unit: radii are R, the keypoint radius; sizes are λ, the square root of an
+    # instance's box area; pixels are those of the network input, cells those of the heads' grid.
     return ConfigDict(
         dict(
             keypoint_radius=keypoint_radius,
             keypoint_graph=keypoint_graph,
-            # Offsets at a keypoint: mean over voters of its disk | point: where it is, as [P]
-            keypoint_read="voters",
-            # How near a voter's vote lands, in R: which cells' middle-range offsets count [R]
-            voter_reach=0.2,
-            refine_reach=0.5,  # the same for refinement, whose start is less certain [R]
-            refine_middle_steps=1,  # M <- M + S(x + M), passes; 0: off [P]
-            refine_long=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
-            refine_long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
-            # Lightest short-range vote that is cast: the many lighter ones cost time, not accuracy
-            # [R]
-            min_vote=0.01,
-            long_vote_weight=0.5,  # w: score map = short + w * long [R]
-            # Thing cells of every n-th diagonal cast votes, n-fold; 1: all, as in the paper.
-            long_vote_every=2,
-            peak_window=5,  # local maxima, cells of the stride-4 grid [R]
+            # === What one turns after a training ===
             peak_threshold=0.1,  # lowest score of a keypoint candidate [R]
-            max_keypoints=1024,  # C, candidates an image over all kinds [R]
-            # Proposals whose edges lead back farther than R + this · λ off are dropped; 0: off [R]
-            return_reach=0.5,
-            rescore="expected_oks",  # expected_oks | none [P]
-            oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
-            # Pixels: a candidate this near the same keypoint of a detected instance is its [P]
-            detection_radius=10.0,
-            # The same in λ, of small instances; 0: off, 10 pixels for all as in the paper.
-            detection_reach=0.3,
             nms_iou=0.6,  # hard box NMS [R]
-            # Pixels beyond R + this · λ of all instances are no one's; 0: off, as in the paper.
-            claim_reach=0.5,
-            # To keypoints of an instance: as it is, in pixels, as in the paper | scaled: in λ.
-            assign_by="distance",
+            max_keypoints=1024,  # C, candidates an image over all kinds [R]
             max_instances=256,  # J [R]
-            label_divisor=1000,  # panoptic = class * label_divisor + instance
+            label_divisor=LABEL_DIVISOR,  # panoptic = class * label_divisor + instance
+            # === The constants of each step ===
+            refinement=dict(
+                # Offsets at a keypoint: voters: mean over those of its disk | point: where it is,
+                # as PersonLab [P].
+                keypoint_read="voters",
+                # How near a voter's vote lands: which cells' middle-range offsets count [R].
+                voter_reach_radii=0.2,
+                # The same for refinement, whose start is less certain [R].
+                start_reach_radii=0.5,
+                middle_steps=1,  # M <- M + S(x + M), passes; 0: off [P]
+                long_range=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
+                long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
+            ),
+            voting=dict(
+                # The many lighter short-range votes cost time, not accuracy [R].
+                lightest_vote=0.01,
+                long_weight=0.5,  # w: score map = short + w * long [R]
+                # Thing cells of every n-th diagonal vote, n-fold; 1: all, as in the paper.
+                long_every=2,
+            ),
+            detection=dict(
+                peak_window_cells=5,  # local maxima [R]
+                # Proposals whose edges lead back farther off than R and this share of λ are
+                # dropped; 0: off [R].
+                return_reach_sizes=0.5,
+                rescore="expected_oks",  # expected_oks | none [P]
+                oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
+                # A candidate this near the same keypoint of a detected instance is its own [P].
+                radius_pixels=10.0,
+                # The same for small instances; 0: off, 10 pixels for all as in the paper.
+                reach_sizes=0.3,
+            ),
+            assignment=dict(
+                # Pixels farther than R and this share of λ from all instances are no one's; 0: off,
+                # as in the paper.
+                claim_reach_sizes=0.5,
+            ),
         )
     )
 
@@ -129,13 +134,10 @@ def _data(keypoint_radius, keypoint_graph):
             train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
             # Folder of TFRecords made by scripts/build_records.py; "": read the raw files.
             records="",
-            # True: leave out corrupt records, naming and counting them, instead of stopping.
-            skip_corrupt=False,
-            shuffle_buffer=100,  # records that are mixed at a time, in memory still encoded,
-            # But never more than this together; takes about three times the memory.
+            # Records that are mixed at a time, in memory still encoded …
+            shuffle_buffer=100,
+            # … but never more than this together; it takes about three times the memory.
             shuffle_megabytes=128,
-            # Address of a tf.data service dispatcher, grpc://host:port; "": prepare batches here.
-            data_service="",
             # Resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
             longer_side=0,
             crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]
@@ -167,6 +169,12 @@ def _train():
         dict(
             steps=500_000,  # ablations: 200_000 [D, Sec. 4.1]
             batch_size=28,  # global; Xception-71: 16 [D, Sec. 4]
+            # Start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones.
+            initial_checkpoint="",
+            # What is taken from it: backbone | network (of one of our own trainings).
+            initial_part="backbone",
+            # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
+            embed_kernels=False,
             optimizer="sgd",  # sgd (momentum) | adam
             # Gradients of so many parts of a batch are added up before a step: saves memory.
             accumulation_steps=1,
@@ -179,14 +187,14 @@ def _train():
             # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
             weight_decay=4e-5,
             clip_norm=0.0,  # global gradient norm; 0: off
-            # [P ports, R]
+            # As in ports of PersonLab [P, R].
             loss_weights=dict(semantic=1.0, heatmap=4.0, short=1.0, middle=0.25, long=0.125),
             hard_pixel_fraction=0.15,  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
             small_instance_area=64 * 64,  # pixels of the crop [D, Sec. 3.3.1]
             small_instance_weight=3.0,  # 1: off [D, Sec. 3.3.1]
             class_weights=(),  # factor of each class in Eq. 1; (): all 1
-            # Decay of the weights' moving average, which is then what is evaluated and exported; 0:
-            # off.
+            # Decay of the weights' moving average, which is then what is evaluated and exported;
+            # 0: off.
             ema=0.0,
             # Several replicas: statistics of the whole batch, not of each replica's share.
             sync_batch_norm=True,
@@ -212,11 +220,10 @@ def _train():
 def _eval():
     return ConfigDict(
         dict(
-            image_size=(
-                1441,
-                1441,
-            ),  # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first
-            pad_to_size=True,  # False: pad each image to the next 16k + 1 only, which is less work
+            # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first.
+            image_size=(1441, 1441),
+            # False: pad each image to the next 16k + 1 only, which is less work.
+            pad_to_size=True,
             batch_size=1,
         )
     )
@@ -224,8 +231,8 @@ def _eval():
 
 def _pretrain():
     return ConfigDict(
-        # ImageNet-1K classification, scripts/pretrain.py: the paper starts from it [D, Sec. 4], all
-        # else [R]
+        # ImageNet-1K classification, scripts/pretrain.py. That the paper starts from it: [D, Sec. 4],
+        # all else: [R].
         dict(
             num_classes=1000,
             label_smoothing=0.1,
@@ -285,32 +292,3 @@ def check_side(side, name):
         raise UserError(
             f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example."
         )
-
-
-def config_to_json(config):
-    """JSON text of a config; `config_from_json` reads it back."""
-    return json.dumps(config.to_dict(), indent=2)
-
-
-def config_from_json(text, source="config.json"):
-    """`default_config()` with the values of a JSON text; UserError names `source` and the key that
-    does not fit.
-    """
-    config = default_config()
-    try:
-        _update(config, json.loads(text))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{source} does not fit this version's config: {str(error).splitlines()[0]}."
-        ) from error
-    return config
-
-
-def _update(config, values, prefix="config"):
-    for key, value in values.items():
-        if key not in config:
-            raise KeyError(f"unknown key {prefix}.{key}")
-        if isinstance(value, dict):
-            _update(config[key], value, f"{prefix}.{key}")
-        else:
-            config[key] = tuple(value) if isinstance(value, list) else value

@@ -8,8 +8,8 @@ devices.
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.layers import shape_of
-from deeperlab_tf.model import HEAD_STRIDE
 
 LOSSES = ("semantic", "heatmap", "short", "middle", "long")
 

@@ -3,6 +3,7 @@
 from deeperlab_tf.backbones import build_backbone
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.layers import (
     AlignCornersResize,
@@ -16,8 +17,6 @@ from deeperlab_tf.layers import (
     conv,
     separable_conv,
 )
-
-HEAD_STRIDE = 4
 
 
 def build_model(config, dataset, input_shape=(None, None, 3)):

@@ -12,6 +12,7 @@ import json
 from deeperlab_tf.errors import UserError
 
 IGNORE_LABEL = 255
+LABEL_DIVISOR = 1000  # panoptic ids and records are class * LABEL_DIVISOR + instance
 
 
 @dataclasses.dataclass(frozen=True)

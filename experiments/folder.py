@@ -22,7 +22,7 @@ def get_config():
     light_decoder(config.model)
     config.model.keypoint_radius = 12.0  # about a fortieth of the longer side
     config.model.batch_norm_momentum = 0.99
-    config.fusion.detection_radius = 6.0
+    config.fusion.detection.radius_pixels = 6.0
 
     config.train.batch_size = 8
     config.train.steps = 20_000

@@ -38,7 +38,7 @@ def get_config():
     config.model.head_kernel_size = 3
     config.model.semantic_head_channels = 48
     config.model.instance_head_channels = 48
-    config.fusion.detection_radius = 6.0
+    config.fusion.detection.radius_pixels = 6.0
     config.fusion.peak_threshold = 0.2  # as on the shapes
 
     config.train.batch_size = 8

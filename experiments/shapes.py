@@ -27,7 +27,7 @@ def get_config():
     config.model.head_kernel_size = 3
     config.model.semantic_head_channels = 32
     config.model.instance_head_channels = 32
-    config.fusion.detection_radius = 5.0
+    config.fusion.detection.radius_pixels = 5.0
     # A network this sure of its keypoints needs no weak candidates: fewer splits.
     config.fusion.peak_threshold = 0.2
 

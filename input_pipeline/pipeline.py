@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
 from input_pipeline import preprocess
-from input_pipeline.datasets import open_source
 from input_pipeline.records.files import read_shard_skipping, record_offsets
-from input_pipeline.records.records import decode_example
+from input_pipeline.records.read import decode_example
+from input_pipeline.sources import Reading, open_source
 from input_pipeline.targets import make_targets
 
 ENDLESS = np.iinfo(np.int64).max
@@ -30,7 +30,7 @@ _SPECS = {
 }
 
 
-def make_dataset(config, split, start_step=0, input_context=None):
+def make_dataset(config, split, start_step=0, input_context=None, reading=Reading()):
     """Reads, prepares and batches a split.
 
     `train` never ends and is shuffled anew each epoch and augmented; every random choice is a
@@ -45,6 +45,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
       input_context: tf.distribute.InputContext; each of several input pipelines then makes its part
         of every batch of `train`, in batches for one replica, from shards of its own where there
         are records. Of the images of any other split it takes every n-th.
+      reading: `Reading`, how to read records.
 
     Returns:
       tf.data.Dataset of (image uint8 [B, H, W, 3], targets as `make_targets` gives them, batched).
@@ -53,7 +54,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
       written at the original resolution.
     """
     name = config.data.train_split if split == "train" else split
-    source = open_source(config, name)
+    source = open_source(config, name, reading)
     if len(source) < 1:
         raise UserError(
             f"split {name!r} of dataset {source.dataset.name!r} is empty; check its list of images."
@@ -63,7 +64,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
     streams = bool(
         data.records
         and split == "train"
-        and (not data.cache or data.data_service or data.skip_corrupt)
+        and (not data.cache or reading.data_service or reading.skip_corrupt)
     )
     if data.cache and not streams:
         source = CachedSource(source)
@@ -72,12 +73,13 @@ def make_dataset(config, split, start_step=0, input_context=None):
         dataset = _evaluation(source, config, context)
     else:
         numbers = Numbers(config.train.batch_size, context)
-        read = _read_records if streams else _read_source
-        dataset = train_batches(
-            read(source, config, numbers, start_step), config, numbers.replica_batch_size
-        )
-        if config.data.data_service:
-            dataset = _serve(dataset, config)
+        if streams:
+            samples = _read_records(source, config, numbers, start_step, reading)
+        else:
+            samples = _read_source(source, config, numbers, start_step)
+        dataset = train_batches(samples, config, numbers.replica_batch_size)
+        if reading.data_service:
+            dataset = _serve(dataset, config, reading.data_service)
     return dataset.prefetch(_BATCHES_AHEAD)
 
 
@@ -147,18 +149,18 @@ def _read_source(source, config, numbers, start_step):
     return tf.data.Dataset.range(first, ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _read_records(source, config, numbers, start_step):
+def _read_records(source, config, numbers, start_step, reading):
     """(number, sample) of records in TF ops."""
 
     def decode(number, record):
         return number, decode_example(record, source.dataset, source.encoding)
 
-    return read_shards(source, config, numbers, start_step).map(
+    return read_shards(source, config, numbers, start_step, reading).map(
         decode, num_parallel_calls=tf.data.AUTOTUNE
     )
 
 
-def read_shards(source, config, numbers, start_step):
+def read_shards(source, config, numbers, start_step, reading=Reading()):
     """Endless (running number, record): shards in random order, several at a time, mixed in a
     buffer.
 
@@ -185,7 +187,7 @@ def read_shards(source, config, numbers, start_step):
     bytes_each = sum(os.path.getsize(shard) for shard in shards) / total
     block_size = max(1, min(data.shuffle_buffer, int(data.shuffle_megabytes * 2**20 / bytes_each)))
 
-    read_shard = _shard_reader(shards, data)
+    read_shard = _shard_reader(shards, reading)
 
     def epoch(number):
         seed = tf.stack([tf.cast(data.seed, tf.int64), number])
@@ -211,36 +213,33 @@ def read_shards(source, config, numbers, start_step):
     return records.map(lambda local, record: (numbers.number(local), record))
 
 
-def _shard_reader(shards, data):
+def _shard_reader(shards, reading):
     """Function from a shard's index to the Dataset of its records; corrupt ones are left out if
-    `data` says so.
+    `reading` says so.
     """
-    if not data.skip_corrupt:
+    if not reading.skip_corrupt:
         return lambda index: tf.data.TFRecordDataset(tf.gather(shards, index))
     offsets = tf.ragged.constant(
         [[offset for offset, _ in record_offsets(shard, skip_corrupt=True)] for shard in shards],
         tf.int64,
         1,
     )
-    remote = bool(data.data_service)
+    remote = bool(reading.data_service)
     return lambda index: read_shard_skipping(tf.gather(shards, index), offsets[index], remote)
 
 
-def _serve(dataset, config):
+def _serve(dataset, config, address):
     """Lets the workers of a tf.data service prepare the batches; they need nothing but TensorFlow
     and the records.
 
     Each epoch is one worker's, so every image is seen once an epoch; batches come from all workers,
     in no repeatable order.
     """
-    address = config.data.data_service
     if not config.data.records:
-        raise UserError("config.data.data_service needs config.data.records; build records first.")
+        raise UserError("--data_service needs config.data.records; build records first.")
     host, separator, port = address.split("://")[-1].rpartition(":")
     if not separator or not port.isdigit():
-        raise UserError(
-            f"config.data.data_service is {address!r}; give the dispatcher as grpc://host:port."
-        )
+        raise UserError(f"--data_service is {address!r}; give the dispatcher as grpc://host:port.")
     try:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except OSError as error:  # tf.data itself would try for an hour

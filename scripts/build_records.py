@@ -13,7 +13,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from input_pipeline.datasets import NAMES
-from input_pipeline.records.records import write_records
+from input_pipeline.records.write import write_records
 
 flags.DEFINE_enum("dataset", None, NAMES, "Which dataset, that is: how its files are laid out.")
 flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")

@@ -24,7 +24,7 @@ from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.visualize import drawing
 from deeperlab_tf.visualize import parses as visualize
-from input_pipeline import make_targets, open_source, preprocess
+from input_pipeline import Reading, make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES
 from input_pipeline.records.files import skipped_records
@@ -56,8 +56,8 @@ def main():
         FLAGS.root,
         FLAGS.classes,
     )
-    config.data.records, config.data.skip_corrupt = FLAGS.records, FLAGS.skip_corrupt
-    source = open_source(config, FLAGS.split)
+    config.data.records = FLAGS.records
+    source = open_source(config, FLAGS.split, Reading(FLAGS.skip_corrupt))
     report = check_source(source, config.fusion.max_instances, FLAGS.limit, FLAGS.skip_corrupt)
     if skipped_records():
         report["warnings"].append(skipped_records())

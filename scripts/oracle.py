@@ -30,7 +30,8 @@ from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
 from deeperlab_tf.schema import IGNORE_LABEL
-from input_pipeline.datasets import NAMES, open_source
+from input_pipeline.datasets import NAMES
+from input_pipeline.sources import open_source
 from input_pipeline.targets import make_targets
 
 GT_JSON = flags.DEFINE_string("gt_json", None, "Labels: JSON in the COCO panoptic format.")

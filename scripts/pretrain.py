@@ -2,7 +2,7 @@
 
 python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet
 --config.data.root=IMAGENET python scripts/train.py ...
---config.model.initial_checkpoint=runs/imagenet
+--config.train.initial_checkpoint=runs/imagenet
 
 IMAGENET holds train/ and val/ with a folder a class; TFRecords are given by
 --config.data.records=DIR. At the end, top-1 and top-5 accuracy on the validation split are in

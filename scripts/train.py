@@ -12,11 +12,10 @@ import functools
 from absl import flags, logging
 
 from deeperlab_tf import cli
-from deeperlab_tf.config import config_from_json, config_to_json
 from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
-from input_pipeline import make_dataset, open_source
+from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.records.files import naming_corrupt_records, skipped_records
 
 CONFIG = cli.define_config()
@@ -44,8 +43,8 @@ cli.define_strategy()
 def main():
     config = cli.read_config(CONFIG)
     strategy = strategy_from_flags()
-    reading = _how_to_read(config)
-    held_out = open_source(config, "val")
+    reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
+    held_out = open_source(config, "val", reading)
     with naming_corrupt_records(config.data.records, config.data.train_split):
         restart_where_host_is_lost(
             strategy,
@@ -53,7 +52,7 @@ def main():
                 config,
                 WORKDIR.value,
                 held_out.dataset,
-                functools.partial(make_dataset, reading, "train"),
+                functools.partial(make_dataset, config, "train", reading=reading),
                 panel_samples=[
                     held_out[index] for index in range(min(config.train.num_panels, len(held_out)))
                 ],
@@ -66,16 +65,6 @@ def main():
         )
     if skipped_records():
         logging.warning(skipped_records())
-
-
-def _how_to_read(config):
-    """A copy for the input pipeline: these flags are no property of the run, so they do not belong
-    to its config.
-    """
-    reading = config_from_json(config_to_json(config))
-    reading.data.data_service = DATA_SERVICE.value or config.data.data_service
-    reading.data.skip_corrupt = SKIP_CORRUPT.value or config.data.skip_corrupt
-    return reading
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def memory_config():
         semantic_head_channels=32,
         instance_head_channels=32,
     )
-    config.fusion.detection_radius = 5.0
+    config.fusion.detection.radius_pixels = 5.0
     config.train.loss_weights.update(middle=0.5, long=0.5)
     config.train.update(
         batch_size=4,

@@ -139,7 +139,7 @@ def fill(variables, file, embed_kernels=False):
             if not embed_kernels:
                 raise UserError(
                     f"checkpoint {file.path} has kernels of {value.shape[0]} where the model has "
-                    f"{variable.shape[0]} ({name}); --config.model.embed_kernels puts the small ones into the centre."
+                    f"{variable.shape[0]} ({name}); --config.train.embed_kernels puts the small ones into the centre."
                 )
             value = _embed(value, variable.shape)
             embedded += 1

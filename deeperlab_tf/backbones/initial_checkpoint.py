@@ -1,4 +1,4 @@
-"""What a training starts from: `config.model.initial_checkpoint`."""
+"""What a training starts from: `config.train.initial_checkpoint`."""
 
 from absl import logging
 
@@ -16,7 +16,7 @@ def load_initial_checkpoint(network, config):
 
     Args:
       network: keras.Model that holds a backbone, of `build_model` or `build_classifier`.
-      config: config.model; reads initial_checkpoint ("": nothing happens), initial_part,
+      config: config.train; reads initial_checkpoint ("": nothing happens), initial_part,
         embed_kernels.
 
     Raises:
@@ -27,7 +27,7 @@ def load_initial_checkpoint(network, config):
         return
     if config.initial_part not in PARTS:
         raise UserError(
-            f"config.model.initial_part is {config.initial_part!r}; known parts are {', '.join(PARTS)}."
+            f"config.train.initial_part is {config.initial_part!r}; known parts are {', '.join(PARTS)}."
         )
     file = CheckpointFile(config.initial_checkpoint)
     if file.is_object_based:
@@ -35,7 +35,7 @@ def load_initial_checkpoint(network, config):
         load_own_checkpoint(part, file, config.embed_kernels)
     elif config.initial_part == "network":
         raise UserError(
-            f"{file.path} holds a backbone only; set config.model.initial_part to 'backbone'."
+            f"{file.path} holds a backbone only; set config.train.initial_part to 'backbone'."
         )
     else:
         load_slim_checkpoint(find_backbone(network), file.path, config.embed_kernels)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.fusion.detect import detection_radius
-from deeperlab_tf.fusion.grid import HEAD_STRIDE
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
 

@@ -6,7 +6,7 @@ import tempfile
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from deeperlab_tf.config import config_to_json
+from deeperlab_tf.config_json import config_to_json
 from deeperlab_tf.export.encoded import (
     check_headers,
     decode_image,

@@ -9,7 +9,7 @@ import os
 
 import tensorflow as tf
 
-from deeperlab_tf.config import config_from_json, config_to_json
+from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.saved_model import write_descriptions

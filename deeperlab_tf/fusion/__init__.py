@@ -33,7 +33,7 @@ def fuse(heads, image_size, thing_classes, config):
         float32 [B, J, 4] (y1, x1, y2, x2, the outermost pixels included), instance_keypoints
         float32 [B, J, P, 2]: row i describes id i + 1, rows from num_instances on are padding
         (class -1). Thing pixels that no instance claims, because none was detected or because they
-        predict none of those (config.claim_reach), are one segment per class, last, with score 0.
+        predict none of those (config.assignment.claim_reach_sizes), are one segment per class, last, with score 0.
 
     Raises:
       UserError: eagerly, for NaN or infinity in a head; always, for heads or a config that do not

@@ -156,8 +156,13 @@ def claims(prediction, instances, config):
       config: config.fusion; reads claim_reach (0: every pixel is claimed) and keypoint_radius.
     """
     claimed = tf.fill(tf.shape(prediction.instance), instances.count > 0)
-    if config.claim_reach:
-        reach = 1 + config.claim_reach * boxes.scale(instances.boxes) / config.keypoint_radius
+    if config.assignment.claim_reach_sizes:
+        reach = (
+            1
+            + config.assignment.claim_reach_sizes
+            * boxes.scale(instances.boxes)
+            / config.keypoint_radius
+        )
         limit = instances.keypoints.shape[1] * tf.square(reach)
         claimed &= prediction.squares <= tf.gather(limit, prediction.instance)
     return claimed

@@ -97,7 +97,9 @@ def local_maxima(scores, grid_size, config):
     # Few: the mean score is (1 + w) / A at most, what all cells can vote.
     peaks = grid.indices(flat > config.peak_threshold)
     values = tf.gather(flat, peaks)
-    around, _, _ = _neighbours(flat, peaks, config.peak_window // 2, num_kinds, grid_size)
+    around, _, _ = _neighbours(
+        flat, peaks, config.detection.peak_window_cells // 2, num_kinds, grid_size
+    )
     is_highest = values >= tf.reduce_max(around, axis=1)
     peaks, values = tf.boolean_mask(peaks, is_highest), tf.boolean_mask(values, is_highest)
     peaks = tf.gather(
@@ -156,8 +158,8 @@ def found_instances(
     sizes = scale(boxes)
     # A proposal without a box founds no instance; False for NaN.
     valid = tf.reduce_all(box_sizes(boxes) > 0, axis=-1)
-    if config.return_reach:
-        valid &= miss <= config.keypoint_radius + config.return_reach * sizes
+    if config.detection.return_reach_sizes:
+        valid &= miss <= config.keypoint_radius + config.detection.return_reach_sizes * sizes
     found = keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config)
     order = tf.boolean_mask(tf.range(tf.size(found)), valid)
     order = tf.gather(

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from deeperlab_tf.fusion import ops
+from deeperlab_tf.heads import HEAD_STRIDE
 
-HEAD_STRIDE = 4  # pixels between grid cells (paper Sec. 3.2: the decoder's output stride)
 CORNERS = ([0, 0, 1, 1], [0, 1, 0, 1])  # rows and columns of a cell's corners
 
 

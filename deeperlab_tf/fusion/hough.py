@@ -28,17 +28,17 @@ def score_map(heatmap, short_offsets, long_targets, things, grid_size, config):
     """
     # 1 / A, A the cells of a disk.
     vote = 1 / (math.pi * (config.keypoint_radius / grid.HEAD_STRIDE) ** 2)
-    scores = short_votes(heatmap, short_offsets, vote, grid_size, config.min_vote)
-    if config.long_vote_weight:
-        share = config.long_vote_every
+    scores = short_votes(heatmap, short_offsets, vote, grid_size, config.voting.lightest_vote)
+    if config.voting.long_weight:
+        share = config.voting.long_every
         # By diagonals, not by numbers, so that each object of more than a cell or two has its
         # voters.
         if share > 1:
             rows = things // grid_size[1]
             voters = grid.indices((rows + things - rows * grid_size[1]) % share == 0)
             long_targets = [tf.gather(targets, voters) for targets in long_targets]
-        votes = long_votes(long_targets, config.long_vote_weight * share * vote, grid_size)
-        scores += tf.minimum(votes, config.long_vote_weight)
+        votes = long_votes(long_targets, config.voting.long_weight * share * vote, grid_size)
+        scores += tf.minimum(votes, config.voting.long_weight)
     return scores
 
 

@@ -31,9 +31,9 @@ def refine_points(points, kinds, heatmap, short_offsets, grid_size, config):
     Returns:
       float32 [N, 2].
     """
-    for _ in range(config.refine_middle_steps):
-        if config.keypoint_read == "voters":
-            width = config.refine_reach * config.keypoint_radius
+    for _ in range(config.refinement.middle_steps):
+        if config.refinement.keypoint_read == "voters":
+            width = config.refinement.start_reach_radii * config.keypoint_radius
             _, vote_y, vote_x, weights = voters(
                 points, kinds, heatmap, short_offsets, grid_size, width, config
             )
@@ -80,9 +80,9 @@ def follow_edges(
     num_edges, num_targets = middle_offsets.shape[1], edges.shape[1]
     repeated = tf.repeat(points[:, None], num_targets, axis=1)
     targets = repeated + grid.sample(middle_offsets, edges, repeated, grid_size)
-    if config.keypoint_read == "point":
+    if config.refinement.keypoint_read == "point":
         return targets
-    width = max(config.voter_reach * config.keypoint_radius, grid.HEAD_STRIDE)
+    width = max(config.refinement.voter_reach_radii * config.keypoint_radius, grid.HEAD_STRIDE)
     cells, _, _, weights = voters(points, kinds, heatmap, short_offsets, grid_size, width, config)
     # Where each voter says that each edge leads: y and x, [N, T, V].
     offsets = ops.read(
@@ -179,7 +179,7 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
     y, x = tf.unstack(tf.gather(long_offsets, cells), axis=2)
     y += grid.positions(rows)[:, None]
     x += grid.positions(cells - rows * grid_size[1])[:, None]
-    if not config.refine_long:
+    if not config.refinement.long_range:
         return y, x
     nearest_y, nearest_x = tf.round(y / grid.HEAD_STRIDE), tf.round(x / grid.HEAD_STRIDE)
     rows, columns = tf.cast(nearest_y, tf.int32), tf.cast(nearest_x, tf.int32)
@@ -189,7 +189,7 @@ def long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
         num_kinds
     )
     offset_y, offset_x = tf.unstack(ops.read(tf.reshape(short_offsets, [-1, 2]), index), axis=2)
-    on_disk = ops.read(tf.reshape(heatmap, [-1]), index) > logit(config.refine_long_threshold)
+    on_disk = ops.read(tf.reshape(heatmap, [-1]), index) > logit(config.refinement.long_threshold)
     on_disk &= tf.square(offset_y) + tf.square(offset_x) <= config.keypoint_radius**2
     snaps = tf.cast(on_disk & is_inside, tf.float32)
     y += snaps * (nearest_y * grid.HEAD_STRIDE + offset_y - y)

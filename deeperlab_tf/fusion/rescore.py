@@ -10,7 +10,7 @@ def keypoint_scores(points, kinds, sizes, scores, heatmap, grid_size, config):
     """Expected-OKS scores, or (rescore = "none") the score map's values. Arguments: see
     `expected_oks`.
     """
-    if config.rescore == "expected_oks":
+    if config.detection.rescore == "expected_oks":
         return expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config)
     return grid.sample(scores[..., None], kinds, points, grid_size)[..., 0]
 
@@ -54,7 +54,7 @@ def expected_oks(points, kinds, sizes, scores, heatmap, grid_size, config):
         grid.flat_index(rows, columns, grid_size) * num_kinds + kinds[:, None],
     )
     values = tf.where(counts, values, 0.0)
-    width = tf.maximum(sizes * config.oks_kappa, grid.HEAD_STRIDE)[:, None]
+    width = tf.maximum(sizes * config.detection.oks_kappa, grid.HEAD_STRIDE)[:, None]
     similarity = tf.exp(squares / (-2 * tf.square(width)))
     mean = tf.math.divide_no_nan(
         tf.reduce_sum(values * similarity, axis=1), tf.reduce_sum(values, axis=1)

@@ -79,10 +79,10 @@ def detection_radius(sizes, config):
     The paper's 10 pixels, but no more than a share of the instance's size: they span several
     objects of a few cells.
     """
-    radius = tf.fill(tf.shape(sizes), config.detection_radius)
-    if config.detection_reach:
+    radius = tf.fill(tf.shape(sizes), config.detection.radius_pixels)
+    if config.detection.reach_sizes:
         radius = tf.minimum(
-            radius, tf.maximum(config.detection_reach * sizes, grid.HEAD_STRIDE / 2)
+            radius, tf.maximum(config.detection.reach_sizes * sizes, grid.HEAD_STRIDE / 2)
         )
     return radius
 

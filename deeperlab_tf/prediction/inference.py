@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.fusion import fuse
-from deeperlab_tf.fusion.grid import HEAD_STRIDE
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.image_size import (
     content_size,
     network_size,

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.config import config_from_json
+from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.prediction.inference import (

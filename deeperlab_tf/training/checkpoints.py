@@ -19,7 +19,8 @@ import tempfile
 import tensorflow as tf
 from absl import logging
 
-from deeperlab_tf.config import check_config, config_from_json, config_to_json
+from deeperlab_tf.config import check_config
+from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.model import build_model
@@ -42,7 +43,6 @@ FREE_KEYS = (
     "train.steps_per_execution",
     "train.evaluate_every",
     "train.evaluate_images",
-    "data.data_service",
 )
 
 

@@ -89,7 +89,7 @@ def fit(
       make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of
         (images, targets), in batches for one replica, from the batch `start_step` on.
       build_network: function that gives the keras.Model; a new run then loads
-        `config.model.initial_checkpoint`.
+        `config.train.initial_checkpoint`.
       loss, loss_names: as of `Trainer`.
       strategy: tf.distribute.Strategy; None: one device.
       evaluate: function of the network that gives a dict of metrics, run every
@@ -123,7 +123,7 @@ def fit(
     with strategy.scope():
         network = build_network()
         if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
-            load_initial_checkpoint(network, config.model)
+            load_initial_checkpoint(network, config.train)
         trainer = Trainer(network, config, loss, loss_names)
         trainer.times_input = not deterministic  # TensorFlow has no clock then
         trainer.compile(

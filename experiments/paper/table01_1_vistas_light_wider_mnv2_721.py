@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table01_1_vistas_light_wider_mnv2_721.py \
         --workdir=runs/table01_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 1 (val): PQ 17.59, PC 43.43, CPU 0.77 fps, GPU 22.61 fps, merge 45 ms.
 Paper, Table 2 (test): PQ 17.3, SQ 66.2, RQ 22.7, PQ_Th 9.1, SQ_Th 62.6, RQ_Th 12.8,

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table01_3_vistas_wider_mnv2_1441.py \
         --workdir=runs/table01_3 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 1 (val): PQ 25.20, PC 49.80, CPU 0.09 fps, GPU 6.19 fps, merge 145 ms.
 Paper, Table 2 (test): PQ 25.3, SQ 70.6, RQ 32.3, PQ_Th 17.6, SQ_Th 65.5, RQ_Th 23.4,

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table03_3_kernel_7.py \
         --workdir=runs/table03_3 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_7x7
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_7x7
 
 Paper, Table 3 (val): PQ 18.27, PC 40.33.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table04_1_no_decoder.py \
         --workdir=runs/table04_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 The same as row 5 of Table 3.
 

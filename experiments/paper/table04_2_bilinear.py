@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table04_2_bilinear.py \
         --workdir=runs/table04_2 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 4 (val): PQ 20.78, PC 43.83.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table04_5_s2d.py \
         --workdir=runs/table04_5 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 4 (val): PQ 21.12, PC 44.86.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table04_7_s2d_deep_heads_large_kernels.py \
         --workdir=runs/table04_7 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 4 (val): PQ 23.48, PC 46.33.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table05_1_no_mining.py \
         --workdir=runs/table05_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 The network of row 7 of Table 4; why the paper reports 23.48 there and 24.07 here, it does not say.
 

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table06_1_star.py \
         --workdir=runs/table06_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 The same as row 1 of Table 5.
 

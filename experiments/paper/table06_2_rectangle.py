@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table06_2_rectangle.py \
         --workdir=runs/table06_2 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 6 (val): PQ 23.54, PC 46.44.
 Measured: not run here.

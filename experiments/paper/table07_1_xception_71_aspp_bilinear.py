@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table07_1_xception_71_aspp_bilinear.py \
         --workdir=runs/table07_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 7 (val): PQ 27.79, PC 50.80.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table07_2_xception_71_aspp_s2d.py \
         --workdir=runs/table07_2 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 7 (val): PQ 28.34, PC 50.88.
 Measured: not run here.

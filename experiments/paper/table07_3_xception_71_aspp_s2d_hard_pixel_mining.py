@@ -3,7 +3,7 @@
     python scripts/train.py
         --config=experiments/paper/table07_3_xception_71_aspp_s2d_hard_pixel_mining.py \
         --workdir=runs/table07_3 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 7 (val): PQ 30.04, PC 53.35.
 Measured: not run here.

@@ -3,7 +3,7 @@
     python scripts/train.py
         --config=experiments/paper/table07_4_xception_71_s2d_hard_pixel_mining_small_instances.py \
         --workdir=runs/table07_4 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Without ASPP, as the table is printed; --config.model.aspp=True is the other reading, which Table 1
 takes.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table08_2_cityscapes_light_wider_mnv2_1025.py
         \ --workdir=runs/table08_2 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 8 (val): PQ 48.06, PC 69.70, CPU 0.24 fps, GPU 10.21 fps, merge 154 ms.
 Measured: not run here.

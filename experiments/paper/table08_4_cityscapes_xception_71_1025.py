@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table08_4_cityscapes_xception_71_1025.py \
         --workdir=runs/table08_4 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 8 (val): PQ 56.53, PC 75.63, CPU 0.07 fps, GPU 3.24 fps, merge 154 ms.
 Measured: not run here.

@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table09_4_voc_xception_71_513.py \
         --workdir=runs/table09_4 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 9 (val): PQ 67.35, PC 77.57, CPU 0.57 fps, GPU 13.93 fps, merge 19 ms.
 Measured: not run here.

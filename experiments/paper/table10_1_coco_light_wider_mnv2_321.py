@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table10_1_coco_light_wider_mnv2_321.py \
         --workdir=runs/table10_1 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_mnv2_5x5
+        --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 10 (val): PQ 17.51, PC 39.15, CPU 3.13 fps, GPU 33.84 fps, merge 8 ms.
 Paper, Table 11 (test): PQ 18.0, SQ 71.3, RQ 23.6, PQ_Th 18.5, SQ_Th 71.8, RQ_Th 24.3,

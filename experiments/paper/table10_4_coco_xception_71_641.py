@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=experiments/paper/table10_4_coco_xception_71_641.py \
         --workdir=runs/table10_4 --config.data.root=DATA
-        --config.model.initial_checkpoint=runs/imagenet_xception_71
+        --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 10 (val): PQ 33.79, PC 56.82, CPU 0.33 fps, GPU 10.59 fps, merge 25 ms.
 Paper, Table 11 (test): PQ 34.3, SQ 77.1, RQ 43.1, PQ_Th 37.5, SQ_Th 77.5, RQ_Th 46.8,

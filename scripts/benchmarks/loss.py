@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from benchmarks.memory import added_peak_mb
 from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
-from deeperlab_tf.model import HEAD_STRIDE, build_model
+from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 

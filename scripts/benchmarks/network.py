@@ -16,8 +16,9 @@ from benchmarks.memory import memory_mb
 from deeperlab_tf import paper
 from deeperlab_tf.backbones.complexity import count_flops, count_parameters, receptive_field
 from deeperlab_tf.backbones.initial_checkpoint import find_backbone
+from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
-from deeperlab_tf.model import HEAD_STRIDE, build_model
+from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 

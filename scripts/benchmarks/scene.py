@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from deeperlab_tf.fusion.grid import HEAD_STRIDE
+from deeperlab_tf.heads import HEAD_STRIDE
 
 _BANDS = 8  # of stuff, one below the other
 _BLOBS = 60  # of things

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deeperlab_tf.config import check_config, config_from_json, config_to_json, default_config
+from deeperlab_tf.config import check_config, default_config
+from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.keypoints import GRAPHS, keypoint_graph
 

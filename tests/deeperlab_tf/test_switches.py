@@ -1,8 +1,7 @@
 """A switch that changes nothing is a bug: every value of the config that shapes the model or the
 loss does so.
 
-The fusion's are in fusion/test_fusion_switches.py, where a training starts from in
-test_initial_checkpoint.py.
+The fusion's are in fusion/test_fusion_switches.py.
 """
 
 import importlib
@@ -16,7 +15,6 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.losses import total_loss
 from input_pipeline import make_targets
 
-STARTS = ("initial_checkpoint", "initial_part", "embed_kernels")  # weights, not the model
 MODEL = {
     "backbone": "xception_65",
     "kernel_size": 5,
@@ -64,7 +62,7 @@ def short_backbones(monkeypatch):
 
 def test_no_switch_is_forgotten():
     config = default_config()
-    assert set(config.model.keys()) == {*MODEL, *STARTS}
+    assert set(config.model.keys()) == set(MODEL)
     assert set(config.train.loss_weights.keys()) == {
         name.split(".")[1] for name in LOSS if "." in name
     }

@@ -19,7 +19,7 @@ from deeperlab_tf.config import check_config
 from deeperlab_tf.training.trainer import Trainer, build_optimizer
 from input_pipeline import make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
-from input_pipeline.records import records
+from input_pipeline.records import write
 
 EXPERIMENTS = sorted(
     (Path(__file__).resolve().parents[2] / "experiments" / "paper").glob("table*.py")
@@ -49,7 +49,7 @@ def record_folders(tmp_path_factory):
         split = "train_aug" if name == "voc" else "train"
         with tf.io.TFRecordWriter(str(folder / f"{split}-00000-of-00001.tfrecord")) as writer:
             for index in range(2):
-                writer.write(records.encode_example(made_up_sample(dataset, index), dataset))
+                writer.write(write.encode_example(made_up_sample(dataset, index), dataset))
         (folder / f"{split}.json").write_text("{}")
         folders[name] = str(folder)
     return folders

@@ -13,7 +13,8 @@ from input_pipeline import open_source
 from input_pipeline.checks import check_source
 from input_pipeline.datasets.cityscapes import Cityscapes
 from input_pipeline.datasets.coco import CocoPanoptic
-from input_pipeline.records import records
+from input_pipeline.records import files as record_files
+from input_pipeline.records import write
 
 
 def test_classes_segments_and_pixels_are_counted(folder):
@@ -90,11 +91,11 @@ def test_images_without_labels_are_listed(data_dir, tmp_path):
 def test_corrupt_records_are_named_and_counted(folder, tmp_path_factory, skip):
     config = folder.config
     config.data.records = str(tmp_path_factory.mktemp("records"))
-    records.write_records(folder.config, "train", config.data.records, num_shards=1, processes=1)
-    (shard,) = records.find_shards(config.data.records, "train")
+    write.write_records(folder.config, "train", config.data.records, num_shards=1, processes=1)
+    (shard,) = record_files.find_shards(config.data.records, "train")
     assert check_source(open_source(config, "train"), 256)["errors"] == []
     with open(shard, "r+b") as file:
-        file.seek(records.record_offsets(shard)[2][0] + 50)
+        file.seek(record_files.record_offsets(shard)[2][0] + 50)
         file.write(b"\xff\xff\xff")
     report = check_source(open_source(config, "train"), 256, skip_corrupt=skip)
     assert report["images"] == 3 and report["corrupt"] == 1

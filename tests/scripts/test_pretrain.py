@@ -64,10 +64,11 @@ def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
     assert metrics["num_images"] == 6 and 0 <= metrics["top1"] <= metrics["top5"] == 1
 
-    config = default_config().model
-    config.update(width=0.1, kernel_size=3, initial_checkpoint=str(run))
-    network = build_model(config, Dataset("toy", (Category("sky", False, (0, 0, 0), 0),)))
-    load_initial_checkpoint(network, config)
+    config = default_config()
+    config.model.update(width=0.1, kernel_size=3)
+    config.train.initial_checkpoint = str(run)
+    network = build_model(config.model, Dataset("toy", (Category("sky", False, (0, 0, 0), 0),)))
+    load_initial_checkpoint(network, config.train)
     file = CheckpointFile(str(run))
     for variable in find_backbone(network).variables:
         np.testing.assert_array_equal(

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from experiments.shapes import get_config as config_of_shapes
-from input_pipeline.records.records import find_shards, record_offsets, write_records
+from input_pipeline.records.files import find_shards, record_offsets
+from input_pipeline.records.write import write_records
 
 TINY = (
     "--config.data.shapes.num_train=4",

@@ -40,27 +40,28 @@ def equal(first, second):
 @pytest.mark.parametrize("part", ["backbone", "network"])
 def test_a_network_starts_from_a_run(tiny_config, toy_dataset, trained, part):
     path, source = trained
-    tiny_config.model.initial_checkpoint, tiny_config.model.initial_part = path, part
+    tiny_config.train.initial_checkpoint, tiny_config.train.initial_part = path, part
     network = build_model(tiny_config.model, toy_dataset)
-    load_initial_checkpoint(network, tiny_config.model)
+    load_initial_checkpoint(network, tiny_config.train)
     assert all(equal(find_backbone(network), find_backbone(source)))
     assert all(equal(network, source)) == (part == "network")
 
 
 def test_a_network_starts_from_a_backbone_saved_alone(tiny_config, toy_dataset, trained, tmp_path):
     backbone = find_backbone(trained[1])
-    tiny_config.model.initial_checkpoint = tf.train.Checkpoint(backbone).save(
+    tiny_config.train.initial_checkpoint = tf.train.Checkpoint(backbone).save(
         str(tmp_path / "backbone")
     )
     network = build_model(tiny_config.model, toy_dataset)
-    load_initial_checkpoint(network, tiny_config.model)
+    load_initial_checkpoint(network, tiny_config.train)
     assert all(equal(find_backbone(network), backbone))
 
 
 def test_own_kernels_are_embedded_on_request(tiny_config, toy_dataset, trained):
-    tiny_config.model.update(initial_checkpoint=trained[0], embed_kernels=True, kernel_size=5)
+    tiny_config.train.update(initial_checkpoint=trained[0], embed_kernels=True)
+    tiny_config.model.kernel_size = 5
     network = build_model(tiny_config.model, toy_dataset)
-    load_initial_checkpoint(network, tiny_config.model)
+    load_initial_checkpoint(network, tiny_config.train)
     small, large = (
         find_backbone(n).get_layer("block_3_depthwise").depthwise_kernel
         for n in (trained[1], network)
@@ -73,15 +74,15 @@ def test_backbone_serves_networks_of_other_classes_but_the_whole_is_refused(
     tiny_config, toy_dataset, trained
 ):
     other = Dataset("other", (*toy_dataset.categories, Category("tree", False, (0, 99, 0), 9)))
-    tiny_config.model.initial_checkpoint = trained[0]
+    tiny_config.train.initial_checkpoint = trained[0]
     network = build_model(tiny_config.model, other)
-    load_initial_checkpoint(network, tiny_config.model)
-    tiny_config.model.initial_part = "network"
+    load_initial_checkpoint(network, tiny_config.train)
+    tiny_config.train.initial_part = "network"
     with pytest.raises(
         UserError,
         match=r"has semantic_logits_conv/kernel in shape \(1, 1, 8, 4\).*number of classes",
     ):
-        load_initial_checkpoint(network, tiny_config.model)
+        load_initial_checkpoint(network, tiny_config.train)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,10 @@ def test_backbone_serves_networks_of_other_classes_but_the_whole_is_refused(
 def test_a_mistake_is_named_before_anything_is_written(
     tiny_config, toy_dataset, trained, tmp_path, changes, words
 ):
-    tiny_config.model.update({"initial_checkpoint": trained[0], **changes})
+    tiny_config.train.initial_checkpoint = trained[0]
+    for name, value in changes.items():
+        section = tiny_config.train if name.startswith("initial") else tiny_config.model
+        section[name] = value
     with pytest.raises(UserError, match=words):
         train(tiny_config, str(tmp_path / "run"), toy_dataset, None)
     assert not os.listdir(tmp_path)
@@ -111,9 +115,9 @@ def test_a_published_backbone_is_no_whole_network(tiny_config, toy_dataset, tmp_
         shape_and_slices=[""],
         tensors=[[1.0]],
     )
-    tiny_config.model.update(initial_checkpoint=path, initial_part="network")
+    tiny_config.train.update(initial_checkpoint=path, initial_part="network")
     with pytest.raises(UserError, match="holds a backbone only"):
-        load_initial_checkpoint(build_model(tiny_config.model, toy_dataset), tiny_config.model)
+        load_initial_checkpoint(build_model(tiny_config.model, toy_dataset), tiny_config.train)
 
 
 def test_an_embedded_backbone_computes_the_same(trained):

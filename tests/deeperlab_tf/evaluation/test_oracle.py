@@ -22,7 +22,7 @@ def shapes_oracle():
     """
     config = default_config()
     config.data.keypoint_radius = 8.0
-    config.fusion.detection_radius = 5.0
+    config.fusion.detection.radius_pixels = 5.0
     source = open_source(config, "val")
     things, num_classes = source.dataset.thing_classes, source.dataset.num_classes
     parse = tf.function(lambda heads: fuse(heads, (129, 129), things, config.fusion))

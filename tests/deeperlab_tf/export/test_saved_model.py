@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeperlab_tf.config import config_from_json, config_to_json
+from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import ServedModel, export_saved_model
 from deeperlab_tf.prediction.inference import parse_images

@@ -21,7 +21,7 @@ class Scene:
         self.crowd = np.zeros(size, bool)
         self.config = default_config()
         self.config.fusion.keypoint_radius = radius
-        self.config.fusion.detection_radius = 5.0
+        self.config.fusion.detection.radius_pixels = 5.0
 
     def add(self, mask, label=2):
         """Adds a thing over what is there; `mask` may be a bool map or (y1, x1, y2, x2), ends

@@ -93,7 +93,7 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     ).numpy()
 
     sizes = scale(boxes).numpy()
-    reach = config.keypoint_radius + config.claim_reach * sizes
+    reach = config.keypoint_radius + config.assignment.claim_reach_sizes * sizes
     sizes = np.maximum(sizes, 1) if assign_by == "scaled" else np.ones_like(sizes)
     slow = assign_oracle(
         found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach, sizes
@@ -125,6 +125,8 @@ def test_pixels_that_predict_no_instance_become_a_segment_of_their_class(scene):
     assert parse["num_instances"] == 2
     np.testing.assert_array_equal(parse["instance_score"][:2] > 0, [True, False])
     assert min(crowded.ious(parse)) > 0.9
-    crowded.config.fusion.claim_reach = 0.0  # the paper's way: everything goes to the nearest
+    crowded.config.fusion.assignment.claim_reach_sizes = (
+        0.0  # the paper's way: everything goes to the nearest
+    )
     parse = crowded.fuse(heads)
     assert (parse["instance_score"][: parse["num_instances"]] > 0).all()

@@ -88,7 +88,7 @@ def test_centres_need_one_hop():
 @pytest.mark.parametrize("window", [1, 3, 5, 7])
 def test_local_maxima_are_those_of_a_maximum_filter(window):
     config = default_config().fusion
-    config.peak_window, config.peak_threshold = window, 0.4
+    config.detection.peak_window_cells, config.peak_threshold = window, 0.4
     scores = np.random.default_rng(window).random([14, 11, 3]).astype(np.float32)
     highest = ndimage.maximum_filter(scores, [window, window, 1], mode="constant")
     rows, columns, kinds = np.nonzero((scores == highest) & (scores > config.peak_threshold))
@@ -116,7 +116,7 @@ def test_local_maxima_are_found_finer_than_the_grid_best_first():
 @pytest.mark.parametrize("window, count", [(1, 3), (3, 2), (5, 1)])
 def test_of_peaks_inside_a_window_only_the_highest_counts(window, count):
     config = default_config().fusion
-    config.peak_window = window
+    config.detection.peak_window_cells = window
     scores = np.zeros([12, 15], np.float32)
     scores[5, 5:8] = 0.9, 0.3, 0.8  # two peaks two cells apart
     points, _ = detect.local_maxima(tf.reshape(scores, [-1, 1]), tf.constant([12, 15]), config)
@@ -134,7 +134,7 @@ def test_expected_oks_equals_its_formula(row):
     cells = 4.0 * np.stack(np.unravel_index(np.arange(height * width), (height, width)), 1)
     squares = ((cells - point) ** 2).sum(1)
     share = scores[:, kind] * (squares <= 25**2)
-    similarity = np.exp(-squares / (2 * (size * config.oks_kappa) ** 2))
+    similarity = np.exp(-squares / (2 * (size * config.detection.oks_kappa) ** 2))
     above = int(np.floor(row / 4))
     corner = heatmap.reshape(height, width, 2)[
         np.clip([above, above + 1], 0, height - 1), 12:14, kind
@@ -158,9 +158,9 @@ def test_a_candidate_is_near_proposals_by_its_own_kind():
 
 def test_things_smaller_than_the_detection_radius_are_told_apart(scene):
     pair = scene().add((24, 24, 31, 31)).add((24, 32, 31, 39), label=3)
-    pair.config.fusion.detection_radius = 10.0
+    pair.config.fusion.detection.radius_pixels = 10.0
     assert min(pair.ious(pair.fuse())) > 0.5
-    pair.config.fusion.detection_reach = 0.0  # the paper's rule
+    pair.config.fusion.detection.reach_sizes = 0.0  # the paper's rule
     assert min(pair.ious(pair.fuse())) < 0.5
 
 

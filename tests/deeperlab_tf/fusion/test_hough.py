@@ -49,7 +49,7 @@ def test_votes_to_nowhere_are_lost():
 def test_score_map_is_short_range_plus_w_long_range_scores(every):
     rng = np.random.default_rng(1)
     config = default_config().fusion
-    config.long_vote_every = every
+    config.voting.long_every = every
     heatmap = rng.uniform(0.02, 1, [HEIGHT * WIDTH, KINDS]).astype(np.float32)
     heatmap[0] = 0  # below min_vote
     short = rng.normal(0, 8, [HEIGHT * WIDTH, KINDS, 2]).astype(np.float32)

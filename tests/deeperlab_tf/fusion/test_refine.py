@@ -29,7 +29,7 @@ def disk(keypoint, radius=25.0):
 @pytest.mark.parametrize("read", ["voters", "point"])
 def test_points_move_onto_the_keypoint(read):
     config = default_config().fusion
-    config.keypoint_read = read
+    config.refinement.keypoint_read = read
     heatmap, short = disk((50.0, 61.5))
     points = tf.constant([[53.0, 57.0], [45.0, 66.0]])
     refined = refine.refine_points(points, tf.constant([0, 0]), heatmap, short, GRID, config)
@@ -78,6 +78,6 @@ def test_long_range_predictions_on_a_disk_snap_to_the_keypoint_and_others_stay()
     refined = np.stack(refine.long_targets(long_offsets, heatmap, short, cells, GRID, config))
     np.testing.assert_allclose(refined[:, 0, 0], [50, 61.5], atol=1e-4)
     np.testing.assert_array_equal(refined[:, 1:, 0].T, targets[1:])
-    config.refine_long = False
+    config.refinement.long_range = False
     kept = np.stack(refine.long_targets(long_offsets, heatmap, short, cells, GRID, config))
     np.testing.assert_array_equal(kept[..., 0].T, targets)

@@ -12,7 +12,7 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from input_pipeline import open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
-from input_pipeline.records import records
+from input_pipeline.records import write
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def assert_round_trip(name, root, split, output):
     config = default_config()
     config.data.dataset, config.data.root = name, str(root)
     raw = open_source(config, split)
-    manifest = records.write_records(config, split, str(output), num_shards=2, processes=1)
+    manifest = write.write_records(config, split, str(output), num_shards=2, processes=1)
     config.data.dataset, config.data.root, config.data.records = "folder", "", str(output)
     back = open_source(config, split)
     assert len(raw) == len(back) == manifest["images"] and raw.dataset == back.dataset

@@ -8,8 +8,8 @@ from PIL import Image
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from input_pipeline.datasets import open_source
 from input_pipeline.datasets.folder import Folder
+from input_pipeline.sources import open_source
 
 
 @pytest.mark.fast

@@ -12,17 +12,17 @@ import tensorflow as tf
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_rgb_ids
-from input_pipeline import make_dataset, open_source
+from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco
 from input_pipeline.records import files as record_files
-from input_pipeline.records import records
+from input_pipeline.records import read, write
 
 
 @pytest.fixture
 def built(folder, tmp_path_factory):
     """(config that reads raw files, config that reads records of them)."""
     output = tmp_path_factory.mktemp("records")
-    records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
+    write.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
     config = folder.config
     config.data.records = str(output)
     return folder.config, config
@@ -62,9 +62,7 @@ def test_rare_labels_come_back_bit_for_bit(case):
     }
     if case == "nothing but one pixel":
         sample["semantic"][4, 4], sample["instance"][4, 4] = 18, 999
-    back = records.decode_example(
-        records.encode_example(sample, cityscapes.DATASET), cityscapes.DATASET
-    )
+    back = read.decode_example(write.encode_example(sample, cityscapes.DATASET), cityscapes.DATASET)
     assert back["image_id"] == b"street/1"
     for name in ("image", "semantic", "instance", "crowd"):
         np.testing.assert_array_equal(back[name], sample[name])
@@ -83,17 +81,17 @@ def test_the_manifest_counts_and_sums(built):
 
 def test_building_again_keeps_finished_shards(built, folder):
     output = built[1].data.records
-    paths = records.find_shards(output, "train")
+    paths = record_files.find_shards(output, "train")
     os.remove(paths[1])
     kept = os.stat(paths[0]).st_mtime_ns
-    manifest = records.write_records(folder.config, "train", output, num_shards=2, processes=1)
+    manifest = write.write_records(folder.config, "train", output, num_shards=2, processes=1)
     assert os.stat(paths[0]).st_mtime_ns == kept and manifest["images"] == 4
 
 
 @pytest.mark.slow
 def test_several_processes_write_what_one_writes(built, folder, tmp_path_factory):
     output = str(tmp_path_factory.mktemp("other"))
-    manifest = records.write_records(folder.config, "train", output, num_shards=2, processes=2)
+    manifest = write.write_records(folder.config, "train", output, num_shards=2, processes=2)
     with open(os.path.join(built[1].data.records, "train.json")) as file:
         assert json.load(file) == manifest
 
@@ -102,7 +100,7 @@ def test_bad_data_leaves_no_broken_shard(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("records")
     folder.save("semantic", 4, np.full((20, 30), 42, np.uint8))
     with pytest.raises(UserError, match="class id 42"):
-        records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
+        write.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
     assert not os.path.exists(output / "train.json")
     assert {path.name for path in output.iterdir()} <= {
         "dataset.json",
@@ -122,13 +120,13 @@ def test_a_full_disk_leaves_no_broken_shard(folder, tmp_path_factory):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(UserError, match=r"cannot write .*tfrecord"):
-            records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
+            write.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(output.glob("train-00000*")) and not (output / "train.json").exists()
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
     assert (
-        records.write_records(folder.config, "train", str(output), num_shards=2, processes=1)[
+        write.write_records(folder.config, "train", str(output), num_shards=2, processes=1)[
             "images"
         ]
         == 4
@@ -203,7 +201,7 @@ def test_empty_shards_do_no_harm(built):
     """DeepLab2 writes COCO in 1000 shards, the last of which are empty."""
     config = built[1]
     folder = config.data.records
-    for number, path in enumerate(records.find_shards(folder, "train")):
+    for number, path in enumerate(record_files.find_shards(folder, "train")):
         os.rename(path, os.path.join(folder, f"train-{2 * number:05d}-of-00004.tfrecord"))
         open(os.path.join(folder, f"train-{2 * number + 1:05d}-of-00004.tfrecord"), "wb").close()
     assert len(open_source(config, "train")) == 4
@@ -251,7 +249,7 @@ def test_deeplab2_records_of_cityscapes_load(tmp_path, label_format):
     write_deeplab2(
         tmp_path, "x", label if label_format == "raw" else label.astype(np.uint16), label_format
     )
-    sample = records.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
+    sample = read.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
     last = 255 if label_format == "raw" else 7
     np.testing.assert_array_equal(sample["semantic"][:, 0], [11, 11, 11, 13, 13, 13, 13, 7, last])
     np.testing.assert_array_equal(sample["crowd"], label == 13_000)
@@ -290,7 +288,7 @@ def test_deeplab2_records_of_coco_load(data_dir, tmp_path, crowd_is_ignored):
 
 def test_deeplab2_records_without_labels_are_all_ignored(tmp_path):
     write_deeplab2(tmp_path, "x", None)
-    sample = records.RecordSource(str(tmp_path), "val", coco.DATASET)[0]
+    sample = read.RecordSource(str(tmp_path), "val", coco.DATASET)[0]
     assert (
         np.all(sample["semantic"] == 255)
         and not sample["instance"].any()
@@ -301,7 +299,7 @@ def test_deeplab2_records_without_labels_are_all_ignored(tmp_path):
 def test_labels_of_8_bits_are_refused(tmp_path):
     write_deeplab2(tmp_path, "street", np.zeros((9, 7), np.uint8), "png")
     with pytest.raises(UserError, match=r"record 0 of .* labels of 8 bits"):
-        records.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
+        read.RecordSource(str(tmp_path), "val", cityscapes.DATASET)[0]
 
 
 # === Bad input ===
@@ -311,13 +309,13 @@ def test_missing_shards_are_named(built):
     folder = built[1].data.records
     with pytest.raises(UserError, match="no val-"):
         open_source(built[1], "val")
-    os.remove(records.find_shards(folder, "train")[0])
+    os.remove(record_files.find_shards(folder, "train")[0])
     with pytest.raises(UserError, match="1 of the 2 shards"):
         open_source(built[1], "train")
 
 
 def test_a_cut_off_shard_is_named(built):
-    path = records.find_shards(built[1].data.records, "train")[0]
+    path = record_files.find_shards(built[1].data.records, "train")[0]
     os.truncate(path, os.path.getsize(path) - 100)
     with pytest.raises(
         UserError,
@@ -330,35 +328,35 @@ def test_a_cut_off_shard_is_named(built):
 def test_a_corrupt_record_stops_training_or_is_left_out_alone(folder, tmp_path_factory):
     config = folder.config
     config.data.records = str(tmp_path_factory.mktemp("records"))
-    records.write_records(folder.config, "train", config.data.records, num_shards=1, processes=1)
-    (shard,) = records.find_shards(config.data.records, "train")
+    write.write_records(folder.config, "train", config.data.records, num_shards=1, processes=1)
+    (shard,) = record_files.find_shards(config.data.records, "train")
     config.data.min_scale = config.data.max_scale = 1.0
     config.data.flip, config.train.batch_size = False, 1
     whole = {identity(images) for images, _ in take(make_dataset(config, "train"), 4)}
     with open(shard, "r+b") as file:
-        file.seek(records.record_offsets(shard)[1][0] + 50)
+        file.seek(record_files.record_offsets(shard)[1][0] + 50)
         file.write(b"\xff\xff\xff")
     with pytest.raises(tf.errors.DataLossError):
         take(make_dataset(config, "train"), 5)
     with pytest.raises(UserError, match=f"record 1 of {shard} is corrupt"):
         open_source(config, "train")[1]
-    config.data.skip_corrupt = True
-    left = {identity(images) for images, _ in take(make_dataset(config, "train"), 9)}
+    skipping = make_dataset(config, "train", reading=Reading(skip_corrupt=True))
+    left = {identity(images) for images, _ in take(skipping, 9)}
     assert len(whole) == 4 and len(left) == 3
     assert f"record 1 of {shard}" in record_files.skipped_records()
 
 
 def test_what_follows_a_damaged_head_is_left_out(built):
     config = built[1]
-    shard = records.find_shards(config.data.records, "train")[0]
+    shard = record_files.find_shards(config.data.records, "train")[0]
     with open(shard, "r+b") as file:
-        file.seek(records.record_offsets(shard)[1][0] - 12)  # the length
+        file.seek(record_files.record_offsets(shard)[1][0] - 12)  # the length
         file.write(b"\x05")
     with pytest.raises(UserError, match="record 1"):
         open_source(config, "train")
-    config.data.skip_corrupt = True
-    assert len(open_source(config, "train")) == 3
-    assert len(take(make_dataset(config, "train"), 3)) == 3
+    skip = Reading(skip_corrupt=True)
+    assert len(open_source(config, "train", skip)) == 3
+    assert len(take(make_dataset(config, "train", reading=skip), 3)) == 3
     assert f"record 1 of {shard}" in record_files.skipped_records()
 
 
@@ -375,15 +373,14 @@ def test_a_class_outside_the_list_is_named(built):
 
 def test_a_data_service_needs_records_and_an_address(folder, built):
     config = folder.config
-    config.data.data_service = "grpc://localhost:1"
+    nobody = Reading(data_service="grpc://localhost:1")
     with pytest.raises(UserError, match="data_service needs"):
-        make_dataset(config, "train")
+        make_dataset(config, "train", reading=nobody)
     config.data.records = built[1].data.records
     with pytest.raises(UserError, match=r"no tf\.data service answers"):
-        make_dataset(config, "train")
-    config.data.data_service = "localhost"
+        make_dataset(config, "train", reading=nobody)
     with pytest.raises(UserError, match="grpc://host:port"):
-        make_dataset(config, "train")
+        make_dataset(config, "train", reading=Reading(data_service="localhost"))
 
 
 def test_a_data_service_with_two_workers_prepares_the_batches(built):
@@ -395,10 +392,10 @@ def test_a_data_service_with_two_workers_prepares_the_batches(built):
         service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)
     ]
     config = built[1]
-    config.data.data_service = dispatcher.target
+    reading = Reading(data_service=dispatcher.target)
     config.data.min_scale = config.data.max_scale = 1.0
     config.data.flip = False
-    batches = take(make_dataset(config, "train"), 40)
+    batches = take(make_dataset(config, "train", reading=reading), 40)
     images, targets = batches[-1]
     assert images.shape == (2, 33, 33, 3) and targets["semantic"].shape == (2, 33, 33)
     counts = collections.Counter(identity(image) for images, _ in batches for image in images)
