@@ -13,6 +13,7 @@ from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.evaluation.distributed import make_evaluation
+from deeperlab_tf.evaluation.panels import make_panels
 from deeperlab_tf.training.loop import train
 from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
 from input_pipeline import Reading, make_dataset, open_source
@@ -45,6 +46,7 @@ def main():
     strategy = strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
+    shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
     with naming_corrupt_records(config.data.records, config.data.train_split):
         restart_where_host_is_lost(
             strategy,
@@ -53,11 +55,9 @@ def main():
                 WORKDIR.value,
                 held_out.dataset,
                 functools.partial(make_dataset, config, "train", reading=reading),
-                panel_samples=[
-                    held_out[index] for index in range(min(config.train.num_panels, len(held_out)))
-                ],
                 strategy=strategy,
                 evaluate=make_evaluation(held_out, config, strategy),
+                more_callbacks=make_panels(config, held_out.dataset, shown),
                 accept_changes=ACCEPT_CHANGES.value,
                 deterministic=DETERMINISTIC.value,
                 profile=PROFILE.value,

@@ -14,7 +14,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
-from deeperlab_tf.training.callbacks import ImagePanels, Meter, Profile, Progress
+from deeperlab_tf.training.callbacks import Meter, Profile, Progress
 from deeperlab_tf.training.checkpoints import (
     BEST_DIR,
     CHECKPOINT_DIR,
@@ -31,13 +31,11 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 RUN_FILE = "run.json"
 
 
-def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **options):
+def train(config, workdir, dataset, make_train_data, **options):
     """Trains the network of `config.model` with the losses of the paper.
 
     Args:
       config, workdir, dataset, make_train_data: as of `fit`.
-      panel_samples: samples (dicts of image, semantic, instance) shown in TensorBoard as the
-        training goes on.
       options: the others of `fit`.
 
     Returns:
@@ -46,10 +44,6 @@ def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **opti
     Raises:
       UserError: for bad config values or a folder of another run.
     """
-
-    def panels(board, start):
-        return [ImagePanels(board, config, dataset, panel_samples, start)] if board else []
-
     return fit(
         config,
         workdir,
@@ -58,7 +52,6 @@ def train(config, workdir, dataset, make_train_data, *, panel_samples=(), **opti
         lambda: build_model(config.model, dataset),
         total_loss,
         LOSSES,
-        more_callbacks=panels,
         **options,
     )
 

@@ -98,29 +98,6 @@ def test_tensorboard_gets_every_loss_and_the_learning_rate(tiny_config, toy_data
     assert losses | {"learning_rate", "images_per_second"} <= tags
 
 
-def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path, run):
-    semantic = np.zeros((40, 60), np.int32)
-    semantic[10:30, 10:30] = 2
-    sample = {
-        "image": np.full((40, 60, 3), 90, np.uint8),
-        "semantic": semantic,
-        "instance": (semantic == 2).astype(np.int32),
-    }
-    run(tiny_config, tmp_path, toy_dataset, panel_samples=[sample])
-    board = tmp_path / "tensorboard"
-    images = {
-        value.tag: value
-        for name in os.listdir(board)
-        for event in tf.compat.v1.train.summary_iterator(str(board / name))
-        for value in event.summary.value
-        if value.tag.startswith("val")
-    }
-    assert set(images) == {"val/0", "val_offsets/0"}
-    for value in images.values():  # of seven pictures in two lines, and of up to eight fields
-        picture = tf.io.decode_png(value.tensor.string_val[2]).numpy()
-        assert picture.shape[1] > 4 * 180 and picture.std() > 0
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_keeps_heads_and_losses_in_float32(
     tiny_config, toy_dataset, tmp_path, precision, run
