@@ -9,10 +9,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
-
-# See training/strategy.py.
-STRATEGIES = ("auto", "cpu", "one_device", "mirrored", "multi_worker", "tpu")
-CLUSTER_TIMEOUT = 300.0  # seconds
+from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
 
 def run(main, required=()):
@@ -56,8 +53,8 @@ def define_config():
 
 
 def define_strategy():
-    """The flags --strategy, --tpu and --cluster_timeout, which
-    `training.strategy.strategy_from_flags` reads.
+    """The flags --strategy, --tpu and --cluster_timeout, which `strategy_from_flags`
+    reads.
     """
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
     flags.DEFINE_string(
@@ -69,6 +66,17 @@ def define_strategy():
         "Seconds to wait for the other hosts, or the TPU, to answer.",
         lower_bound=0,
     )
+
+
+def strategy_from_flags():
+    """The strategy that the flags of `cli.define_strategy` ask for; call it before anything else
+    uses TensorFlow.
+    """
+    # Imported here: TensorFlow takes seconds, which --help need not wait for.
+    from deeperlab_tf.training.strategy import build_strategy
+
+    values = flags.FLAGS
+    return build_strategy(values.strategy, values.tpu, values.cluster_timeout)
 
 
 def read_config(flag):

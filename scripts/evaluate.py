@@ -74,11 +74,11 @@ def _evaluate_workdir():
     """The metrics; None on the hosts, of several, that only take their share of the images."""
     # Imported here: scoring files needs no TensorFlow.
     from deeperlab_tf.evaluation.distributed import DistributedPredictor
-    from deeperlab_tf.training.checkpoints import load_run
-    from deeperlab_tf.training.strategy import is_chief, strategy_from_flags
+    from deeperlab_tf.training.strategy import is_chief
+    from deeperlab_tf.training.workdir import load_run
     from input_pipeline import open_source
 
-    strategy = strategy_from_flags()
+    strategy = cli.strategy_from_flags()
     with strategy.scope():
         network, config, dataset = load_run(WORKDIR.value, BEST.value)
     source = open_source(config, SPLIT.value)

@@ -57,7 +57,7 @@ _MAX_CALIBRATION_IMAGES = 200
 def main():
     _check_flags()
     # After the flags are known to be good: it takes seconds.
-    from deeperlab_tf.training.checkpoints import load_run
+    from deeperlab_tf.training.workdir import load_run
 
     run = load_run(WORKDIR.value)
     logging.set_verbosity(logging.ERROR)  # what TensorFlow says while it saves concerns nobody

@@ -22,8 +22,9 @@ from deeperlab_tf.backbones.classifier import (
     evaluate_classifier,
 )
 from deeperlab_tf.files.atomic import write_json
+from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import fit
-from deeperlab_tf.training.strategy import is_chief, restart_where_host_is_lost, strategy_from_flags
+from deeperlab_tf.training.strategy import is_chief
 from input_pipeline import imagenet
 
 CONFIG = cli.define_config()
@@ -42,7 +43,7 @@ cli.define_strategy()
 
 def main():
     config = cli.read_config(CONFIG)
-    strategy = strategy_from_flags()
+    strategy = cli.strategy_from_flags()
     held_out = imagenet.open_source(config, "val")
 
     def evaluate(network):

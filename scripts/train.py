@@ -14,8 +14,8 @@ from absl import flags, logging
 from deeperlab_tf import cli
 from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.evaluation.panels import make_panels
-from deeperlab_tf.training.loop import train
-from deeperlab_tf.training.strategy import restart_where_host_is_lost, strategy_from_flags
+from deeperlab_tf.training.cluster import restart_where_host_is_lost
+from deeperlab_tf.training.train import train
 from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.records.files import naming_corrupt_records, skipped_records
 
@@ -43,7 +43,7 @@ cli.define_strategy()
 
 def main():
     config = cli.read_config(CONFIG)
-    strategy = strategy_from_flags()
+    strategy = cli.strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
     shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]

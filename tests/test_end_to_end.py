@@ -10,7 +10,7 @@ import pytest
 from deeperlab_tf.config import default_config
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.prediction.predictor import Predictor
-from deeperlab_tf.training.loop import train
+from deeperlab_tf.training.train import train
 from input_pipeline import make_dataset, open_source
 
 

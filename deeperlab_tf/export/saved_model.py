@@ -19,7 +19,7 @@ from deeperlab_tf.export.serving_files import write_server_configs, write_warmup
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
-from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE
+from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE
 
 BATCH_SIZES = (1, 2, 4)  # that a server may put together; each is warmed up
 

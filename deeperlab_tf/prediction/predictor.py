@@ -17,7 +17,7 @@ from deeperlab_tf.prediction.inference import (
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.schema import Dataset
-from deeperlab_tf.training.checkpoints import CONFIG_FILE, DATASET_FILE, load_run, read_run
+from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE, load_run, read_run
 
 
 class Predictor:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS, build_schedule
+from deeperlab_tf.training.optimizer import build_schedule
+from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS
 
 PROFILED_STEPS = (10, 20)  # from the start of the run: past the tracing and the first surprises
 

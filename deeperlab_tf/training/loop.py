@@ -1,10 +1,6 @@
 """Trains a network: builds or resumes a run, and hands it to Keras' `fit`."""
 
-import json
 import os
-import subprocess
-import sys
-import time
 
 import tensorflow as tf
 from absl import logging
@@ -12,48 +8,24 @@ from absl import logging
 from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.losses import LOSSES, total_loss
-from deeperlab_tf.model import build_model
 from deeperlab_tf.training.callbacks import Meter, Profile, Progress
 from deeperlab_tf.training.checkpoints import (
-    BEST_DIR,
-    CHECKPOINT_DIR,
     Store,
     checkpoint_paths,
-    prepare_workdir,
-    write_text,
 )
+from deeperlab_tf.training.cluster import lost_host_errors
+from deeperlab_tf.training.optimizer import build_optimizer
 from deeperlab_tf.training.saving import Evaluate, SaveCheckpoints
-from deeperlab_tf.training.strategy import build_strategy, check_batch, is_chief, lost_host_errors
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.training.strategy import build_strategy, check_batch, is_chief
+from deeperlab_tf.training.trainer import Trainer
+from deeperlab_tf.training.workdir import (
+    BEST_DIR,
+    CHECKPOINT_DIR,
+    prepare_workdir,
+    write_provenance,
+)
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-RUN_FILE = "run.json"
-
-
-def train(config, workdir, dataset, make_train_data, **options):
-    """Trains the network of `config.model` with the losses of the paper.
-
-    Args:
-      config, workdir, dataset, make_train_data: as of `fit`.
-      options: the others of `fit`.
-
-    Returns:
-      The trained network.
-
-    Raises:
-      UserError: for bad config values or a folder of another run.
-    """
-    return fit(
-        config,
-        workdir,
-        dataset,
-        make_train_data,
-        lambda: build_model(config.model, dataset),
-        total_loss,
-        LOSSES,
-        **options,
-    )
 
 
 def fit(
@@ -129,7 +101,7 @@ def fit(
     # === Run folder ===
     if chief:
         prepare_workdir(workdir, config, dataset, accept_changes)
-        write_text(os.path.join(workdir, RUN_FILE), _provenance())
+        write_provenance(workdir)
 
     # === Resume ===
     folder = os.path.join(workdir, CHECKPOINT_DIR)
@@ -164,33 +136,3 @@ def fit(
     finally:
         store.close()
     return network
-
-
-def _provenance():
-    """JSON text: the git commit this program is of (None outside a checkout), versions, command and
-    time.
-    """
-
-    def git(*arguments):
-        folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        result = subprocess.run(
-            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False
-        )
-        return result.stdout.strip() if result.returncode == 0 else None
-
-    try:
-        commit, changes = (
-            git("rev-parse", "HEAD"),
-            git("status", "--porcelain", "--untracked-files=no"),
-        )
-    except OSError:  # no git here
-        commit, changes = None, None
-    values = {
-        "git_commit": commit,
-        "git_changes": None if changes is None else bool(changes),
-        "tensorflow": tf.__version__,
-        "python": sys.version.split()[0],
-        "command": sys.argv,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    return json.dumps(values, indent=2) + "\n"

@@ -13,7 +13,7 @@ from absl import logging
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.training.callbacks import StepCallback
-from deeperlab_tf.training.checkpoints import BEST_DIR, BEST_FILE, read_best, write_text
+from deeperlab_tf.training.workdir import BEST_DIR, BEST_FILE, read_best, write_text
 
 PREEMPTED = 143  # exit status of a program that SIGTERM has ended
 _AGREE_EVERY = 10  # steps between looking whether one of several hosts is to stop

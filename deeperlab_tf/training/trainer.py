@@ -3,11 +3,10 @@
 import tensorflow as tf
 
 from deeperlab_tf.compat import keras
-from deeperlab_tf.errors import UserError
 from deeperlab_tf.layers import Dropout
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.training import batch_norm
-from deeperlab_tf.training.schedule import PolySchedule
+from deeperlab_tf.training.optimizer import decayed_variables
 
 # What the logs of an execution hold beside losses and `gradient_norm`: how long it waited for its
 # data, and how many steps went by until a loss was not a number.
@@ -183,47 +182,3 @@ def _timed_next(iterator, strategy):
         data = next(iterator)
     with tf.control_dependencies(tf.nest.flatten(strategy.experimental_local_results(data))):
         return data, tf.cast(tf.timestamp() - asked, tf.float32)
-
-
-def decayed_variables(network):
-    """Kernels under L2 decay: of ordinary and pointwise convolutions, never depthwise ones or batch
-    norm (DeepLab).
-    """
-    return [
-        v
-        for v in network.trainable_variables
-        if v.name.endswith("/kernel:0") or v.name == "kernel:0"
-    ]
-
-
-def build_schedule(config):
-    """The `PolySchedule` of `config.train`, its rate scaled to the batch where
-    `learning_rate_batch` says so.
-    """
-    train = config.train
-    rate = train.learning_rate
-    if train.learning_rate_batch:
-        rate *= train.batch_size / train.learning_rate_batch
-    return PolySchedule(rate, train.steps, train.power, train.warmup_steps)
-
-
-def build_optimizer(config):
-    """The optimizer of `config.train`; clipping is the trainer's, because the norm of the gradient
-    is logged.
-
-    Raises:
-      UserError: for an optimizer that is not offered.
-    """
-    train = config.train
-    average = dict(use_ema=True, ema_momentum=train.ema) if train.ema else {}
-    if train.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(build_schedule(config), momentum=train.momentum, **average)
-    elif train.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(build_schedule(config), **average)
-    else:
-        raise UserError(
-            f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam."
-        )
-    if train.mixed_precision == "mixed_float16":
-        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    return optimizer

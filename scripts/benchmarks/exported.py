@@ -31,7 +31,7 @@ from deeperlab_tf.prediction.inference import parse_heads, prepare_images
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
+from deeperlab_tf.training.workdir import load_run, prepare_workdir
 
 IMAGE_SIZE = (721, 721)
 NUM_CLASSES, NUM_THINGS, NUM_INSTANCES = 66, 37, 20  # Mapillary Vistas, a street

@@ -21,7 +21,8 @@ from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.training.optimizer import build_optimizer
+from deeperlab_tf.training.trainer import Trainer
 
 NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 ROUNDS = 4

@@ -85,8 +85,9 @@ def _work(crop, threads, batch_size, sync):
     from deeperlab_tf.compat import keras
     from deeperlab_tf.model import build_model
     from deeperlab_tf.schema import Category, Dataset, distinct_colors
+    from deeperlab_tf.training.optimizer import build_optimizer
     from deeperlab_tf.training.strategy import build_strategy
-    from deeperlab_tf.training.trainer import Trainer, build_optimizer
+    from deeperlab_tf.training.trainer import Trainer
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)

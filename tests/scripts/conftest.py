@@ -8,7 +8,7 @@ import tensorflow as tf
 from deeperlab_tf.config import default_config
 from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.training.checkpoints import prepare_workdir
+from deeperlab_tf.training.workdir import prepare_workdir
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def test_predictor_gives_the_same_parse_from_an_export(
 ):
     from deeperlab_tf import Predictor
     from deeperlab_tf.export.saved_model import export_saved_model
-    from deeperlab_tf.training.checkpoints import load_run
+    from deeperlab_tf.training.workdir import load_run
 
     export_saved_model(*load_run(workdir), str(tmp_path / "toy" / "3"))
     # The folder above the version, as TF Serving takes it.

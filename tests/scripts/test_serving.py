@@ -18,7 +18,7 @@ from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.prediction.predictor import Predictor
-from deeperlab_tf.training.checkpoints import load_run
+from deeperlab_tf.training.workdir import load_run
 
 
 @pytest.fixture(scope="module")

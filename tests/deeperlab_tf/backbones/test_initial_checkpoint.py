@@ -14,7 +14,7 @@ from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initia
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Category, Dataset
-from deeperlab_tf.training.loop import train
+from deeperlab_tf.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.export.saved_model import export_saved_model
 from deeperlab_tf.model import build_model
 from deeperlab_tf.prediction.predictor import Predictor
-from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
+from deeperlab_tf.training.workdir import load_run, prepare_workdir
 
 BATCH_SIZES = (1, 2)
 

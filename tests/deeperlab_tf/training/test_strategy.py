@@ -9,15 +9,13 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.training.strategy import (
+from deeperlab_tf.training.cluster import (
     Cluster,
     await_peers,
-    build_strategy,
-    check_batch,
     cluster_from_environment,
-    is_chief,
     parse_tf_config,
 )
+from deeperlab_tf.training.strategy import build_strategy, check_batch, is_chief
 
 VARIABLES = ("TF_CONFIG", "TPU_NAME", "SLURM_STEP_NODELIST", "SLURM_PROCID")
 

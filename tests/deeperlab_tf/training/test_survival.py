@@ -14,7 +14,8 @@ from absl import logging
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.training.checkpoints import Store, checkpoint_paths, load_run
+from deeperlab_tf.training.checkpoints import Store, checkpoint_paths
+from deeperlab_tf.training.workdir import load_run
 
 
 @pytest.fixture

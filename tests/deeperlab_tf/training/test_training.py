@@ -10,15 +10,15 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import batch_norms
-from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
-from deeperlab_tf.training.loop import train
-from deeperlab_tf.training.schedule import PolySchedule
-from deeperlab_tf.training.trainer import (
-    Trainer,
+from deeperlab_tf.training.optimizer import (
+    PolySchedule,
     build_optimizer,
     build_schedule,
     decayed_variables,
 )
+from deeperlab_tf.training.train import train
+from deeperlab_tf.training.trainer import Trainer
+from deeperlab_tf.training.workdir import load_run, prepare_workdir
 
 
 @pytest.fixture

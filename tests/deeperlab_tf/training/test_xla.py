@@ -7,7 +7,8 @@ import tensorflow as tf
 from deeperlab_tf.compat import keras
 from deeperlab_tf.losses import total_loss
 from deeperlab_tf.model import build_model
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.training.optimizer import build_optimizer
+from deeperlab_tf.training.trainer import Trainer
 
 SIDE = 33
 

@@ -23,8 +23,9 @@ from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import synchronise
 from deeperlab_tf.training.callbacks import StepCallback
+from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import fit
-from deeperlab_tf.training.strategy import build_strategy, restart_where_host_is_lost
+from deeperlab_tf.training.strategy import build_strategy
 from input_pipeline import make_dataset, open_source
 
 SIDE = 33
