@@ -8,6 +8,11 @@ Marks: [D] the DeeperLab paper, [P] PersonLab, [L] the DeepLab code base, [R] ou
 they are silent.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
@@ -15,280 +20,309 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import LABEL_DIVISOR
 
 
-def default_config():
-    """The paper's Wider MobileNetV2 model on Mapillary Vistas: a locked `ConfigDict`."""
+def default_config() -> ConfigDict:
+    """The paper's Wider MobileNetV2 model on Mapillary Vistas.
+
+    Returns:
+      A locked `ConfigDict` with the sections model, fusion, data, train, eval and pretrain.
+
+    Example:
+      config = default_config()
+      config.data.dataset = "shapes"
+      config.train.steps = 1000
+    """
     # R, pixels of the network input, for every object size [D, Sec. 3.3.2]
-    keypoint_radius = FieldReference(25.0)
-    keypoint_graph = FieldReference("star")  # star | rectangle [D, Tab. 6]
+    radius = FieldReference(25.0)
+    graph = FieldReference("star")  # star | rectangle [D, Tab. 6]
+
     config = ConfigDict()
-    config.model = _model(keypoint_radius, keypoint_graph)
-    config.fusion = _fusion(keypoint_radius, keypoint_graph)
-    config.data = _data(keypoint_radius, keypoint_graph)
+    config.model = _model(radius, graph)
+    config.fusion = _fusion(radius, graph)
+    config.data = _data(radius, graph)
     config.train = _train()
     config.eval = _eval()
     config.pretrain = _pretrain()
     return config.lock()
 
 
-def _model(keypoint_radius, keypoint_graph):
-    return ConfigDict(
-        dict(
-            backbone="mobilenet_v2",  # mobilenet_v2 | xception_71 | xception_65 [D, Sec. 3.1]
-            # Of every 3x3 convolution of MobileNetV2, stem included; 5: Wider MobileNetV2 [D, Tab. 3].
-            kernel_size=5,
-            width=1.0,  # channel multiplier of the backbone
-            output_stride=16,  # 8, 16 or 32 [D, Sec. 3.1]
-            batch_norm_momentum=0.997,  # Xception: 0.9997 [L]; short trainings want less
-            aspp=True,  # atrous spatial pyramid pooling [D, Tab. 3]
-            aspp_channels=256,  # [L]
-            aspp_rates=(6, 12, 18),  # [L]
-            aspp_dropout=0.1,  # [L]
-            # The stride-4 feature is reduced to these before space-to-depth [R]
-            low_level_channels=32,
-            decoder="s2d",  # s2d | bilinear | none [D, Tab. 4]
-            # At stride 4; 16 times as many before depth-to-space. Light: 128 [D, Sec. 4.1]
-            decoder_channels=256,
-            decoder_kernel_size=7,  # Light: 3 [D, Sec. 3.2]
-            deep_heads=True,  # a k x k convolution before each head's 1x1 [D, Tab. 4 "DH"]
-            head_kernel_size=7,  # Light: 3 [D, Sec. 3.3]
-            semantic_head_channels=256,  # Light: 128 [D, Sec. 3.3]
-            instance_head_channels=64,  # of each of the four others [D, Sec. 3.3]
-            keypoint_radius=keypoint_radius,
-            keypoint_graph=keypoint_graph,
-        )
-    )
+def _model(radius: FieldReference, graph: FieldReference) -> ConfigDict:
+    model = ConfigDict()
+    model.keypoint_radius = radius
+    model.keypoint_graph = graph
 
+    # === Encoder ===
+    model.backbone = "mobilenet_v2"  # mobilenet_v2 | xception_71 | xception_65 [D, Sec. 3.1]
+    # Of every spatial convolution of MobileNetV2, stem included; 5: Wider MobileNetV2 [D, Tab. 3]
+    model.kernel_size = 5
+    model.width = 1.0  # channel multiplier of the backbone
+    model.output_stride = 16  # 8, 16 or 32 [D, Sec. 3.1]
+    model.batch_norm_momentum = 0.997  # Xception: 0.9997 [L]; short trainings want less
+    model.aspp = True  # atrous spatial pyramid pooling [D, Tab. 3]
+    model.aspp_channels = 256  # [L]
+    model.aspp_rates = (6, 12, 18)  # [L]
+    model.aspp_dropout = 0.1  # [L]
 
-def light_decoder(model):
-    """Turns a model config into the paper's *Light* variant: 3x3 kernels and 128 filters (Sec.
-    4.1). Returns it.
-    """
-    model.decoder_channels = 128
-    model.decoder_kernel_size = 3
-    model.head_kernel_size = 3
-    model.semantic_head_channels = 128
+    # === Decoder ===
+    model.decoder = "s2d"  # s2d | bilinear | none [D, Tab. 4]
+    # What the stride-4 feature is reduced to before space-to-depth [R]
+    model.low_level_channels = 32
+    # At stride 4; 16 times as many before depth-to-space. Light: 128 [D, Sec. 4.1]
+    model.decoder_channels = 256
+    model.decoder_kernel_size = 7  # Light: 3 [D, Sec. 3.2]
+
+    # === Heads ===
+    model.deep_heads = True  # a k x k convolution before each head's 1x1 [D, Tab. 4 "DH"]
+    model.head_kernel_size = 7  # Light: 3 [D, Sec. 3.3]
+    model.semantic_head_channels = 256  # Light: 128 [D, Sec. 3.3]
+    model.instance_head_channels = 64  # of each of the four others [D, Sec. 3.3]
     return model
 
 
-def _fusion(keypoint_radius, keypoint_graph):
-    # A length says its unit: radii are R, the keypoint radius; sizes are λ, the square root of an
-    # instance's box area; pixels are those of the network input, cells those of the heads' grid.
-    return ConfigDict(
-        dict(
-            keypoint_radius=keypoint_radius,
-            keypoint_graph=keypoint_graph,
-            # === What one turns after a training ===
-            peak_threshold=0.1,  # lowest score of a keypoint candidate [R]
-            nms_iou=0.6,  # hard box NMS [R]
-            max_keypoints=1024,  # C, candidates an image over all kinds [R]
-            max_instances=256,  # J [R]
-            label_divisor=LABEL_DIVISOR,  # panoptic = class * label_divisor + instance
-            # === The constants of each step ===
-            refinement=dict(
-                # Offsets at a keypoint: voters: mean over those of its disk | point: where it is,
-                # as PersonLab [P].
-                keypoint_read="voters",
-                # How near a voter's vote lands: which cells' middle-range offsets count [R].
-                voter_reach_radii=0.2,
-                # The same for refinement, whose start is less certain [R].
-                start_reach_radii=0.5,
-                middle_steps=1,  # M <- M + S(x + M), passes; 0: off [P]
-                long_range=True,  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
-                long_threshold=0.5,  # heatmap probability that counts as such a disk [R]
-            ),
-            voting=dict(
-                # The many lighter short-range votes cost time, not accuracy [R].
-                lightest_vote=0.01,
-                long_weight=0.5,  # w: score map = short + w * long [R]
-                # Thing cells of every n-th diagonal vote, n-fold; 1: all, as in the paper.
-                long_every=2,
-            ),
-            detection=dict(
-                peak_window_cells=5,  # local maxima [R]
-                # Proposals whose edges lead back farther off than R and this share of λ are
-                # dropped; 0: off [R].
-                return_reach_sizes=0.5,
-                rescore="expected_oks",  # expected_oks | none [P]
-                oks_kappa=0.1,  # width of a keypoint relative to its object's size [R]
-                # A candidate this near the same keypoint of a detected instance is its own [P].
-                radius_pixels=10.0,
-                # The same for small instances; 0: off, 10 pixels for all as in the paper.
-                reach_sizes=0.3,
-            ),
-            assignment=dict(
-                # Pixels farther than R and this share of λ from all instances are no one's; 0: off,
-                # as in the paper.
-                claim_reach_sizes=0.5,
-            ),
-        )
-    )
+def _fusion(radius: FieldReference, graph: FieldReference) -> ConfigDict:
+    # The name of a length ends in its unit: radii are R, the keypoint radius; sizes are λ, the
+    # square root of the area of an instance's box; pixels are those of the network input; cells
+    # are those of the heads' grid.
+    fusion = ConfigDict()
+    fusion.keypoint_radius = radius
+    fusion.keypoint_graph = graph
+
+    # === What one turns after a training ===
+    fusion.peak_threshold = 0.1  # lowest score of a keypoint candidate [R]
+    fusion.nms_iou = 0.6  # hard box NMS [R]
+    fusion.max_keypoints = 1024  # C, candidates per image over all kinds [R]
+    fusion.max_instances = 256  # J [R]
+    fusion.label_divisor = LABEL_DIVISOR  # panoptic = class * label_divisor + instance
+
+    # === The constants of each step ===
+    refinement = fusion.refinement = ConfigDict()
+    # Offsets at a keypoint: voters: mean over those of its disk | point: where it is [P]
+    refinement.keypoint_read = "voters"
+    # How near a voter's vote lands: which cells' middle-range offsets count [R]
+    refinement.voter_reach_radii = 0.2
+    refinement.start_reach_radii = 0.5  # the same for refinement, whose start is less certain [R]
+    refinement.middle_steps = 1  # M <- M + S(x + M), passes; 0: off [P]
+    refinement.long_range = True  # L <- L + S(x + L) where it lands on a keypoint's disk [R]
+    refinement.long_threshold = 0.5  # heatmap probability that counts as such a disk [R]
+
+    voting = fusion.voting = ConfigDict()
+    voting.lightest_vote = 0.01  # the many lighter short-range votes cost time, not accuracy [R]
+    voting.long_weight = 0.5  # w: score map = short + w * long [R]
+    # Thing cells of every n-th diagonal vote, n-fold; 1: all, as in the paper
+    voting.long_every = 2
+
+    detection = fusion.detection = ConfigDict()
+    detection.peak_window_cells = 5  # local maxima [R]
+    # Proposals whose edges lead back farther off than R and this share of λ are dropped;
+    # 0: off [R]
+    detection.return_reach_sizes = 0.5
+    detection.rescore = "expected_oks"  # expected_oks | none [P]
+    detection.oks_kappa = 0.1  # width of a keypoint relative to its object's size [R]
+    # A candidate this near the same keypoint of a detected instance is its own [P]
+    detection.radius_pixels = 10.0
+    # The same for small instances; 0: off, 10 pixels for all as in the paper
+    detection.reach_sizes = 0.3
+
+    assignment = fusion.assignment = ConfigDict()
+    # Pixels farther than R and this share of λ from all instances belong to none;
+    # 0: off, as in the paper
+    assignment.claim_reach_sizes = 0.5
+    return fusion
 
 
-def _data(keypoint_radius, keypoint_graph):
-    return ConfigDict(
-        dict(
-            dataset="shapes",  # coco | cityscapes | vistas | voc | folder | shapes
-            root="",  # folder of the raw dataset
-            # Folder dataset: its YAML or JSON description; default root/classes.yaml or .json.
-            classes="",
-            train_split="train",  # split that training reads; VOC: train_aug [D, Sec. B]
-            # Folder of TFRecords made by scripts/build_records.py; "": read the raw files.
-            records="",
-            # Records that are mixed at a time, in memory still encoded …
-            shuffle_buffer=100,
-            # … but never more than this together; it takes about three times the memory.
-            shuffle_megabytes=128,
-            # Resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
-            longer_side=0,
-            crop_size=(721, 721),  # training crop, sides 16k + 1 [D, Sec. 4]
-            min_scale=0.5,  # random scale augmentation [L]
-            max_scale=2.0,  # [L]
-            scale_step=0.25,  # 0: continuous [L]
-            flip=True,  # random left-right flip [L]
-            brightness=0.0,  # photometric augmentation: largest shift as a share of 255; 0: off
-            contrast=0.0,  # largest relative change; 0: off
-            saturation=0.0,  # largest relative change; 0: off
-            keypoint_radius=keypoint_radius,
-            keypoint_graph=keypoint_graph,
-            shuffle=True,
-            cache=False,  # keep decoded samples in memory: small datasets only
-            seed=0,
-            shapes=dict(  # scenes made on the fly
-                image_size=(129, 129),
-                num_train=2000,
-                num_val=200,
-                max_things=8,
-                random_colors=False,  # True: form alone tells a thing's class
-            ),
-        )
-    )
+def _data(radius: FieldReference, graph: FieldReference) -> ConfigDict:
+    data = ConfigDict()
+    data.keypoint_radius = radius
+    data.keypoint_graph = graph
+
+    # === Where samples come from ===
+    data.dataset = "shapes"  # coco | cityscapes | vistas | voc | folder | shapes
+    data.root = ""  # folder of the raw dataset
+    # A folder dataset's YAML or JSON description; "": classes.yaml or .json in the root
+    data.classes = ""
+    data.train_split = "train"  # split that training reads; VOC: train_aug [D, Sec. B]
+    # Folder of TFRecords made by scripts/build_records.py; "": read the raw files
+    data.records = ""
+
+    # === In which order ===
+    data.shuffle = True
+    data.seed = 0
+    # Records that are mixed at a time, in memory still encoded …
+    data.shuffle_buffer = 100
+    # … but never more than this together; it takes about three times the memory
+    data.shuffle_megabytes = 128
+    data.cache = False  # keep decoded samples in memory: small datasets only
+
+    # === Size ===
+    # Resize images to this longer side first; 0: as they are. Mapillary: 1441 [D, Sec. 4]
+    data.longer_side = 0
+    data.crop_size = (721, 721)  # training crop, sides 16k + 1 [D, Sec. 4]
+
+    # === Augmentation ===
+    data.min_scale = 0.5  # random scale [L]
+    data.max_scale = 2.0  # [L]
+    data.scale_step = 0.25  # 0: continuous [L]
+    data.flip = True  # random left-right flip [L]
+    data.brightness = 0.0  # largest shift as a share of 255; 0: off
+    data.contrast = 0.0  # largest relative change; 0: off
+    data.saturation = 0.0  # largest relative change; 0: off
+
+    # === Scenes made on the fly, the dataset "shapes" ===
+    shapes = data.shapes = ConfigDict()
+    shapes.image_size = (129, 129)
+    shapes.num_train = 2000
+    shapes.num_val = 200
+    shapes.max_things = 8
+    shapes.random_colors = False  # True: form alone tells a thing's class
+    return data
 
 
-def _train():
-    return ConfigDict(
-        dict(
-            steps=500_000,  # ablations: 200_000 [D, Sec. 4.1]
-            batch_size=28,  # global; Xception-71: 16 [D, Sec. 4]
-            # Start from these weights: ImageNet-1K in the paper [D, Sec. 4]; "": random ones.
-            initial_checkpoint="",
-            # What is taken from it: backbone | network (of one of our own trainings).
-            initial_part="backbone",
-            # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
-            embed_kernels=False,
-            optimizer="sgd",  # sgd (momentum) | adam
-            # Gradients of so many parts of a batch are added up before a step: saves memory.
-            accumulation_steps=1,
-            learning_rate=0.01,  # initial [D, Sec. 4]
-            # The rate is for batches of this size and grows in proportion; 0: for any size.
-            learning_rate_batch=0,
-            power=0.9,  # poly schedule [L]
-            warmup_steps=0,
-            momentum=0.9,  # [L]
-            # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
-            weight_decay=4e-5,
-            clip_norm=0.0,  # global gradient norm; 0: off
-            # As in ports of PersonLab [P, R].
-            loss_weights=dict(semantic=1.0, heatmap=4.0, short=1.0, middle=0.25, long=0.125),
-            hard_pixel_fraction=0.15,  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
-            small_instance_area=64 * 64,  # pixels of the crop [D, Sec. 3.3.1]
-            small_instance_weight=3.0,  # 1: off [D, Sec. 3.3.1]
-            class_weights=(),  # factor of each class in Eq. 1; (): all 1
-            # Decay of the weights' moving average, which is then what is evaluated and exported;
-            # 0: off.
-            ema=0.0,
-            # Several replicas: statistics of the whole batch, not of each replica's share.
-            sync_batch_norm=True,
-            # True: batch norms keep their statistics and weights [D: fine-tuned]
-            freeze_batch_norm=False,
-            mixed_precision="float32",  # float32 | mixed_bfloat16 | mixed_float16
-            jit_compile=False,  # compile the step by XLA; always so on TPU
-            steps_per_execution=1,  # steps between returns to Python: more on TPU
-            checkpoint_every=1000,  # steps
-            keep_checkpoints=3,
-            # Steps between evaluations, each of which may become the best checkpoint; 0: none.
-            evaluate_every=0,
-            evaluate_images=0,  # of split val; 0: all
-            best_metric="pq",  # key of metrics.json that decides which checkpoint is the best
-            log_every=50,  # steps between log lines and TensorBoard scalars
-            panels_every=1000,  # steps between TensorBoard image panels
-            num_panels=4,
-            seed=0,
-        )
-    )
+def _train() -> ConfigDict:
+    train = ConfigDict()
+    train.steps = 500_000  # ablations: 200_000 [D, Sec. 4.1]
+    train.batch_size = 28  # global; Xception-71: 16 [D, Sec. 4]
+    train.seed = 0
+
+    # === Start ===
+    # Weights to start from: ImageNet-1K in the paper [D, Sec. 4]; "": random ones
+    train.initial_checkpoint = ""
+    # What is taken from it: backbone | network (of one of our own trainings)
+    train.initial_part = "backbone"
+    # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
+    train.embed_kernels = False
+
+    # === Optimizer ===
+    train.optimizer = "sgd"  # sgd (momentum) | adam
+    train.momentum = 0.9  # [L]
+    train.learning_rate = 0.01  # initial [D, Sec. 4]
+    # The rate is for batches of this size and grows in proportion; 0: for any size
+    train.learning_rate_batch = 0
+    train.power = 0.9  # poly schedule [L]
+    train.warmup_steps = 0
+    # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
+    train.weight_decay = 4e-5
+    train.clip_norm = 0.0  # global gradient norm; 0: off
+    # The gradients of so many parts of a batch are added up before a step: saves memory
+    train.accumulation_steps = 1
+    # Decay of the weights' moving average, which is then what is evaluated and exported; 0: off
+    train.ema = 0.0
+
+    # === Losses ===
+    # As in ports of PersonLab [P, R]
+    weights = train.loss_weights = ConfigDict()
+    weights.semantic = 1.0
+    weights.heatmap = 4.0
+    weights.short = 1.0
+    weights.middle = 0.25
+    weights.long = 0.125
+    train.hard_pixel_fraction = 0.15  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
+    train.small_instance_area = 64 * 64  # pixels of the crop [D, Sec. 3.3.1]
+    train.small_instance_weight = 3.0  # 1: off [D, Sec. 3.3.1]
+    train.class_weights = ()  # factor of each class in Eq. 1; (): all 1
+
+    # === Execution ===
+    # Several replicas: statistics of the whole batch, not of each replica's share
+    train.sync_batch_norm = True
+    # True: batch norms keep their statistics and weights [D: fine-tuned]
+    train.freeze_batch_norm = False
+    train.mixed_precision = "float32"  # float32 | mixed_bfloat16 | mixed_float16
+    train.jit_compile = False  # compile the step by XLA; always so on TPU
+    train.steps_per_execution = 1  # steps between returns to Python: more on TPU
+
+    # === Bookkeeping ===
+    train.checkpoint_every = 1000  # steps
+    train.keep_checkpoints = 3
+    # Steps between evaluations, each of which may become the best checkpoint; 0: none
+    train.evaluate_every = 0
+    train.evaluate_images = 0  # of split val; 0: all
+    train.best_metric = "pq"  # key of metrics.json that decides which checkpoint is the best
+    train.log_every = 50  # steps between log lines and TensorBoard scalars
+    train.panels_every = 1000  # steps between TensorBoard image panels
+    train.num_panels = 4
+    return train
 
 
-def _eval():
-    return ConfigDict(
-        dict(
-            # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first.
-            image_size=(1441, 1441),
-            # False: pad each image to the next 16k + 1 only, which is less work.
-            pad_to_size=True,
-            batch_size=1,
-        )
-    )
+def _eval() -> ConfigDict:
+    evaluation = ConfigDict()
+    # (height, width), sides 16k + 1: images are padded to it, larger ones shrunk first
+    evaluation.image_size = (1441, 1441)
+    # False: pad each image to the next 16k + 1 only, which is less work
+    evaluation.pad_to_size = True
+    evaluation.batch_size = 1
+    return evaluation
 
 
-def _pretrain():
-    return ConfigDict(
-        # ImageNet-1K classification, scripts/pretrain.py. That the paper starts from it: [D, Sec. 4],
-        # all else: [R].
-        dict(
-            num_classes=1000,
-            label_smoothing=0.1,
-            dropout=0.2,
-            min_area=0.08,  # random-resized crop: smallest share of the image
-            max_aspect_ratio=4 / 3,  # and its longest sides' ratio, lying or standing
-            center_crop=0.875,  # for evaluation: the middle square, this share of the shorter side
-        )
-    )
+def _pretrain() -> ConfigDict:
+    # ImageNet-1K classification (scripts/pretrain.py): the paper starts from it [D, Sec. 4]; how
+    # it is trained is our decision throughout [R].
+    pretrain = ConfigDict()
+    pretrain.num_classes = 1000
+    pretrain.label_smoothing = 0.1
+    pretrain.dropout = 0.2
+    pretrain.min_area = 0.08  # random-resized crop: smallest share of the image …
+    pretrain.max_aspect_ratio = 4 / 3  # … and largest ratio of its sides, either way round
+    pretrain.center_crop = 0.875  # evaluation: the middle square, this share of the shorter side
+    return pretrain
 
 
-def check_config(config):
-    """Raises UserError, naming the key, for values that no part of the system can work with.
-    Returns `config`.
+# === Checks ===
+
+_COUNTS = (
+    "steps",
+    "batch_size",
+    "accumulation_steps",
+    "steps_per_execution",
+    "checkpoint_every",
+    "log_every",
+)
+
+
+def check_config(config: ConfigDict) -> ConfigDict:
+    """Returns `config`, unchanged, where every value is one that the system can work with.
+
+    Raises:
+      UserError: names the first key whose value is not.
     """
-    for key, value in (
-        ("data.crop_size", config.data.crop_size),
-        ("eval.image_size", config.eval.image_size),
-    ):
-        if len(value) != 2:
-            raise UserError(f"config.{key} is {tuple(value)}; give (height, width).")
-        for side in value:
-            check_side(side, f"config.{key}")
-    if config.train.steps < 1:
-        raise UserError(f"config.train.steps is {config.train.steps}; give at least 1.")
-    for key in (
-        "batch_size",
-        "accumulation_steps",
-        "steps_per_execution",
-        "checkpoint_every",
-        "log_every",
-    ):
-        if config.train[key] < 1:
-            raise UserError(f"config.train.{key} is {config.train[key]}; give at least 1.")
-    if not 0 <= config.train.ema < 1:
-        raise UserError(f"config.train.ema is {config.train.ema}; give 0 <= ema < 1.")
-    fraction = config.train.hard_pixel_fraction
-    if not 0 < fraction <= 1:
-        raise UserError(f"config.train.hard_pixel_fraction is {fraction}; give 0 < fraction <= 1.")
-    if not 0 < config.data.min_scale <= config.data.max_scale:
-        raise UserError(
-            f"config.data.min_scale is {config.data.min_scale}; give 0 < min_scale <= max_scale."
-        )
-    if config.model.keypoint_radius <= 0:
-        raise UserError(
-            f"config.model.keypoint_radius is {config.model.keypoint_radius}; give a positive radius."
-        )
+    data, train = config.data, config.train
+    _check_size(data.crop_size, "data.crop_size")
+    _check_size(config.eval.image_size, "eval.image_size")
+
+    for key in _COUNTS:
+        _check(train[key] >= 1, f"train.{key}", train[key], "give at least 1")
+    _check(0 <= train.ema < 1, "train.ema", train.ema, "give 0 <= ema < 1")
+    fraction = train.hard_pixel_fraction
+    _check(0 < fraction <= 1, "train.hard_pixel_fraction", fraction, "give 0 < fraction <= 1")
+
+    scales_ordered = 0 < data.min_scale <= data.max_scale
+    _check(scales_ordered, "data.min_scale", data.min_scale, "give 0 < min_scale <= max_scale")
+    radius = config.model.keypoint_radius
+    _check(radius > 0, "model.keypoint_radius", radius, "give a positive radius")
     return config
 
 
-def check_side(side, name):
-    """Raises UserError unless `side` is 16k + 1: only then do the grids of stride 4 and 16 sit
-    exactly on pixels.
+def _check(is_good: bool, key: str, value: Any, advice: str) -> None:
+    if not is_good:
+        raise UserError(f"config.{key} is {value}; {advice}.")
+
+
+def _check_size(size: Sequence[int], key: str) -> None:
+    _check(len(size) == 2, key, tuple(size), "give (height, width)")
+    for side in size:
+        check_side(side, f"config.{key}")
+
+
+def check_side(side: int, name: str) -> None:
+    """Checks that a side of an image is 16k + 1.
+
+    Only then do the grids of stride 4 and 16 sit exactly on pixels.
+
+    Args:
+      side: pixels.
+      name: what the error calls it.
+
+    Raises:
+      UserError: it is not; says which one near it is.
     """
-    if side < 17 or (side - 1) % 16:
-        nearest = max(16, round((side - 1) / 16) * 16) + 1
-        raise UserError(
-            f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example."
-        )
+    if side >= 17 and side % 16 == 1:
+        return
+    nearest = max(16, round((side - 1) / 16) * 16) + 1
+    raise UserError(f"{name} has side {side}, which is not 16k + 1; use {nearest}, for example.")

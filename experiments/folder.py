@@ -1,14 +1,15 @@
-"""Anybody's own photos and masks: a starting point to copy and change.
+r"""Anybody's own photos and masks: a starting point to copy and change.
 
-    python scripts/train.py --config=experiments/folder.py --workdir=runs/mine
-    --config.data.root=DIR
+    python scripts/train.py --config=experiments/folder.py --workdir=runs/mine \
+        --config.data.root=DIR
 
 DIR holds the images, the masks and a `classes.yaml` (input_pipeline/datasets/folder.py). The
 network is the paper's Light Wider MobileNetV2; the sizes suit photos of about 500 pixels and one
 GPU.
 """
 
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
+from deeperlab_tf.paper import set_network
 
 
 def get_config():
@@ -19,7 +20,7 @@ def get_config():
     config.eval.image_size = (513, 513)
     config.eval.pad_to_size = False
 
-    light_decoder(config.model)
+    set_network(config.model, "light_wider_mobilenet_v2")
     config.model.keypoint_radius = 12.0  # about a fortieth of the longer side
     config.model.batch_norm_momentum = 0.99
     config.fusion.detection.radius_pixels = 6.0
