@@ -5,8 +5,11 @@ map at stride n sits exactly on input pixel (n*i, n*j), so every change of resol
 align-corners kind.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,17 +18,22 @@ from deeperlab_tf.compat import keras
 register = keras.utils.register_keras_serializable("deeperlab_tf")
 
 
-@dataclasses.dataclass(frozen=True)
-class BatchNorm:
-    """Batch-norm constants of a part of the network.
+class ConvStyle(NamedTuple):
+    """What the convolutions of one part of the network have in common.
 
     Attributes:
-      momentum: share of the old moving average kept at each step.
-      epsilon: 1e-5 in ASPP, decoder and heads; 1e-3 in the backbones (DeepLab).
+      momentum: of the batch norms: share of the old moving average kept at each step.
+      epsilon: of the batch norms: 1e-5 in ASPP, decoder and heads; 1e-3 in the backbones (DeepLab).
+      activation: "relu", "relu6" or None.
+      padding: "same" as TensorFlow does it, or "symmetric", as ResNet and Xception do. The two
+        differ where a stride meets an even side: TensorFlow then pads more at the end, "symmetric"
+        never does, so that a cell looks at the same pixels whatever the size of the image.
     """
 
     momentum: float = 0.997
     epsilon: float = 1e-5
+    activation: str | None = "relu"
+    padding: str = "same"
 
 
 # === Layers ===
@@ -39,29 +47,29 @@ class SpaceToDepth(keras.layers.Layer):
     4k + 1 becomes the stride-16 side k + 1.
     """
 
-    def __init__(self, block_size, **kwargs):
+    def __init__(self, block_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.block_size = block_size
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        last = self.block_size - 1
         shape = tf.shape(inputs)
-        below, right = (
-            self.block_size - 1 - (shape[axis] - 1) % self.block_size for axis in (1, 2)
-        )
+        below = last - (shape[1] - 1) % self.block_size
+        right = last - (shape[2] - 1) % self.block_size
         padded = tf.pad(inputs, [[0, 0], [0, below], [0, right], [0, 0]])
         output = tf.nn.space_to_depth(padded, self.block_size)
         output.set_shape(self.compute_output_shape(inputs.shape))
         return output
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         batch, height, width, channels = tuple(input_shape)
+        channels *= self.block_size**2
+        return tf.TensorShape((batch, self._blocks(height), self._blocks(width), channels))
 
-        def blocks(side):
-            return None if side is None else -(-side // self.block_size)
+    def _blocks(self, side: int | None) -> int | None:
+        return None if side is None else -(-side // self.block_size)
 
-        return tf.TensorShape((batch, blocks(height), blocks(width), channels * self.block_size**2))
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "block_size": self.block_size}
 
 
@@ -73,41 +81,39 @@ class DepthToSpace(keras.layers.Layer):
     pixel.
     """
 
-    def __init__(self, block_size, **kwargs):
+    def __init__(self, block_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.block_size = block_size
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         extra = self.block_size - 1
         output = tf.nn.depth_to_space(inputs, self.block_size)
         return output[:, : tf.shape(output)[1] - extra, : tf.shape(output)[2] - extra]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         batch, height, width, channels = tuple(input_shape)
+        channels //= self.block_size**2
+        return tf.TensorShape((batch, self._finer(height), self._finer(width), channels))
 
-        def finer(side):
-            return None if side is None else self.block_size * (side - 1) + 1
+    def _finer(self, side: int | None) -> int | None:
+        return None if side is None else self.block_size * (side - 1) + 1
 
-        return tf.TensorShape((batch, finer(height), finer(width), channels // self.block_size**2))
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "block_size": self.block_size}
 
 
 @register
 class AlignCornersResize(keras.layers.Layer):
-    """Bilinear upsampling by an integer factor, [B, h, w, C] -> [B, n*(h-1)+1, n*(w-1)+1, C]; see
-    `upsample`.
-    """
+    """`upsample` as a layer: [B, h, w, C] -> [B, n*(h-1)+1, n*(w-1)+1, C]."""
 
-    def __init__(self, factor, **kwargs):
+    def __init__(self, factor: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor = factor
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return upsample(inputs, self.factor)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
 
 
@@ -115,39 +121,36 @@ class AlignCornersResize(keras.layers.Layer):
 class ImagePooling(keras.layers.Layer):
     """Mean over the whole map, [B, h, w, C] -> [B, 1, 1, C]; computed in float32."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         mean = tf.reduce_mean(tf.cast(inputs, tf.float32), axis=(1, 2), keepdims=True)
         return tf.cast(mean, inputs.dtype)
 
 
 @register
 class BroadcastLike(keras.layers.Layer):
-    """Spreads a vector over the height and width of a map: ([B, 1, 1, C], [B, h, w, D]) -> [B, h,
-    w, C].
-    """
+    """Spreads a vector over a map: ([B, 1, 1, C], [B, h, w, D]) -> [B, h, w, C]."""
 
-    def call(self, inputs):
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         vector, reference = inputs
+        channels = vector.shape[-1]
         shape = tf.shape(reference)
-        output = tf.broadcast_to(vector, tf.stack([shape[0], shape[1], shape[2], vector.shape[-1]]))
-        output.set_shape([None, *reference.shape[1:3], vector.shape[-1]])
+        output = tf.broadcast_to(vector, tf.stack([shape[0], shape[1], shape[2], channels]))
+        output.set_shape([None, *reference.shape[1:3], channels])
         return output
 
 
 @register
 class Scale(keras.layers.Layer):
-    """Multiplies by a constant: the offset heads learn in units of the keypoint radius and answer
-    in pixels.
-    """
+    """Multiplies by a constant."""
 
-    def __init__(self, factor, **kwargs):
+    def __init__(self, factor: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor = factor
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs * tf.cast(self.factor, inputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
 
 
@@ -160,24 +163,24 @@ class Dropout(keras.layers.Dropout):
         numbers, which no checkpoint can restore.
     """
 
-    seed_of_step = None
+    seed_of_step: Callable[[], tf.Tensor] | None = None
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         if self.seed_of_step is None or training is not True or not self.rate:
             return super().call(inputs, training=training)
-        kept = tf.random.stateless_uniform(tf.shape(inputs), self.seed_of_step()) >= self.rate
-        return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
+        draw = tf.random.stateless_uniform(tf.shape(inputs), self.seed_of_step())
+        return tf.where(draw >= self.rate, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
 
 
-# === Functions ===
+# === Maps ===
 
 
-def upsample(maps, factor):
-    """Align-corners bilinear interpolation by an integer factor.
+def upsample(maps: tf.Tensor, factor: int) -> tf.Tensor:
+    """Align-corners bilinear interpolation by an integer factor n >= 1.
 
     Args:
       maps: float [B, h, w, C]; h and w may be dynamic.
-      factor: integer n >= 1.
+      factor: n.
 
     Returns:
       float [B, n*(h-1)+1, n*(w-1)+1, C]; the values at every n-th pixel are those of `maps`.
@@ -186,44 +189,45 @@ def upsample(maps, factor):
     return _interpolate(_interpolate(maps, factor, axis=1), factor, axis=2)
 
 
-def _interpolate(maps, factor, axis):
-    """`upsample` along one axis: from each pair of neighbours `factor` values, from the first on;
-    then the last.
-    """
+def _interpolate(maps: tf.Tensor, factor: int, axis: int) -> tf.Tensor:
+    """`upsample` along one axis."""
     sizes = shape_of(maps)
     size = sizes[axis]
     # Splits, for slices have a slow gradient.
     before, last = tf.split(maps, [size - 1, 1], axis)
     _, after = tf.split(maps, [1, size - 1], axis)
-    steps = [
-        before + (after - before) * tf.cast(step / factor, maps.dtype) for step in range(factor)
-    ]
+
+    # From each pair of neighbours `factor` values, from the first one on; then the last.
+    steps = []
+    for step in range(factor):
+        share = tf.cast(step / factor, maps.dtype)
+        steps.append(before + (after - before) * share)
     sizes[axis] = factor * (size - 1)
-    return tf.concat([tf.reshape(tf.stack(steps, axis=axis + 1), sizes), last], axis)
+    between = tf.reshape(tf.stack(steps, axis=axis + 1), sizes)
+    return tf.concat([between, last], axis)
 
 
-def shape_of(maps):
-    """Sizes of a tensor's axes, as integers where they are known: a list."""
+def shape_of(maps: tf.Tensor) -> list[int | tf.Tensor]:
+    """Sizes of a tensor's axes, as integers where they are known."""
     dynamic = tf.shape(maps)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(maps.shape)]
 
 
+# === Convolutions ===
+
+
 def conv(
-    x,
-    filters,
-    kernel_size=1,
-    strides=1,
+    x: tf.Tensor,
+    filters: int,
+    kernel_size: int = 1,
+    strides: int = 1,
     *,
-    activation="relu",
-    norm=BatchNorm(),
-    padding="same",
-    name,
-):
-    """Convolution, batch norm and activation; `padding` as in `pad_by_hand`, `activation` as in
-    `normalise`.
-    """
-    x, padding = pad_by_hand(x, kernel_size, strides, padding, name)
-    x = keras.layers.Conv2D(
+    style: ConvStyle,
+    name: str,
+) -> tf.Tensor:
+    """Convolution, batch norm and activation: [B, h, w, C] -> [B, h', w', filters]."""
+    x, padding = pad_by_hand(x, kernel_size, strides, style, name)
+    convolution = keras.layers.Conv2D(
         filters,
         kernel_size,
         strides,
@@ -231,62 +235,71 @@ def conv(
         use_bias=False,
         kernel_initializer="he_normal",
         name=name,
-    )(x)
-    return normalise(x, activation, norm, name)
+    )
+    return normalise(convolution(x), style, name)
 
 
 def depthwise_conv(
-    x, kernel_size, strides=1, rate=1, *, activation="relu", norm=BatchNorm(), padding="same", name
-):
-    """Depthwise convolution, batch norm and activation; `padding` and `activation` as in `conv`."""
-    x, padding = pad_by_hand(x, rate * (kernel_size - 1) + 1, strides, padding, name)
-    stddev = math.sqrt(2) / kernel_size  # He's rule; Keras' own would count all channels as fan-in
-    x = keras.layers.DepthwiseConv2D(
+    x: tf.Tensor, kernel_size: int, strides: int = 1, rate: int = 1, *, style: ConvStyle, name: str
+) -> tf.Tensor:
+    """Depthwise convolution, batch norm and activation: [B, h, w, C] -> [B, h', w', C]."""
+    covered = rate * (kernel_size - 1) + 1
+    x, padding = pad_by_hand(x, covered, strides, style, name)
+    # He's rule; Keras' own would count all channels as fan-in.
+    stddev = math.sqrt(2) / kernel_size
+    convolution = keras.layers.DepthwiseConv2D(
         kernel_size,
         strides,
         padding,
         dilation_rate=rate,
         use_bias=False,
-        name=name,
         depthwise_initializer=keras.initializers.RandomNormal(stddev=stddev),
-    )(x)
-    return normalise(x, activation, norm, name)
+        name=name,
+    )
+    return normalise(convolution(x), style, name)
 
 
-def pad_by_hand(x, kernel_size, strides, padding, name):
-    """Padding of a convolution: "same" as TensorFlow does it, or "symmetric", as ResNet and
-    Xception do.
+def separable_conv(
+    x: tf.Tensor, filters: int, kernel_size: int, rate: int = 1, *, style: ConvStyle, name: str
+) -> tf.Tensor:
+    """Depthwise and 1x1 convolution, each with batch norm and activation: [B, h, w, filters].
 
-    The two differ where a stride meets an even side: TensorFlow then pads more at the end,
-    "symmetric" never does, so that a cell looks at the same pixels whatever the size of the image.
+    DeepLab's "split separable" convolution.
+    """
+    x = depthwise_conv(x, kernel_size, rate=rate, style=style, name=f"{name}_depthwise")
+    return conv(x, filters, style=style, name=f"{name}_pointwise")
+
+
+def pad_by_hand(
+    x: tf.Tensor, covered: int, strides: int, style: ConvStyle, name: str
+) -> tuple[tf.Tensor, str]:
+    """Pads the input of a convolution where its style asks for what Keras does not offer.
+
+    Args:
+      x: [B, h, w, C].
+      covered: side of the square that the kernel sees: with its dilation.
+      strides: of the convolution.
+      style: of the convolution.
+      name: of the convolution.
 
     Returns:
-      (x, the Keras convolution's own padding).
+      (x, padded or not; the Keras convolution's own padding).
     """
-    if padding == "same" or strides == 1:
+    if style.padding == "same" or strides == 1 or covered == 1:
         return x, "same"
-    before = (kernel_size - 1) // 2
-    after = kernel_size - 1 - before
-    return keras.layers.ZeroPadding2D(((before, after), (before, after)), name=f"{name}_pad")(
-        x
-    ), "valid"
+    before = (covered - 1) // 2
+    margins = (before, covered - 1 - before)
+    pad = keras.layers.ZeroPadding2D((margins, margins), name=f"{name}_pad")
+    return pad(x), "valid"
 
 
-def separable_conv(x, filters, kernel_size, rate=1, *, norm=BatchNorm(), name):
-    """Depthwise-separable convolution, batch norm and ReLU after each half (DeepLab's "split
-    separable").
-    """
-    x = depthwise_conv(x, kernel_size, rate=rate, norm=norm, name=f"{name}_depthwise")
-    return conv(x, filters, norm=norm, name=f"{name}_pointwise")
-
-
-def normalise(x, activation, norm, name):
-    """Batch norm, then "relu", "relu6" or None."""
-    x = keras.layers.BatchNormalization(
-        momentum=norm.momentum, epsilon=norm.epsilon, name=f"{name}_bn"
-    )(x)
-    if activation is None:
+def normalise(x: tf.Tensor, style: ConvStyle, name: str) -> tf.Tensor:
+    """Batch norm and activation of a convolution's output."""
+    batch_norm = keras.layers.BatchNormalization(
+        momentum=style.momentum, epsilon=style.epsilon, name=f"{name}_bn"
+    )
+    x = batch_norm(x)
+    if style.activation is None:
         return x
-    return keras.layers.ReLU(
-        max_value={"relu": None, "relu6": 6.0}[activation], name=f"{name}_{activation}"
-    )(x)
+    largest = {"relu": None, "relu6": 6.0}[style.activation]
+    return keras.layers.ReLU(largest, name=f"{name}_{style.activation}")(x)

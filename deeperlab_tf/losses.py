@@ -1,11 +1,16 @@
-"""What the network is trained to minimise: Eq. 1 for semantics, Sec. 3.3.2 for the four instance
-heads.
+"""What the network is trained to minimise: Eq. 1 for semantics, Sec. 3.3.2 for the instance heads.
 
 Every loss is a value per image, so that its mean does not depend on how a batch is split over
 devices.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.heads import HEAD_STRIDE
@@ -14,7 +19,9 @@ from deeperlab_tf.layers import shape_of
 LOSSES = ("semantic", "heatmap", "short", "middle", "long")
 
 
-def total_loss(heads, targets, config):
+def total_loss(
+    heads: dict[str, tf.Tensor], targets: dict[str, tf.Tensor], config: ConfigDict
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """The weighted sum of the five losses.
 
     Args:
@@ -25,27 +32,45 @@ def total_loss(heads, targets, config):
     Returns:
       (total [B], dict of the five unweighted losses [B]), float32.
     """
-    radius = config.model.keypoint_radius
-    losses = {
-        "semantic": semantic_loss(
-            heads["semantic_logits"],
-            targets["semantic"],
-            targets["semantic_weight"],
-            config.train.hard_pixel_fraction,
-            config.train.class_weights,
-        ),
-        "heatmap": heatmap_loss(
-            heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]
-        ),
-    }
+    train, radius = config.train, config.model.keypoint_radius
+    pixels = Pixels(targets["semantic"], targets["semantic_weight"])
+    logits = heads["semantic_logits"]
+    losses = {}
+    losses["semantic"] = semantic_loss(
+        logits, pixels, train.hard_pixel_fraction, train.class_weights
+    )
+    losses["heatmap"] = heatmap_loss(
+        heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]
+    )
     for name in ("short", "middle", "long"):
-        key = f"{name}_offsets"
-        losses[name] = offset_loss(heads[key], targets[key], targets[f"{name}_mask"], radius)
-    total = tf.add_n([config.train.loss_weights[name] * losses[name] for name in LOSSES])
+        key, mask = f"{name}_offsets", targets[f"{name}_mask"]
+        losses[name] = offset_loss(heads[key], targets[key], mask, radius)
+    total = tf.add_n([train.loss_weights[name] * losses[name] for name in LOSSES])
     return total, losses
 
 
-def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=()):
+# === Semantics (Sec. 3.3.1) ===
+
+
+class Pixels(NamedTuple):
+    """What the semantic loss is told about the pixels of a batch.
+
+    Attributes:
+      labels: int32 [B, H, W]; anything where `weight` is 0.
+      weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances,
+        else 1.
+    """
+
+    labels: tf.Tensor
+    weight: tf.Tensor
+
+
+def semantic_loss(
+    logits: tf.Tensor,
+    pixels: Pixels,
+    hard_pixel_fraction: float,
+    class_weights: Sequence[float] = (),
+) -> tf.Tensor:
     """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
 
     Pixels are ranked by their own cross-entropy, the K = fraction * N hardest count, their weighted
@@ -53,12 +78,10 @@ def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=())
 
     Args:
       logits: float32 [B, h, w, classes] at stride 4.
-      labels: int32 [B, H, W]; anything where `weight` is 0.
-      weight: float32 [B, H, W]; 0 on ignored pixels, `small_instance_weight` on small instances,
-        else 1.
+      pixels: labels and weights at full resolution.
       hard_pixel_fraction: K / N; 1 takes every pixel.
-      class_weights: a positive factor for the pixels of each class; (): none. As `weight` it does
-        not change the ranks.
+      class_weights: a positive factor for the pixels of each class; (): none. As the weights of the
+        pixels, it does not change the ranks.
 
     Returns:
       float32 [B]; 0 for an image without valid pixels.
@@ -66,32 +89,37 @@ def semantic_loss(logits, labels, weight, hard_pixel_fraction, class_weights=())
     Raises:
       UserError: class weights for another number of classes.
     """
+    labels, weight = pixels
     if len(class_weights):
-        if len(class_weights) != logits.shape[-1] or min(class_weights) <= 0:
-            raise UserError(
-                f"config.train.class_weights has {len(class_weights)} values, the least {min(class_weights)}; give "
-                f"{logits.shape[-1]} positive ones, one a class."
-            )
+        _check_class_weights(class_weights, logits.shape[-1])
         factors = tf.constant(class_weights, tf.float32)
         weight *= tf.gather(factors, tf.where(weight > 0, labels, 0))
-    entropy = upsampled_cross_entropy(
-        tf.cast(logits, tf.float32), tf.where(weight > 0, labels, 0), HEAD_STRIDE
-    )
+    logits = tf.cast(logits, tf.float32)
+    labels = tf.where(weight > 0, labels, 0)
+    entropy = upsampled_cross_entropy(logits, labels, HEAD_STRIDE)  # [B, 16 h w]
     weight = by_phase(weight, HEAD_STRIDE)
     valid = weight > 0
 
     num_valid = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
-    hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)
+    hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)  # K, [B]
     if hard_pixel_fraction < 1:
-        weight *= tf.stop_gradient(
-            hardest_share(tf.where(valid, entropy, -1.0), tf.cast(hardest, tf.int32))
-        )
+        ranked = tf.where(valid, entropy, -1.0)
+        share = hardest_share(ranked, tf.cast(hardest, tf.int32))
+        weight *= tf.stop_gradient(share)
     return tf.reduce_sum(weight * entropy, axis=1) / hardest
 
 
-def upsampled_cross_entropy(logits, labels, factor):
-    """Cross-entropy at full resolution of logits that are upsampled (align-corners bilinear, as
-    `layers.upsample`).
+def _check_class_weights(class_weights: Sequence[float], num_classes: int) -> None:
+    least = min(class_weights)
+    if len(class_weights) != num_classes or least <= 0:
+        raise UserError(
+            f"config.train.class_weights has {len(class_weights)} values, the least {least}; "
+            f"give {num_classes} positive ones, one per class."
+        )
+
+
+def upsampled_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, factor: int) -> tf.Tensor:
+    """Cross-entropy at full resolution of logits that are upsampled as by `layers.upsample`.
 
     The factor² pixels of a grid cell are `phases`: all pixels of one phase interpolate their logits
     alike, on a map of the grid's size. So it goes phase by phase, and the upsampled logits (137 MB
@@ -101,17 +129,21 @@ def upsampled_cross_entropy(logits, labels, factor):
     Args:
       logits: float32 [B, h, w, classes].
       labels: int32 [B, factor*(h-1)+1, factor*(w-1)+1].
-      factor: pixels a grid cell.
+      factor: pixels along a side of a grid cell.
 
     Returns:
       float32 [B, factor² * h * w], the pixels in the order of `by_phase`; those it adds hold
       nothing of use.
     """
-    labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, *shape_of(logits)[1:3]])
+    height, width = shape_of(logits)[1:3]
+    # [B, factor², h, w]
+    labels = tf.reshape(by_phase(labels, factor), [-1, factor**2, height, width])
     below = (_next(logits, axis=1) - logits) / factor
-    entropies, row = [], logits
+    entropies = []
+    row = logits
     for _ in range(factor):
-        phase, right = row, (_next(row, axis=2) - row) / factor
+        phase = row
+        right = (_next(row, axis=2) - row) / factor
         for _ in range(factor):
             entropies.append(cross_entropy(phase, labels[:, len(entropies)]))
             phase = phase + right
@@ -120,22 +152,23 @@ def upsampled_cross_entropy(logits, labels, factor):
     return tf.reshape(entropy, [tf.shape(entropy)[0], -1])
 
 
-def _next(maps, axis):
-    """Each cell's next neighbour along an axis; the last ones are their own. Splits: slices have a
-    slow gradient.
-    """
+def _next(maps: tf.Tensor, axis: int) -> tf.Tensor:
+    """Each cell's next neighbour along an axis; the last ones are their own."""
     size = shape_of(maps)[axis]
+    # Splits, for slices have a slow gradient.
     _, rest = tf.split(maps, [1, size - 1], axis)
     _, last = tf.split(maps, [size - 1, 1], axis)
     return tf.concat([rest, last], axis)
 
 
-def cross_entropy(logits, labels):
-    """Cross-entropy, from a third of the processor time of TensorFlow's with its gradient: its
-    softmax is faster.
+_TINY = 1.2e-38  # about the least float32 that processors do not round to 0
 
-    Probabilities below 1e-38 count as that, which bounds the loss by 87; the gradient stays what it
-    is.
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy in a third of the processor time of TensorFlow's with its gradient.
+
+    TensorFlow's softmax is faster than its cross-entropy. Probabilities below 1e-38 count as that,
+    which bounds the loss by 87; the gradient stays what it is.
 
     Args:
       logits: float32 [..., classes].
@@ -151,32 +184,38 @@ def cross_entropy(logits, labels):
         of_labels = tf.gather(probabilities, labels, batch_dims=len(labels.shape))
 
         def gradient(upstream):
-            return (probabilities - tf.one_hot(labels, logits.shape[-1])) * upstream[
-                ..., tf.newaxis
-            ]
+            wanted = tf.one_hot(labels, logits.shape[-1])
+            return (probabilities - wanted) * upstream[..., tf.newaxis]
 
         return -tf.math.log(of_labels + _TINY), gradient
 
     return entropy(logits)
 
 
-_TINY = 1.2e-38  # about the least float32 that processors do not round to 0
+def by_phase(maps: tf.Tensor, factor: int) -> tf.Tensor:
+    """Pixels sorted by their place in a grid cell.
 
+    Args:
+      maps: [B, factor*(h-1)+1, factor*(w-1)+1].
+      factor: pixels along a side of a grid cell.
 
-def by_phase(maps, factor):
-    """Pixels sorted by their place in a grid cell: [B, factor*(h-1)+1, factor*(w-1)+1] -> [B,
-    factor² * h * w].
-
-    The cells at the bottom and right have zeros where the image has no pixels.
+    Returns:
+      [B, factor² * h * w]. The cells at the bottom and right have zeros where the image has no
+      pixels.
     """
     height, width = shape_of(maps)[1:3]
-    rows, columns = (height - 1) // factor + 1, (width - 1) // factor + 1
-    maps = tf.pad(maps, [[0, 0], [0, rows * factor - height], [0, columns * factor - width]])
+    rows = (height - 1) // factor + 1
+    columns = (width - 1) // factor + 1
+    below = rows * factor - height
+    right = columns * factor - width
+    maps = tf.pad(maps, [[0, 0], [0, below], [0, right]])
+
     cells = tf.reshape(maps, [-1, rows, factor, columns, factor])
-    return tf.reshape(tf.transpose(cells, [0, 2, 4, 1, 3]), [-1, factor**2 * rows * columns])
+    phases = tf.transpose(cells, [0, 2, 4, 1, 3])
+    return tf.reshape(phases, [-1, factor**2 * rows * columns])
 
 
-def hardest_share(values, count):
+def hardest_share(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Marks the `count` largest values of each row.
 
     The threshold is found exactly, by bisection over the bit patterns of the floats (which order as
@@ -201,15 +240,20 @@ def hardest_share(values, count):
     for bit in range(30, -1, -1):
         candidate = threshold + (1 << bit)
         threshold = tf.where(number(bits >= candidate) >= count, candidate, threshold)
-    above, equal = bits > threshold, tf.equal(bits, threshold)
-    places, ties = count - number(above), tf.maximum(number(equal), 1)
+
+    above = bits > threshold
+    equal = tf.equal(bits, threshold)
+    places = count - number(above)
+    ties = tf.maximum(number(equal), 1)
     share = tf.minimum(tf.cast(places, tf.float32) / tf.cast(ties, tf.float32), 1.0)
     return tf.cast(above, tf.float32) + share * tf.cast(equal, tf.float32)
 
 
-def heatmap_loss(logits, heatmap, mask):
-    """Sigmoid cross-entropy of the keypoint heatmap (Sec. 3.3.2), mean over counted pixels and
-    keypoint kinds.
+# === Instances (Sec. 3.3.2) ===
+
+
+def heatmap_loss(logits: tf.Tensor, heatmap: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Sigmoid cross-entropy of the keypoint heatmap: mean over counted pixels and keypoint kinds.
 
     Args:
       logits: float32 [B, h, w, P].
@@ -219,16 +263,17 @@ def heatmap_loss(logits, heatmap, mask):
     Returns:
       float32 [B].
     """
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(heatmap, tf.cast(logits, tf.float32))
+    logits = tf.cast(logits, tf.float32)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(heatmap, logits)
     return _masked_mean(tf.reduce_mean(entropy, axis=-1), mask)
 
 
-def offset_loss(offsets, target, mask, radius):
-    """L1 of offsets in units of the keypoint radius (Sec. 3.3.2), mean over active (pixel, item)
-    pairs.
+def offset_loss(offsets: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, radius: float) -> tf.Tensor:
+    """L1 of offsets in units of the keypoint radius: mean over active (pixel, item) pairs.
 
     Args:
-      offsets, target: float32 [B, h, w, K*2], pixels.
+      offsets: float32 [B, h, w, K*2], pixels.
+      target: the same.
       mask: float32 [B, h, w, K], or [B, h, w] where all items of a pixel are active together.
       radius: R, pixels.
 
@@ -237,15 +282,17 @@ def offset_loss(offsets, target, mask, radius):
     """
     distance = tf.abs(tf.cast(offsets, tf.float32) - target) / radius
     shape = tf.shape(distance)
-    pairs = tf.reduce_sum(
-        tf.reshape(distance, [shape[0], shape[1], shape[2], target.shape[-1] // 2, 2]), axis=-1
-    )
+    items = target.shape[-1] // 2
+    # [B, h, w, K, 2]
+    distance = tf.reshape(distance, [shape[0], shape[1], shape[2], items, 2])
+    pairs = tf.reduce_sum(distance, axis=-1)
     if len(mask.shape) == 3:
         pairs = tf.reduce_mean(pairs, axis=-1)
     return _masked_mean(pairs, mask)
 
 
-def _masked_mean(values, mask):
+def _masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Mean of `values` where `mask` is 1, for each image: [B, ...] -> [B]."""
     axes = list(range(1, len(values.shape)))
-    return tf.reduce_sum(values * mask, axis=axes) / tf.maximum(tf.reduce_sum(mask, axis=axes), 1.0)
+    total = tf.reduce_sum(values * mask, axis=axes)
+    return total / tf.maximum(tf.reduce_sum(mask, axis=axes), 1.0)

@@ -1,4 +1,4 @@
-"""Penn-Fudan pedestrians, trained from scratch on 136 street photos; 34 others are held out.
+r"""Penn-Fudan pedestrians, trained from scratch on 136 street photos; 34 others are held out.
 
     python scripts/train.py --config=experiments/pennfudan.py --workdir=runs/pennfudan \
         --config.data.root=PennFudanPed
@@ -22,8 +22,12 @@ def get_config():
     config.data.cache = True
     config.data.longer_side = 257
     config.data.crop_size = (193, 193)
-    config.data.min_scale, config.data.max_scale, config.data.scale_step = 0.6, 1.6, 0.0
-    config.data.brightness = config.data.contrast = config.data.saturation = 0.3
+    config.data.min_scale = 0.6
+    config.data.max_scale = 1.6
+    config.data.scale_step = 0.0
+    config.data.brightness = 0.3
+    config.data.contrast = 0.3
+    config.data.saturation = 0.3
     config.eval.image_size = (257, 257)
     config.eval.pad_to_size = False
 

@@ -1,6 +1,6 @@
 """Quickstart: made-up scenes of 129x129, small enough to learn on two CPU cores in minutes.
 
-python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
+    python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
 
 Two CPU cores: 4 minutes; PQ 0.827, PC 0.864, mIoU 0.876 on 200 held-out scenes.
 """
@@ -13,7 +13,8 @@ def get_config():
     config.data.dataset = "shapes"
     config.data.cache = True
     config.data.crop_size = (129, 129)
-    config.data.min_scale = config.data.max_scale = 1.0
+    config.data.min_scale = 1.0
+    config.data.max_scale = 1.0
     config.eval.image_size = (129, 129)
     config.eval.batch_size = 8
 
@@ -36,7 +37,8 @@ def get_config():
     config.train.learning_rate = 0.2
     config.train.warmup_steps = 100
     config.train.clip_norm = 5.0
-    config.train.loss_weights.middle = config.train.loss_weights.long = 0.5
+    config.train.loss_weights.middle = 0.5
+    config.train.loss_weights.long = 0.5
     config.train.small_instance_weight = 1.0
     config.train.checkpoint_every = 300
     config.train.panels_every = 400

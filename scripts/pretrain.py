@@ -23,7 +23,7 @@ from deeperlab_tf.backbones.classifier import (
 )
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
-from deeperlab_tf.training.loop import fit
+from deeperlab_tf.training.loop import RunOptions, Task, fit
 from deeperlab_tf.training.strategy import is_chief
 from input_pipeline import imagenet
 
@@ -49,23 +49,24 @@ def main():
     def evaluate(network):
         return evaluate_classifier(network, imagenet.make_dataset(config, "val"))
 
+    task = Task(
+        held_out.dataset,
+        functools.partial(imagenet.make_dataset, config, "train"),
+        functools.partial(build_classifier, config),
+        classification_loss,
+        LOSSES,
+    )
+    options = RunOptions(
+        strategy=strategy,
+        evaluate=evaluate,
+        accept_changes=ACCEPT_CHANGES.value,
+        deterministic=DETERMINISTIC.value,
+        profile=PROFILE.value,
+    )
     with imagenet.naming_broken_images(config):
         network = restart_where_host_is_lost(
             strategy,
-            lambda: fit(
-                config,
-                WORKDIR.value,
-                held_out.dataset,
-                functools.partial(imagenet.make_dataset, config, "train"),
-                lambda: build_classifier(config),
-                classification_loss,
-                LOSSES,
-                strategy=strategy,
-                evaluate=evaluate,
-                accept_changes=ACCEPT_CHANGES.value,
-                deterministic=DETERMINISTIC.value,
-                profile=PROFILE.value,
-            ),
+            lambda: fit(config, WORKDIR.value, task, options),
         )
         result = evaluate(network)
     if is_chief(strategy):

@@ -15,6 +15,7 @@ from deeperlab_tf import cli
 from deeperlab_tf.evaluation.distributed import make_evaluation
 from deeperlab_tf.evaluation.panels import make_panels
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
+from deeperlab_tf.training.loop import RunOptions
 from deeperlab_tf.training.train import train
 from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.records.files import naming_corrupt_records, skipped_records
@@ -47,6 +48,14 @@ def main():
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
     shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
+    options = RunOptions(
+        strategy=strategy,
+        evaluate=make_evaluation(held_out, config, strategy),
+        make_callbacks=make_panels(held_out.dataset, shown),
+        accept_changes=ACCEPT_CHANGES.value,
+        deterministic=DETERMINISTIC.value,
+        profile=PROFILE.value,
+    )
     with naming_corrupt_records(config.data.records, config.data.train_split):
         restart_where_host_is_lost(
             strategy,
@@ -55,12 +64,7 @@ def main():
                 WORKDIR.value,
                 held_out.dataset,
                 functools.partial(make_dataset, config, "train", reading=reading),
-                strategy=strategy,
-                evaluate=make_evaluation(held_out, config, strategy),
-                more_callbacks=make_panels(config, held_out.dataset, shown),
-                accept_changes=ACCEPT_CHANGES.value,
-                deterministic=DETERMINISTIC.value,
-                profile=PROFILE.value,
+                options,
             ),
         )
     if skipped_records():

@@ -1,18 +1,24 @@
 """ImageNet classification with a backbone: what the paper's networks are pretrained on (Sec. 4)."""
 
+from __future__ import annotations
+
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.backbones import build_backbone
-from deeperlab_tf.backbones.mobilenet_v2 import BATCH_NORM_EPSILON
+from deeperlab_tf.backbones.spec import BATCH_NORM_EPSILON
 from deeperlab_tf.compat import keras
-from deeperlab_tf.layers import BatchNorm, conv
+from deeperlab_tf.layers import ConvStyle, conv
 
 LOSSES = ("cross_entropy", "top1", "top5")
-# Of MobileNetV2's last convolution, which segmentation leaves out; not scaled by width <= 1.
+# Of MobileNetV2's last convolution, which segmentation leaves out; width < 1 does not scale it.
 _MOBILENET_CHANNELS = 1280
 
 
-def build_classifier(config, input_shape=(None, None, 3)):
+def build_classifier(
+    config: ConfigDict,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+) -> keras.Model:
     """Backbone → (MobileNetV2: 1x1 convolution) → mean over the image → dropout → logits.
 
     Args:
@@ -27,7 +33,7 @@ def build_classifier(config, input_shape=(None, None, 3)):
     Raises:
       UserError: for a config value that is not offered.
     """
-    model = config.model
+    model, pretrain = config.model, config.pretrain
     backbone = build_backbone(
         model.backbone,
         input_shape,
@@ -36,26 +42,28 @@ def build_classifier(config, input_shape=(None, None, 3)):
         model.width,
         model.batch_norm_momentum,
     )
+
     image = keras.Input(input_shape, name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(image)
     x = backbone(x)["features"]
     if model.backbone == "mobilenet_v2":
-        norm = BatchNorm(model.batch_norm_momentum, BATCH_NORM_EPSILON)
+        style = ConvStyle(model.batch_norm_momentum, BATCH_NORM_EPSILON, "relu6")
         channels = int(_MOBILENET_CHANNELS * max(model.width, 1.0))
-        x = conv(x, channels, activation="relu6", norm=norm, name="classifier_conv")
+        x = conv(x, channels, style=style, name="classifier_conv")
     x = keras.layers.GlobalAveragePooling2D(name="classifier_pooling")(x)
-    x = keras.layers.Dropout(config.pretrain.dropout, name="classifier_dropout")(x)
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    logits = keras.layers.Dense(
-        config.pretrain.num_classes,
+    x = keras.layers.Dropout(pretrain.dropout, name="classifier_dropout")(x)
+    project = keras.layers.Dense(
+        pretrain.num_classes,
         dtype="float32",
-        kernel_initializer=initializer,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         name="classifier_logits",
-    )(x)
-    return keras.Model(image, logits, name="classifier")
+    )
+    return keras.Model(image, project(x), name="classifier")
 
 
-def classification_loss(logits, targets, config):
+def classification_loss(
+    logits: tf.Tensor, targets: dict[str, tf.Tensor], config: ConfigDict
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Cross-entropy with label smoothing, beside the accuracies of the batch.
 
     Args:
@@ -73,18 +81,26 @@ def classification_loss(logits, targets, config):
     return entropy, {"cross_entropy": entropy, **accuracy(logits, labels)}
 
 
-def accuracy(logits, labels):
-    """dict of `top1`, `top5`, float32 [B]: 1 where the class is among the so many most likely ones."""
-    return {
-        f"top{k}": tf.cast(
-            tf.math.in_top_k(labels, tf.cast(logits, tf.float32), min(k, logits.shape[-1])),
-            tf.float32,
-        )
-        for k in (1, 5)
-    }
+def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Whether the class is among the most likely ones.
+
+    Args:
+      logits: float [B, classes].
+      labels: int32 [B].
+
+    Returns:
+      dict of `top1`, `top5`, float32 [B]: 1 where the class is among the 1 or 5 most likely.
+    """
+    logits = tf.cast(logits, tf.float32)
+    classes = logits.shape[-1]
+    found = {}
+    for k in (1, 5):
+        is_among = tf.math.in_top_k(labels, logits, min(k, classes))
+        found[f"top{k}"] = tf.cast(is_among, tf.float32)
+    return found
 
 
-def evaluate_classifier(network, batches):
+def evaluate_classifier(network: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
     """Accuracy over a dataset, each image counted once.
 
     Args:
@@ -94,12 +110,17 @@ def evaluate_classifier(network, batches):
     Returns:
       dict of `top1`, `top5` (0-1), `num_images`.
     """
-    predict = tf.function(
-        lambda images: network(images, training=False), reduce_retracing=True, autograph=False
-    )
-    sums, count = {"top1": 0.0, "top5": 0.0}, 0
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def predict(images):
+        return network(images, training=False)
+
+    correct = {"top1": 0.0, "top5": 0.0}
+    count = 0
     for images, targets in batches:
-        for name, correct in accuracy(predict(images), targets["label"]).items():
-            sums[name] += float(tf.reduce_sum(correct))
+        found = accuracy(predict(images), targets["label"])
+        for name in correct:
+            correct[name] += float(tf.reduce_sum(found[name]))
         count += int(images.shape[0])
-    return {**{name: value / max(count, 1) for name, value in sums.items()}, "num_images": count}
+    shares = {name: number / max(count, 1) for name, number in correct.items()}
+    return {**shares, "num_images": count}

@@ -1,5 +1,7 @@
 """What a network costs and how far it sees, read off the network as it was built."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,14 +10,15 @@ from deeperlab_tf.compat import keras
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def count_parameters(network):
+def count_parameters(network: keras.Model) -> int:
     """Number of trainable parameters."""
     return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
 
 
-def count_flops(network):
-    """Floating point operations of the convolutions and dense layers for one image, a multiply-add
-    counting as two.
+def count_flops(network: keras.Model) -> int:
+    """Floating point operations of the convolutions and dense layers for one image.
+
+    A multiply-add counts as two.
 
     Args:
       network: keras.Model, built with a static input shape.
@@ -23,26 +26,25 @@ def count_flops(network):
     return sum(_layer_flops(layer) for layer in network.layers)
 
 
-def _layer_flops(layer):
+def _layer_flops(layer: keras.layers.Layer) -> int:
     if isinstance(layer, keras.Model):
         return count_flops(layer)
-    if isinstance(layer, (*_CONVOLUTIONS, keras.layers.Dense)):
-        kernel = (
-            layer.depthwise_kernel
-            if isinstance(layer, keras.layers.DepthwiseConv2D)
-            else layer.kernel
-        )
-        positions = int(np.prod(layer.output_shape[1:-1]))
-        return 2 * int(np.prod(kernel.shape)) * positions
-    return 0
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        kernel = layer.depthwise_kernel
+    elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        kernel = layer.kernel
+    else:
+        return 0
+    positions = int(np.prod(layer.output_shape[1:-1]))
+    return 2 * int(np.prod(kernel.shape)) * positions
 
 
-def receptive_field(backbone, output="features"):
-    """Side of the square of input pixels that one cell of an output depends on: 1 + Σ (k - 1) ·
-    rate · jump.
+def receptive_field(backbone: keras.Model, output: str = "features") -> int:
+    """Side of the square of input pixels that one cell of an output depends on.
 
-    The sum runs over the convolutions on the way that sees most; `jump` is the stride so far (paper
-    Sec. 3.1: 491 pixels for MobileNetV2, 981 for Wider MobileNetV2).
+    That is 1 + Σ (k - 1) · rate · jump over the convolutions on the way that sees most, where
+    `jump` is the stride so far (paper Sec. 3.1: 491 pixels for MobileNetV2, 981 for Wider
+    MobileNetV2).
 
     Args:
       backbone: keras.Model of `build_backbone`.
@@ -56,4 +58,6 @@ def receptive_field(backbone, output="features"):
             field += (layer.kernel_size[0] - 1) * layer.dilation_rate[0] * jump
             jump *= layer.strides[0]
         seen[layer.name] = field, jump
-    return seen[backbone.output[output].node.layer.name][0]
+    last = backbone.output[output].node.layer
+    field, _ = seen[last.name]
+    return field

@@ -1,49 +1,54 @@
 """What a training starts from: `config.train.initial_checkpoint`."""
 
-from absl import logging
+from __future__ import annotations
 
-from deeperlab_tf.backbones import BACKBONES
-from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, fill
-from deeperlab_tf.backbones.slim_checkpoint import load_slim_checkpoint
+from absl import logging
+from ml_collections import ConfigDict
+
+from deeperlab_tf.backbones import BACKBONES, load_slim_checkpoint
+from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, Slot, fill
+from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 
 PARTS = ("backbone", "network")
 
 
-def load_initial_checkpoint(network, config):
-    """Fills a network, or its backbone, from a published TF1 slim checkpoint or one of this
-    project's own.
+def load_initial_checkpoint(network: keras.Model, train: ConfigDict) -> None:
+    """Fills a network, or its backbone, from a checkpoint: TF1 slim's, or one of this project.
 
     Args:
       network: keras.Model that holds a backbone, of `build_model` or `build_classifier`.
-      config: config.train; reads initial_checkpoint ("": nothing happens), initial_part,
+      train: `config.train`; reads initial_checkpoint ("": nothing happens), initial_part and
         embed_kernels.
 
     Raises:
       UserError: the checkpoint is broken, of another architecture, or of another number of classes;
         the network is then left as it was.
     """
-    if not config.initial_checkpoint:
+    if not train.initial_checkpoint:
         return
-    if config.initial_part not in PARTS:
+    if train.initial_part not in PARTS:
+        known = ", ".join(PARTS)
         raise UserError(
-            f"config.train.initial_part is {config.initial_part!r}; known parts are {', '.join(PARTS)}."
+            f"config.train.initial_part is {train.initial_part!r}; known parts are {known}."
         )
-    file = CheckpointFile(config.initial_checkpoint)
-    if file.is_object_based:
-        part = network if config.initial_part == "network" else find_backbone(network)
-        load_own_checkpoint(part, file, config.embed_kernels)
-    elif config.initial_part == "network":
+    file = CheckpointFile(train.initial_checkpoint)
+    wants_network = train.initial_part == "network"
+    if wants_network and not file.is_object_based:
         raise UserError(
             f"{file.path} holds a backbone only; set config.train.initial_part to 'backbone'."
         )
+    part = network if wants_network else find_backbone(network)
+    if file.is_object_based:
+        load_own_checkpoint(part, file, train.embed_kernels)
     else:
-        load_slim_checkpoint(find_backbone(network), file.path, config.embed_kernels)
+        load_slim_checkpoint(part, file.path, train.embed_kernels)
 
 
-def load_own_checkpoint(part, file, embed_kernels=False):
-    """Fills a model from a checkpoint of this project, which may hold more: by the names of the
-    variables.
+def load_own_checkpoint(
+    part: keras.Model, file: CheckpointFile, embed_kernels: bool = False
+) -> None:
+    """Fills a model, by the names of its variables, from a checkpoint that may hold more.
 
     Args:
       part: keras.Model.
@@ -54,15 +59,14 @@ def load_own_checkpoint(part, file, embed_kernels=False):
       UserError: as `load_initial_checkpoint`.
     """
     keys = file.keys_by_name()
-    names = [variable.name.split(":")[0] for variable in part.variables]
-    fill(
-        [(variable, name, keys.get(name)) for variable, name in zip(part.variables, names)],
-        file,
-        embed_kernels,
-    )
-    logging.info("%s: %d variables from %s", part.name, len(names), file.path)
+    slots = []
+    for variable in part.variables:
+        name = variable.name.split(":")[0]
+        slots.append(Slot(variable, name, keys.get(name)))
+    fill(slots, file, embed_kernels)
+    logging.info("%s: %d variables from %s", part.name, len(slots), file.path)
 
 
-def find_backbone(network):
+def find_backbone(network: keras.Model) -> keras.Model:
     """The backbone inside a network."""
     return next(layer for layer in network.layers if layer.name in BACKBONES)

@@ -6,10 +6,19 @@ field grows from 491 to 981 pixels while the feature maps stay as large as they 
 Reference: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018.
 """
 
-from deeperlab_tf.compat import keras
-from deeperlab_tf.errors import UserError
-from deeperlab_tf.layers import BatchNorm, conv, depthwise_conv
+from __future__ import annotations
 
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeperlab_tf.backbones.spec import BackboneSpec, Strides
+from deeperlab_tf.compat import keras
+from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.layers import ConvStyle, conv, depthwise_conv
+
+KERNEL_SIZES = (3, 5, 7)
+MOMENTUM = 0.997
 STEM_CHANNELS = 32
 # (expansion, channels, repeats, stride of the first)
 STAGES = (
@@ -21,94 +30,74 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-KERNEL_SIZES = (3, 5, 7)
-BATCH_NORM_EPSILON = 1e-3
-LOW_LEVEL_STRIDE = 4
 
 
-def mobilenet_v2(
-    input_shape=(None, None, 3), output_stride=16, kernel_size=3, width=1.0, momentum=0.997
-):
+class Block(NamedTuple):
+    """One inverted residual, ready to be built."""
+
+    name: str
+    expansion: int
+    channels: int
+    kernel_size: int
+    stride: int
+    rate: int
+
+
+def mobilenet_v2(spec: BackboneSpec) -> keras.Model:
     """MobileNetV2 up to its last bottleneck, for dense prediction.
 
     Args:
-      input_shape: (height, width, 3); height and width 16k + 1 or None. Inputs are float in [-1,
-        1].
-      output_stride: 8, 16 or 32; past it, strides become dilation.
-      kernel_size: 3, 5 (Wider) or 7, of every spatial convolution.
-      width: channel multiplier.
-      momentum: of the batch norms.
+      spec: its kernel size is 3, 5 (Wider) or 7, that of every spatial convolution.
 
     Returns:
       keras.Model with outputs `low_level` [B, h/4, w/4, 144 * width] (the last depthwise
       convolution at stride 4) and `features` [B, h/stride, w/stride, 320 * width] (linear).
 
     Raises:
-      UserError: for a kernel size or output stride that is not offered.
+      UserError: for a value of `spec` that is not offered.
     """
-    if kernel_size not in KERNEL_SIZES:
-        raise UserError(
-            f"config.model.kernel_size is {kernel_size}; mobilenet_v2 offers {KERNEL_SIZES}."
-        )
-    if output_stride not in (8, 16, 32):
-        raise UserError(
-            f"config.model.output_stride is {output_stride}; mobilenet_v2 offers 8, 16 and 32."
-        )
-    norm = BatchNorm(momentum, BATCH_NORM_EPSILON)
+    spec.check(KERNEL_SIZES)
+    style = spec.style(MOMENTUM, activation="relu6", padding="same")
+    strides = Strides(spec.output_stride, reached=2)
 
-    inputs = keras.Input(input_shape, name="image")
-    stem_channels = round_channels(STEM_CHANNELS * width)
-    x = conv(
-        inputs, stem_channels, kernel_size, strides=2, activation="relu6", norm=norm, name="stem"
-    )
-    stride, rate, index, low_level = 2, 1, 0, None
-    for expansion, channels, repeats, first_stride in STAGES:
-        for repeat in range(repeats):
-            name = f"block_{index}"
-            block_stride = first_stride if repeat == 0 else 1
-            dilate = block_stride > 1 and stride >= output_stride
-            x, depthwise = inverted_residual(
-                x,
-                expansion,
-                round_channels(channels * width),
-                kernel_size,
-                1 if dilate else block_stride,
-                rate,
-                norm=norm,
-                name=name,
-            )
-            # The strided block itself keeps its rate; those after it make up for the lost stride.
-            if dilate:
-                rate *= block_stride
-            else:
-                stride *= block_stride
-            if stride == LOW_LEVEL_STRIDE:
-                low_level = depthwise
-            index += 1
+    inputs = keras.Input(spec.input_shape, name="image")
+    stem_channels = spec.channels(STEM_CHANNELS)
+    x = conv(inputs, stem_channels, spec.kernel_size, strides=2, style=style, name="stem")
+    for index, (expansion, published, stride) in enumerate(_published_blocks()):
+        channels = spec.channels(published)
+        stride, rate = strides.next(stride)
+        name = f"block_{index}"
+        block = Block(name, expansion, channels, spec.kernel_size, stride, rate)
+        x, depthwise = inverted_residual(x, block, style)
+        if strides.reached == HEAD_STRIDE:
+            low_level = depthwise
     return keras.Model(inputs, {"low_level": low_level, "features": x}, name="mobilenet_v2")
 
 
-def inverted_residual(x, expansion, channels, kernel_size, stride, rate, *, norm, name):
+def _published_blocks() -> list[tuple[int, int, int]]:
+    """(expansion, channels, stride) of each block."""
+    blocks = []
+    for expansion, channels, repeats, stride in STAGES:
+        blocks.append((expansion, channels, stride))
+        blocks += [(expansion, channels, 1)] * (repeats - 1)
+    return blocks
+
+
+def inverted_residual(x: tf.Tensor, block: Block, style: ConvStyle) -> tuple[tf.Tensor, tf.Tensor]:
     """Expand 1x1 → depthwise k x k → project 1x1 (linear), plus the input where shapes agree.
 
     Returns:
-      (output, depthwise activation).
+      (output, depthwise activation), [B, h, w, channels] and [B, h, w, expansion * C].
     """
-    inputs = x
-    if expansion > 1:
-        x = conv(
-            x, inputs.shape[-1] * expansion, activation="relu6", norm=norm, name=f"{name}_expand"
-        )
+    name, inputs = block.name, x
+    channels = inputs.shape[-1]
+    if block.expansion > 1:
+        x = conv(x, channels * block.expansion, style=style, name=f"{name}_expand")
     depthwise = depthwise_conv(
-        x, kernel_size, stride, rate, activation="relu6", norm=norm, name=f"{name}_depthwise"
+        x, block.kernel_size, block.stride, block.rate, style=style, name=f"{name}_depthwise"
     )
-    x = conv(depthwise, channels, activation=None, norm=norm, name=f"{name}_project")
-    if stride == 1 and inputs.shape[-1] == channels:
+    linear = style._replace(activation=None)
+    x = conv(depthwise, block.channels, style=linear, name=f"{name}_project")
+    if block.stride == 1 and channels == block.channels:
         x = keras.layers.Add(name=f"{name}_add")([inputs, x])
     return x, depthwise
-
-
-def round_channels(channels, divisor=8):
-    """Nearest multiple of `divisor`, at least `divisor`, never more than a tenth below `channels`."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded

@@ -9,20 +9,18 @@ from deeperlab_tf.training.callbacks import StepCallback
 from deeperlab_tf.visualize import parses as visualize
 
 
-def make_panels(config, dataset, samples):
-    """The function that `fit` makes the callback by: (TensorBoard's folder, or None; step to start
-    from) -> list of callbacks.
+def make_panels(dataset, samples):
+    """The function `make_callbacks` of `training.loop.RunOptions`: `Run` -> list of callbacks.
 
     Args:
-      config: the full config.
       dataset: `schema.Dataset`.
       samples: dicts of `image`, `semantic`, `instance`.
     """
 
-    def panels(board, start):
-        return [ImagePanels(board, config, dataset, samples, start)] if board else []
+    def make_callbacks(run):
+        return [ImagePanels(run, dataset, samples)] if run.is_chief else []
 
-    return panels
+    return make_callbacks
 
 
 class ImagePanels(StepCallback):
@@ -32,9 +30,9 @@ class ImagePanels(StepCallback):
     truth side by side; `val_offsets/N`: the offset fields on colour wheels.
     """
 
-    def __init__(self, folder, config, dataset, samples, start):
-        super().__init__(config, start)
-        self._writer = tf.summary.create_file_writer(folder)
+    def __init__(self, run, dataset, samples):
+        super().__init__(run)
+        self._writer = run.summary_writer()
         self._dataset = dataset
         self._samples = list(samples)
         self._parse = None

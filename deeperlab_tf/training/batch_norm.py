@@ -1,39 +1,40 @@
 """Batch norms of a network in training: frozen, or with statistics over all replicas."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import tensorflow as tf
 
 from deeperlab_tf.compat import keras
 
 
-def batch_norms(network):
+def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch norm layers of a network, those of nested models too."""
-    return [
-        layer
-        for layer in network._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = network._flatten_layers()
+    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
 
 
-def freeze(network):
+def freeze(network: keras.Model) -> None:
     """The batch norms keep statistics, scale and offset, also in training."""
     for layer in batch_norms(network):
         layer.trainable = False
 
 
-def synchronise(network):
-    """The batch norms normalise with the statistics of the whole batch rather than of one replica's
-    share.
+def synchronise(network: keras.Model) -> None:
+    """The batch norms normalise with the statistics of the whole batch, not of a replica's share.
 
     Keras' own `synchronized=True` gives up the fused kernels for a dozen passes over each map and
-    costs three reductions a layer, this one; and it would stay with the saved network.
+    costs three reductions per layer, this one; and it would stay with the saved network.
     """
     for layer in batch_norms(network):
         layer._fused_batch_norm = functools.partial(_normalise, layer)
 
 
-def _normalise(layer, inputs, mask, training):
+def _normalise(
+    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, mask: Any, training: Any
+) -> tf.Tensor:
     """In place of a layer's `_fused_batch_norm`."""
     if not training:
         return type(layer)._fused_batch_norm(layer, inputs, mask, training)
@@ -45,7 +46,9 @@ def _normalise(layer, inputs, mask, training):
     return outputs
 
 
-def synchronised_batch_norm(inputs, scale, offset, epsilon):
+def synchronised_batch_norm(
+    inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Batch norm with the moments of all replicas, which have equal shares of the batch.
 
     x̂ = (x - μ) / σ, y = γ x̂ + β. The kernels are those of the fused batch norm of inference,
@@ -54,7 +57,8 @@ def synchronised_batch_norm(inputs, scale, offset, epsilon):
 
     Args:
       inputs: [b, h, w, C], float32, bfloat16 or float16.
-      scale, offset: float32 [C].
+      scale: γ, float32 [C].
+      offset: β, float32 [C].
       epsilon: what is added to the variance.
 
     Returns:
@@ -77,7 +81,9 @@ def synchronised_batch_norm(inputs, scale, offset, epsilon):
                 epsilon=epsilon,
                 is_training=False,
             )
-            means = _mean_of_replicas(tf.stack([offset_gradient, scale_gradient]) / _count(inputs))
+            # mean(dy) and mean(dy x̂), [2, C]
+            sums = tf.stack([offset_gradient, scale_gradient])
+            means = _mean_of_replicas(sums / _count(inputs))
             slope = scale * tf.math.rsqrt(variance + epsilon)
             through_moments = _affine(
                 inputs, -slope * means[1], -slope * means[0], mean, variance, epsilon
@@ -89,7 +95,7 @@ def synchronised_batch_norm(inputs, scale, offset, epsilon):
     return normalise(inputs, scale, offset)
 
 
-def global_moments(inputs):
+def global_moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of each channel over all replicas: [b, h, w, C] -> two float32 [C]."""
     ones = tf.ones(inputs.shape[-1:])
     _, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -97,18 +103,24 @@ def global_moments(inputs):
     )
     count = _count(inputs)
     variance *= (count - 1) / count  # the kernel estimates that of a population
-    mean_of_all, square = tf.unstack(
-        _mean_of_replicas(tf.stack([mean, variance + tf.square(mean)]))
-    )
+    moments = tf.stack([mean, variance + tf.square(mean)])
+    mean_of_all, square = tf.unstack(_mean_of_replicas(moments))
     return mean_of_all, tf.maximum(square - tf.square(mean_of_all), 0.0)
 
 
-def _count(inputs):
+def _count(inputs: tf.Tensor) -> tf.Tensor:
     """Number of values of a channel, float32."""
     return tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
 
 
-def _affine(inputs, scale, offset, mean, variance, epsilon):
+def _affine(
+    inputs: tf.Tensor,
+    scale: tf.Tensor,
+    offset: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    epsilon: float,
+) -> tf.Tensor:
     """scale · (inputs - mean) / sqrt(variance + epsilon) + offset, in one pass."""
     return tf.raw_ops.FusedBatchNormV3(
         x=inputs,
@@ -121,7 +133,7 @@ def _affine(inputs, scale, offset, mean, variance, epsilon):
     ).y
 
 
-def _mean_of_replicas(values):
+def _mean_of_replicas(values: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return values

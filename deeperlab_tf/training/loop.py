@@ -1,18 +1,21 @@
 """Trains a network: builds or resumes a run, and hands it to Keras' `fit`."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from absl import logging
+from ml_collections import ConfigDict
 
 from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.training.callbacks import Meter, Profile, Progress
-from deeperlab_tf.training.checkpoints import (
-    Store,
-    checkpoint_paths,
-)
+from deeperlab_tf.schema import Dataset
+from deeperlab_tf.training.callbacks import Meter, Profile, Progress, Run
+from deeperlab_tf.training.checkpoints import Store, checkpoint_paths
 from deeperlab_tf.training.cluster import lost_host_errors
 from deeperlab_tf.training.optimizer import build_optimizer
 from deeperlab_tf.training.saving import Evaluate, SaveCheckpoints
@@ -28,42 +31,60 @@ from deeperlab_tf.training.workdir import (
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def fit(
-    config,
-    workdir,
-    dataset,
-    make_train_data,
-    build_network,
-    loss,
-    loss_names,
-    *,
-    strategy=None,
-    evaluate=None,
-    more_callbacks=None,
-    accept_changes=False,
-    deterministic=False,
-    profile=False,
-):
-    """Trains any network until `config.train.steps`; called again on the same folder, it goes on
-    where it was.
+class Task(NamedTuple):
+    """What is trained, and on what.
 
-    Args:
-      config: the full config; of it, `train` counts here.
-      workdir: folder of the run; made where missing. Several hosts share it.
-      dataset: `schema.Dataset`, kept beside the config.
+    Attributes:
+      dataset: the classes, kept beside the config.
       make_train_data: function (start_step, tf.distribute.InputContext) -> tf.data.Dataset of
         (images, targets), in batches for one replica, from the batch `start_step` on.
       build_network: function that gives the keras.Model; a new run then loads
         `config.train.initial_checkpoint`.
-      loss, loss_names: as of `Trainer`.
+      loss: as of `Trainer`.
+      loss_names: as of `Trainer`.
+    """
+
+    dataset: Dataset
+    make_train_data: Callable[..., tf.data.Dataset]
+    build_network: Callable[[], keras.Model]
+    loss: Callable[..., Any]
+    loss_names: tuple[str, ...]
+
+
+class RunOptions(NamedTuple):
+    """How a training runs on this machine, which is no matter of its config.
+
+    Attributes:
       strategy: tf.distribute.Strategy; None: one device.
       evaluate: function of the network that gives a dict of metrics, run every
-        `config.train.evaluate_every` steps.
-      more_callbacks: function (TensorBoard's folder, or None on other hosts than the chief; step to
-        start from) -> list of Keras callbacks.
+        `config.train.evaluate_every` steps; None: none.
+      make_callbacks: function of the `Run` that gives more Keras callbacks; None: none.
       accept_changes: go on in a folder whose config differs.
       deterministic: repeatable to the bit on one machine, slower.
       profile: record TensorBoard's profile of ten steps.
+    """
+
+    strategy: tf.distribute.Strategy | None = None
+    evaluate: Callable[[keras.Model], dict[str, Any]] | None = None
+    make_callbacks: Callable[[Run], list[keras.callbacks.Callback]] | None = None
+    accept_changes: bool = False
+    deterministic: bool = False
+    profile: bool = False
+
+
+DEFAULT_OPTIONS = RunOptions()
+
+
+def fit(
+    config: ConfigDict, workdir: str, task: Task, options: RunOptions = DEFAULT_OPTIONS
+) -> keras.Model:
+    """Trains any network until `config.train.steps`; on the same folder again, it goes on.
+
+    Args:
+      config: the full config; of it, `train` counts here.
+      workdir: folder of the run; made where missing. Several hosts share it.
+      task: what is trained.
+      options: how it runs.
 
     Returns:
       The trained network.
@@ -71,68 +92,99 @@ def fit(
     Raises:
       UserError: for bad config values or a folder of another run.
     """
-    # === Checks ===
-    strategy = strategy or build_strategy("one_device")
-    chief = is_chief(strategy)
-    if config.train.mixed_precision not in PRECISIONS:
-        raise UserError(
-            f"config.train.mixed_precision is {config.train.mixed_precision!r}; known are {PRECISIONS}."
-        )
-    check_batch(strategy, config.train.batch_size, config.train.accumulation_steps)
-
-    # === Model ===
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(config.train.seed)
-    keras.mixed_precision.set_global_policy(config.train.mixed_precision)
-    with strategy.scope():
-        network = build_network()
-        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
-            load_initial_checkpoint(network, config.train)
-        trainer = Trainer(network, config, loss, loss_names)
-        trainer.times_input = not deterministic  # TensorFlow has no clock then
-        trainer.compile(
-            optimizer=build_optimizer(config),
-            jit_compile=config.train.jit_compile or None,
-            steps_per_execution=config.train.steps_per_execution,
-        )
-        trainer.optimizer.build(network.trainable_variables)
-
-    # === Run folder ===
-    if chief:
-        prepare_workdir(workdir, config, dataset, accept_changes)
+    train = config.train
+    strategy = options.strategy or build_strategy("one_device")
+    _check(train, strategy)
+    trainer = _build_trainer(config, workdir, task, strategy, options.deterministic)
+    if is_chief(strategy):
+        prepare_workdir(workdir, config, task.dataset, options.accept_changes)
         write_provenance(workdir)
 
     # === Resume ===
-    folder = os.path.join(workdir, CHECKPOINT_DIR)
-    hosts = dict(chief=chief, passed_on=lost_host_errors(strategy))
-    store = Store(folder, network, trainer.optimizer, config.train.keep_checkpoints, **hosts)
+    store = _open_store(workdir, CHECKPOINT_DIR, trainer, strategy)
     path = store.restore_newest()
     if path:
         logging.info("resumed from %s", path)
     start = int(trainer.optimizer.iterations.numpy())
-    if start >= config.train.steps:
+    if start >= train.steps:
         logging.info("%s is already trained for %d steps", workdir, start)
-        return network
+        return trainer.network
 
     # === Train ===
-    board = os.path.join(workdir, "tensorboard") if chief else None
-    callbacks = [Meter(board, config, start), SaveCheckpoints(store, config, start, strategy)]
-    if evaluate is not None and config.train.evaluate_every:
-        best = Store(os.path.join(workdir, BEST_DIR), network, trainer.optimizer, 1, **hosts)
-        callbacks.append(Evaluate(board, config, start, workdir, best, evaluate))
-    if chief:
-        callbacks.append(Progress(config, start))
-    if profile and chief:
-        callbacks.append(Profile(board, config, start))
-    callbacks += more_callbacks(board, start) if more_callbacks else []
-    data = strategy.distribute_datasets_from_function(
-        lambda context: make_train_data(start, context)
-    )
+    def make_data(context):
+        return task.make_train_data(start, context)
+
+    callbacks = _callbacks(Run(config, workdir, strategy, start), store, trainer, options)
+    data = strategy.distribute_datasets_from_function(make_data)
     try:
-        trainer.fit(
-            data, steps_per_epoch=config.train.steps - start, callbacks=callbacks, verbose=0
-        )
+        trainer.fit(data, steps_per_epoch=train.steps - start, callbacks=callbacks, verbose=0)
     finally:
         store.close()
-    return network
+    return trainer.network
+
+
+def _check(train: ConfigDict, strategy: tf.distribute.Strategy) -> None:
+    if train.mixed_precision not in PRECISIONS:
+        raise UserError(
+            f"config.train.mixed_precision is {train.mixed_precision!r}; known are {PRECISIONS}."
+        )
+    check_batch(strategy, train.batch_size, train.accumulation_steps)
+
+
+def _build_trainer(
+    config: ConfigDict,
+    workdir: str,
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    deterministic: bool,
+) -> Trainer:
+    """The trainer of a new network, compiled; nothing of the run is restored yet."""
+    train = config.train
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(train.seed)
+    keras.mixed_precision.set_global_policy(train.mixed_precision)
+    with strategy.scope():
+        network = task.build_network()
+        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
+            load_initial_checkpoint(network, train)
+        trainer = Trainer(network, config, task.loss, task.loss_names)
+        trainer.times_input = not deterministic  # TensorFlow has no clock then
+        trainer.compile(
+            optimizer=build_optimizer(config),
+            jit_compile=train.jit_compile or None,
+            steps_per_execution=train.steps_per_execution,
+        )
+        trainer.optimizer.build(network.trainable_variables)
+    return trainer
+
+
+def _open_store(
+    workdir: str, name: str, trainer: Trainer, strategy: tf.distribute.Strategy
+) -> Store:
+    keep = 1 if name == BEST_DIR else trainer.config.train.keep_checkpoints
+    return Store(
+        os.path.join(workdir, name),
+        trainer.network,
+        trainer.optimizer,
+        keep,
+        chief=is_chief(strategy),
+        passed_on=lost_host_errors(strategy),
+    )
+
+
+def _callbacks(
+    run: Run, store: Store, trainer: Trainer, options: RunOptions
+) -> list[keras.callbacks.Callback]:
+    # The meter comes first: a network whose loss is not a number must not be saved.
+    callbacks = [Meter(run), SaveCheckpoints(run, store)]
+    if options.evaluate is not None and run.config.train.evaluate_every:
+        best = _open_store(run.workdir, BEST_DIR, trainer, run.strategy)
+        callbacks.append(Evaluate(run, best, options.evaluate))
+    if run.is_chief:
+        callbacks.append(Progress(run))
+    if run.is_chief and options.profile:
+        callbacks.append(Profile(run))
+    if options.make_callbacks is not None:
+        callbacks += options.make_callbacks(run)
+    return callbacks

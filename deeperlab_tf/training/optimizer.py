@@ -1,6 +1,9 @@
 """Optimizer, "poly" learning rate and weight decay (paper Sec. 4)."""
 
+from __future__ import annotations
+
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
@@ -17,20 +20,18 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
       warmup_steps: length of the warm-up; 0 for none.
     """
 
-    def __init__(self, initial, steps, power, warmup_steps=0):
-        self.initial, self.steps, self.power, self.warmup_steps = (
-            initial,
-            steps,
-            power,
-            warmup_steps,
-        )
+    def __init__(self, initial: float, steps: int, power: float, warmup_steps: int = 0):
+        self.initial = initial
+        self.steps = steps
+        self.power = power
+        self.warmup_steps = warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         rate = self.initial * tf.maximum(1.0 - step / self.steps, 0.0) ** self.power
         return rate * tf.minimum((step + 1.0) / (self.warmup_steps + 1.0), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         return {
             "initial": self.initial,
             "steps": self.steps,
@@ -39,21 +40,8 @@ class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def decayed_variables(network):
-    """Kernels under L2 decay: of ordinary and pointwise convolutions, never depthwise ones or batch
-    norm (DeepLab).
-    """
-    return [
-        v
-        for v in network.trainable_variables
-        if v.name.endswith("/kernel:0") or v.name == "kernel:0"
-    ]
-
-
-def build_schedule(config):
-    """The `PolySchedule` of `config.train`, its rate scaled to the batch where
-    `learning_rate_batch` says so.
-    """
+def build_schedule(config: ConfigDict) -> PolySchedule:
+    """The rate of `config.train`, scaled to the batch where `learning_rate_batch` says so."""
     train = config.train
     rate = train.learning_rate
     if train.learning_rate_batch:
@@ -61,19 +49,21 @@ def build_schedule(config):
     return PolySchedule(rate, train.steps, train.power, train.warmup_steps)
 
 
-def build_optimizer(config):
-    """The optimizer of `config.train`; clipping is the trainer's, because the norm of the gradient
-    is logged.
+def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+    """The optimizer of `config.train`; it does not clip.
+
+    Clipping is the trainer's, because the norm of the gradient is logged.
 
     Raises:
       UserError: for an optimizer that is not offered.
     """
     train = config.train
     average = dict(use_ema=True, ema_momentum=train.ema) if train.ema else {}
+    schedule = build_schedule(config)
     if train.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(build_schedule(config), momentum=train.momentum, **average)
+        optimizer = keras.optimizers.SGD(schedule, momentum=train.momentum, **average)
     elif train.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(build_schedule(config), **average)
+        optimizer = keras.optimizers.Adam(schedule, **average)
     else:
         raise UserError(
             f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam."
@@ -81,3 +71,12 @@ def build_optimizer(config):
     if train.mixed_precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def decayed_variables(network: keras.Model) -> list[tf.Variable]:
+    """Kernels under L2 decay: of ordinary and pointwise convolutions.
+
+    Never depthwise ones or batch norm (DeepLab).
+    """
+    variables = network.trainable_variables
+    return [variable for variable in variables if variable.name.split("/")[-1] == "kernel:0"]

@@ -1,16 +1,9 @@
-"""Which devices a program runs on, from one flag: `--strategy`, with `--tpu`, TF_CONFIG or Slurm's
-variables behind it.
+"""Which devices a program runs on: from a name of `devices.STRATEGIES` to a tf.distribute.Strategy.
 
-auto           a TPU where --tpu or TPU_NAME names one, several hosts where TF_CONFIG or Slurm
-describe them, several
-               GPUs where there are, else one device
-cpu            the processor, even where there are GPUs
-one_device     the first GPU, or the processor
-mirrored       all GPUs of this host, or all its logical processors
-multi_worker   this host as one of several; each runs the same command with its own TF_CONFIG, or
-under `srun`
-tpu            a TPU host or a slice of a pod
+What the name leaves open is read from --tpu, TF_CONFIG or Slurm's variables.
 """
+
+from __future__ import annotations
 
 import os
 
@@ -21,11 +14,13 @@ from deeperlab_tf.training.cluster import answers, await_peers, cluster_from_env
 from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
 
-def build_strategy(name="auto", tpu="", timeout=CLUSTER_TIMEOUT):
+def build_strategy(
+    name: str = "auto", tpu: str = "", timeout: float = CLUSTER_TIMEOUT
+) -> tf.distribute.Strategy:
     """Makes a tf.distribute.Strategy.
 
     Args:
-      name: one of `STRATEGIES`.
+      name: one of `devices.STRATEGIES`.
       tpu: `local`, a TPU's name or grpc://host:port; "": the environment's TPU_NAME.
       timeout: seconds to wait for other hosts.
 
@@ -52,7 +47,7 @@ def build_strategy(name="auto", tpu="", timeout=CLUSTER_TIMEOUT):
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
-def _detect(tpu):
+def _detect(tpu: str) -> str:
     if tpu:
         return "tpu"
     cluster = cluster_from_environment()
@@ -61,40 +56,12 @@ def _detect(tpu):
     return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
 
 
-def is_chief(strategy):
-    """Whether this process is the one that writes files."""
-    resolver = strategy.cluster_resolver
-    if (
-        not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        or resolver.task_type is None
-    ):
-        return True
-    return resolver.task_id == 0 and (
-        resolver.task_type == "chief" or "chief" not in resolver.cluster_spec().jobs
-    )
-
-
-def check_batch(strategy, batch_size, parts=1):
-    """Raises UserError unless every replica can take the same share of a batch, in `parts` equal
-    parts.
-    """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * parts):
-        steps = f" times {parts} accumulation steps" if parts > 1 else ""
-        raise UserError(
-            f"config.train.batch_size is {batch_size}, which is no multiple of {replicas} replicas{steps}; "
-            f"use {max(1, round(batch_size / (replicas * parts))) * replicas * parts}, for example."
-        )
-
-
-# === Several hosts, TPU ===
-
-
-def _multi_worker(timeout):
+def _multi_worker(timeout: float) -> tf.distribute.Strategy:
     cluster = cluster_from_environment()
     if cluster is None:
         raise UserError(
-            "--strategy=multi_worker needs the hosts: set TF_CONFIG on each, or start the program by Slurm's srun."
+            "--strategy=multi_worker needs the hosts: "
+            "set TF_CONFIG on each, or start the program by Slurm's srun."
         )
     await_peers(cluster, timeout)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -107,11 +74,13 @@ def _multi_worker(timeout):
     return tf.distribute.MultiWorkerMirroredStrategy(resolver)
 
 
-def _tpu(tpu, timeout):
+def _tpu(tpu: str, timeout: float) -> tf.distribute.Strategy:
     """TPUStrategy on `local`, a name or grpc://host:port."""
-    if tpu.startswith("grpc://") and not answers(tpu[len("grpc://") :], timeout):
+    is_address = tpu.startswith("grpc://")
+    if is_address and not answers(tpu[len("grpc://") :], timeout):
         raise UserError(
-            f"no TPU answers at {tpu} within {timeout:g} s; check --tpu and that the TPU is running."
+            f"no TPU answers at {tpu} within {timeout:g} s; "
+            "check --tpu and that the TPU is running."
         )
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
@@ -119,8 +88,33 @@ def _tpu(tpu, timeout):
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
-    except Exception as error:  # each way of not finding a TPU raises another kind
+    except Exception as error:  # each way of not finding a TPU raises another type
         reason = str(error).strip().split("\n")[0][:200]
         raise UserError(
             f"there is no TPU {tpu!r} ({reason}); check --tpu, or choose another --strategy."
         ) from error
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return True
+    resolver = strategy.cluster_resolver
+    if resolver.task_type is None:
+        return True
+    chief_job = "chief" if "chief" in resolver.cluster_spec().jobs else resolver.task_type
+    return resolver.task_type == chief_job and resolver.task_id == 0
+
+
+def check_batch(strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1) -> None:
+    """Raises UserError unless every replica can take the same share of a batch, in equal parts."""
+    replicas = strategy.num_replicas_in_sync
+    shares = replicas * parts
+    if batch_size % shares == 0:
+        return
+    steps = f" times {parts} accumulation steps" if parts > 1 else ""
+    nearest = max(1, round(batch_size / shares)) * shares
+    raise UserError(
+        f"config.train.batch_size is {batch_size}, which is not a multiple of "
+        f"{replicas} replicas{steps}; use {nearest}, for example."
+    )

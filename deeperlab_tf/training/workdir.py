@@ -1,8 +1,8 @@
-"""The working folder of a run: its config, its dataset's description, its checkpoints.
+"""The working folder of a run: what it holds, and whether it belongs to the same run.
 
 WORKDIR/config.json     every value of the config
 WORKDIR/dataset.json    the dataset's descriptor
-WORKDIR/run.json        git commit and versions of each start
+WORKDIR/run.json        git commit and versions of the newest start
 WORKDIR/checkpoints/    network, optimizer and step
 WORKDIR/best/           the one that evaluated best, and best.json
 WORKDIR/tensorboard/    scalars and image panels
@@ -10,14 +10,20 @@ WORKDIR/tensorboard/    scalars and image panels
 A workdir may be in a bucket (gs://...).
 """
 
+from __future__ import annotations
+
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
+from deeperlab_tf.compat import keras
 from deeperlab_tf.config import check_config
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
@@ -27,10 +33,11 @@ from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import restore_newest
 from deeperlab_tf.training.optimizer import build_optimizer
 
-RUN_FILE = "run.json"
 CONFIG_FILE = "config.json"
 DATASET_FILE = "dataset.json"
-CHECKPOINT_DIR, BEST_DIR = "checkpoints", "best"
+RUN_FILE = "run.json"
+CHECKPOINT_DIR = "checkpoints"
+BEST_DIR = "best"
 BEST_FILE = "best.json"
 
 # How often and where a run saves may change between its starts; what it computes may not.
@@ -46,48 +53,43 @@ FREE_KEYS = (
 )
 
 
-def prepare_workdir(workdir, config, dataset, accept_changes=False):
+# === Config and dataset ===
+
+
+def prepare_workdir(
+    workdir: str, config: ConfigDict, dataset: Dataset, accept_changes: bool = False
+) -> None:
     """Makes `workdir`, or checks that it belongs to the same run.
 
     Args:
       workdir: folder of the run.
       config: the full config.
-      dataset: `schema.Dataset`.
+      dataset: the classes.
       accept_changes: True: take the new config where it differs from the one in the folder.
 
     Raises:
       UserError: the folder cannot be written, or holds a run with another config or dataset (names
         the keys).
     """
-    path = os.path.join(workdir, CONFIG_FILE)
-    if tf.io.gfile.exists(path):
+    if tf.io.gfile.exists(os.path.join(workdir, CONFIG_FILE)):
         old_config, old_dataset = read_run(workdir)
         changed = changed_keys(old_config.to_dict(), config.to_dict())
         changed = [key for key in changed if key not in FREE_KEYS]
         if changed and not accept_changes:
             raise UserError(
-                f"{workdir} holds a run with another config ({', '.join(changed)} differ); use another --workdir, or "
-                f"go on with the new values by --accept_changes."
+                f"{workdir} holds a run with another config ({', '.join(changed)} differ); "
+                "use another --workdir, or go on with the new values by --accept_changes."
             )
         if old_dataset != dataset:
             raise UserError(
-                f"{workdir} holds a run on other classes ({DATASET_FILE} differs); choose another --workdir."
+                f"{workdir} holds a run on other classes ({DATASET_FILE} differs); "
+                "choose another --workdir."
             )
-    for name, text in ((CONFIG_FILE, config_to_json(config)), (DATASET_FILE, dataset.to_json())):
-        write_text(os.path.join(workdir, name), text + "\n")
+    _write_text(os.path.join(workdir, CONFIG_FILE), config_to_json(config))
+    _write_text(os.path.join(workdir, DATASET_FILE), dataset.to_json())
 
 
-def write_text(path, text):
-    """Writes a file whole or not at all, in a folder that is made where missing, or in a bucket."""
-    if "://" in path:  # an object of a bucket is there once it is whole
-        with tf.io.gfile.GFile(path, "w") as file:
-            file.write(text)
-        return
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def changed_keys(old, new, prefix=""):
+def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys whose values differ between two nested dicts."""
     changed = []
     for key in sorted({*old, *new}):
@@ -99,7 +101,7 @@ def changed_keys(old, new, prefix=""):
     return changed
 
 
-def read_run(workdir):
+def read_run(workdir: str) -> tuple[ConfigDict, Dataset]:
     """(config, dataset) of a run's folder.
 
     Raises:
@@ -107,21 +109,39 @@ def read_run(workdir):
     """
     if not tf.io.gfile.isdir(workdir):
         raise UserError(f"there is no folder {workdir}; give the --workdir of a training.")
-    texts = []
-    for name in (CONFIG_FILE, DATASET_FILE):
-        path = os.path.join(workdir, name)
-        try:
-            with tf.io.gfile.GFile(path) as file:
-                texts.append((file.read(), path))
-        except (tf.errors.OpError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0].split("; ")[-1]
-            raise UserError(
-                f"{workdir} is not a run's folder: cannot read {path} ({reason})."
-            ) from error
-    return check_config(config_from_json(*texts[0])), Dataset.from_json(*texts[1])
+    config_path = os.path.join(workdir, CONFIG_FILE)
+    dataset_path = os.path.join(workdir, DATASET_FILE)
+    config_text = _read_text(config_path, workdir)
+    dataset_text = _read_text(dataset_path, workdir)
+    config = check_config(config_from_json(config_text, config_path))
+    return config, Dataset.from_json(dataset_text, dataset_path)
 
 
-def load_run(workdir, best=False):
+def _read_text(path: str, workdir: str) -> str:
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return file.read()
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0].split("; ")[-1]
+        raise UserError(
+            f"{workdir} is not a run's folder: cannot read {path} ({reason})."
+        ) from error
+
+
+def _write_text(path: str, text: str) -> None:
+    """Writes a file whole or not at all, in a folder that is made where missing, or in a bucket."""
+    if "://" in path:  # an object of a bucket is there once it is whole
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write(text + "\n")
+        return
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+# === The trained network ===
+
+
+def load_run(workdir: str, best: bool = False) -> tuple[keras.Model, ConfigDict, Dataset]:
     """The trained network of a run; its weights' moving average where the config keeps one.
 
     Args:
@@ -129,33 +149,54 @@ def load_run(workdir, best=False):
       best: True: from the checkpoint that evaluated best, False: from the newest.
 
     Returns:
-      (network, config, dataset): keras.Model, full config, `schema.Dataset`.
+      (network, config, dataset): keras.Model, full config, classes.
 
     Raises:
       UserError: no run, no checkpoint yet, or one that does not fit.
+
+    Example:
+      network, config, dataset = load_run("runs/shapes")
     """
     config, dataset = read_run(workdir)
     network = build_model(config.model, dataset)
-    parts = dict(network=network)
+    variables = network.trainable_variables
+    parts = {"network": network}
     if config.train.ema:
-        parts["optimizer"] = build_optimizer(config)
-        parts["optimizer"].build(network.trainable_variables)
+        # The averages are the optimizer's.
+        optimizer = build_optimizer(config)
+        optimizer.build(variables)
+        parts["optimizer"] = optimizer
+
     folder = os.path.join(workdir, BEST_DIR if best else CHECKPOINT_DIR)
     if restore_newest(tf.train.Checkpoint(**parts), folder) is None:
-        if best:
-            raise UserError(
-                f"{folder} has no checkpoint; train with config.train.evaluate_every to get a best one."
-            )
-        raise UserError(
-            f"{workdir} has no checkpoint yet; train first (scripts/train.py --workdir={workdir})."
-        )
+        raise _no_checkpoint(workdir, folder, best)
     if config.train.ema:
-        parts["optimizer"].finalize_variable_values(network.trainable_variables)
+        optimizer.finalize_variable_values(variables)
     return network, config, dataset
 
 
-def read_best(workdir):
-    """What best.json of a run holds, or None."""
+def _no_checkpoint(workdir: str, folder: str, best: bool) -> UserError:
+    if best:
+        return UserError(
+            f"{folder} has no checkpoint; train with config.train.evaluate_every to get a best one."
+        )
+    return UserError(
+        f"{workdir} has no checkpoint yet; train first (scripts/train.py --workdir={workdir})."
+    )
+
+
+# === The best evaluation ===
+
+
+def write_best(workdir: str, step: int, metrics: dict[str, float]) -> None:
+    """Writes best.json: the step and the metrics of the best checkpoint, finite ones only."""
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    text = json.dumps({"step": step, **finite}, indent=2)
+    _write_text(os.path.join(workdir, BEST_DIR, BEST_FILE), text)
+
+
+def read_best(workdir: str) -> dict[str, float] | None:
+    """What best.json of a run holds, or None where there is none."""
     path = os.path.join(workdir, BEST_DIR, BEST_FILE)
     if not tf.io.gfile.exists(path):
         return None
@@ -163,36 +204,35 @@ def read_best(workdir):
         return json.loads(file.read())
 
 
-def write_provenance(workdir):
-    """Writes run.json."""
-    write_text(os.path.join(workdir, RUN_FILE), _provenance())
+# === Provenance ===
 
 
-def _provenance():
-    """JSON text: the git commit this program is of (None outside a checkout), versions, command and
-    time.
-    """
-
-    def git(*arguments):
-        folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        result = subprocess.run(
-            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False
-        )
-        return result.stdout.strip() if result.returncode == 0 else None
-
-    try:
-        commit, changes = (
-            git("rev-parse", "HEAD"),
-            git("status", "--porcelain", "--untracked-files=no"),
-        )
-    except OSError:  # no git here
-        commit, changes = None, None
+def write_provenance(workdir: str) -> None:
+    """Writes run.json: git commit (None outside a checkout), versions, command and time."""
+    commit, changes = _git_state()
     values = {
         "git_commit": commit,
-        "git_changes": None if changes is None else bool(changes),
+        "git_changes": changes,
         "tensorflow": tf.__version__,
         "python": sys.version.split()[0],
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    return json.dumps(values, indent=2) + "\n"
+    _write_text(os.path.join(workdir, RUN_FILE), json.dumps(values, indent=2))
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """(commit of this program's checkout, whether its files differ from it)."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+    except OSError:  # no git here
+        return None, None
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(*arguments: str) -> str | None:
+    checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    command = ["git", "-C", checkout, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None

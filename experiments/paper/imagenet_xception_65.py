@@ -1,8 +1,10 @@
-"""ImageNet-1K pretraining: Xception-65.
+r"""ImageNet-1K pretraining: Xception-65.
 
-    python scripts/pretrain.py --config=experiments/paper/imagenet_xception_65.py
-        --workdir=runs/imagenet_xception_65 \ --config.data.root=IMAGENET      # folders of classes;
-        TFRecords: --config.data.records=IMAGENET
+    python scripts/pretrain.py \
+        --config=experiments/paper/imagenet_xception_65.py \
+        --workdir=runs/imagenet_xception_65 --config.data.root=IMAGENET
+
+IMAGENET has a folder for each class; TFRecords are given by --config.data.records instead.
 
 The paper starts from such weights (Sec. 4) and gives no accuracy.
 Measured: not run here.

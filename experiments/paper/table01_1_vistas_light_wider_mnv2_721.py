@@ -1,7 +1,8 @@
-"""Tables 1 and 2, row 1: Light Wider MobileNetV2 on Mapillary Vistas, input 721 x 721.
+r"""Tables 1 and 2, row 1: Light Wider MobileNetV2 on Mapillary Vistas, input 721 x 721.
 
-    python scripts/train.py --config=experiments/paper/table01_1_vistas_light_wider_mnv2_721.py \
-        --workdir=runs/table01_1 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table01_1_vistas_light_wider_mnv2_721.py \
+        --workdir=runs/table01_1 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 1 (val): PQ 17.59, PC 43.43, CPU 0.77 fps, GPU 22.61 fps, merge 45 ms.

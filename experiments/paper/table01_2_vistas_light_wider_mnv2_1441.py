@@ -1,7 +1,8 @@
-"""Tables 1 and 2, row 2: Light Wider MobileNetV2 on Mapillary Vistas, input 1441 x 1441.
+r"""Tables 1 and 2, row 2: Light Wider MobileNetV2 on Mapillary Vistas, input 1441 x 1441.
 
-    python scripts/train.py --config=experiments/paper/table01_2_vistas_light_wider_mnv2_1441.py \
-        --workdir=runs/table01_2 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table01_2_vistas_light_wider_mnv2_1441.py \
+        --workdir=runs/table01_2 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 1 (val): PQ 22.36, PC 47.52, CPU 0.18 fps, GPU 9.37 fps, merge 145 ms.

@@ -1,7 +1,8 @@
-"""Tables 1 and 2, row 4: Xception-71 on Mapillary Vistas, input 1441 x 1441.
+r"""Tables 1 and 2, row 4: Xception-71 on Mapillary Vistas, input 1441 x 1441.
 
-    python scripts/train.py --config=experiments/paper/table01_4_vistas_xception_71_1441.py \
-        --workdir=runs/table01_4 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table01_4_vistas_xception_71_1441.py \
+        --workdir=runs/table01_4 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 1 (val): PQ 31.95, PC 55.26, CPU 0.06 fps, GPU 3.09 fps, merge 145 ms.

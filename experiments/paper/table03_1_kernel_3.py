@@ -1,7 +1,8 @@
-"""Table 3, row 1: MobileNetV2 with 3 x 3 kernels, no ASPP.
+r"""Table 3, row 1: MobileNetV2 with 3 x 3 kernels, no ASPP.
 
-    python scripts/train.py --config=experiments/paper/table03_1_kernel_3.py \
-        --workdir=runs/table03_1 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table03_1_kernel_3.py \
+        --workdir=runs/table03_1 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_3x3
 
 Paper, Table 3 (val): PQ 16.17, PC 34.80.

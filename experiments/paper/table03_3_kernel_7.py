@@ -1,7 +1,8 @@
-"""Table 3, row 3: MobileNetV2 with 7 x 7 kernels, no ASPP.
+r"""Table 3, row 3: MobileNetV2 with 7 x 7 kernels, no ASPP.
 
-    python scripts/train.py --config=experiments/paper/table03_3_kernel_7.py \
-        --workdir=runs/table03_3 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table03_3_kernel_7.py \
+        --workdir=runs/table03_3 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_7x7
 
 Paper, Table 3 (val): PQ 18.27, PC 40.33.

@@ -1,7 +1,8 @@
-"""Table 4, row 3: bilinear upsampling, deeper heads.
+r"""Table 4, row 3: bilinear upsampling, deeper heads.
 
-    python scripts/train.py --config=experiments/paper/table04_3_bilinear_deep_heads.py \
-        --workdir=runs/table04_3 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table04_3_bilinear_deep_heads.py \
+        --workdir=runs/table04_3 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 4 (val): PQ 21.59, PC 44.95.

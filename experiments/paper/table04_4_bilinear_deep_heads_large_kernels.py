@@ -1,8 +1,8 @@
-"""Table 4, row 4: bilinear upsampling, deeper heads, 7 x 7 kernels.
+r"""Table 4, row 4: bilinear upsampling, deeper heads, 7 x 7 kernels.
 
-    python scripts/train.py
+    python scripts/train.py \
         --config=experiments/paper/table04_4_bilinear_deep_heads_large_kernels.py \
-        --workdir=runs/table04_4 --config.data.root=DATA
+        --workdir=runs/table04_4 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 4 (val): PQ 22.31, PC 44.62.

@@ -1,7 +1,8 @@
-"""Table 6, row 2: rectangle graph, no centre of mass.
+r"""Table 6, row 2: rectangle graph, no centre of mass.
 
-    python scripts/train.py --config=experiments/paper/table06_2_rectangle.py \
-        --workdir=runs/table06_2 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table06_2_rectangle.py \
+        --workdir=runs/table06_2 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 6 (val): PQ 23.54, PC 46.44.

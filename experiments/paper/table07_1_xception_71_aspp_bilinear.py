@@ -1,7 +1,8 @@
-"""Table 7, row 1: Xception-71 with ASPP, bilinear upsampling.
+r"""Table 7, row 1: Xception-71 with ASPP, bilinear upsampling.
 
-    python scripts/train.py --config=experiments/paper/table07_1_xception_71_aspp_bilinear.py \
-        --workdir=runs/table07_1 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table07_1_xception_71_aspp_bilinear.py \
+        --workdir=runs/table07_1 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 7 (val): PQ 27.79, PC 50.80.

@@ -1,7 +1,8 @@
-"""Tables 10 and 11, row 3: Wider MobileNetV2 on COCO, input 641 x 641.
+r"""Tables 10 and 11, row 3: Wider MobileNetV2 on COCO, input 641 x 641.
 
-    python scripts/train.py --config=experiments/paper/table10_3_coco_wider_mnv2_641.py \
-        --workdir=runs/table10_3 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table10_3_coco_wider_mnv2_641.py \
+        --workdir=runs/table10_3 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_mnv2_5x5
 
 Paper, Table 10 (val): PQ 27.91, PC 52.38, CPU 0.43 fps, GPU 17.19 fps, merge 25 ms.

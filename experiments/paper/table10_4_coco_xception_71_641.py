@@ -1,7 +1,8 @@
-"""Tables 10 and 11, row 4: Xception-71 on COCO, input 641 x 641.
+r"""Tables 10 and 11, row 4: Xception-71 on COCO, input 641 x 641.
 
-    python scripts/train.py --config=experiments/paper/table10_4_coco_xception_71_641.py \
-        --workdir=runs/table10_4 --config.data.root=DATA
+    python scripts/train.py \
+        --config=experiments/paper/table10_4_coco_xception_71_641.py \
+        --workdir=runs/table10_4 --config.data.root=DATA \
         --config.train.initial_checkpoint=runs/imagenet_xception_71
 
 Paper, Table 10 (val): PQ 33.79, PC 56.82, CPU 0.33 fps, GPU 10.59 fps, merge 25 ms.

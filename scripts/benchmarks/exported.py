@@ -18,7 +18,7 @@ import tensorflow as tf
 from benchmarks.memory import memory_mb
 from benchmarks.network import in_own_process, matrix_rate, network_size
 from benchmarks.scene import scene_heads
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.saved_model import export_saved_model
@@ -27,6 +27,7 @@ from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
+from deeperlab_tf.paper import set_network
 from deeperlab_tf.prediction.inference import parse_heads, prepare_images
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.runtimes import load_network
@@ -91,7 +92,7 @@ def run(forms=tuple(FORMS)):
 
 def _make_workdir(path):
     config = default_config()
-    light_decoder(config.model)
+    set_network(config.model, "light_wider_mobilenet_v2")
     config.eval.image_size = IMAGE_SIZE
     names = (f"class {index}" for index in range(NUM_CLASSES))
     first_thing = NUM_CLASSES - NUM_THINGS

@@ -15,11 +15,12 @@ import time
 import tensorflow as tf
 
 from benchmarks.memory import added_peak_mb
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.layers import upsample
-from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
+from deeperlab_tf.losses import Pixels, hardest_share, semantic_loss, total_loss
 from deeperlab_tf.model import build_model
+from deeperlab_tf.paper import set_network
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 from deeperlab_tf.training.optimizer import build_optimizer
 from deeperlab_tf.training.trainer import Trainer
@@ -27,7 +28,7 @@ from deeperlab_tf.training.trainer import Trainer
 NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 ROUNDS = 4
 PLAIN, MINED, PLAIN_STEP = "plain cross-entropy", "semantic loss", "step, plain cross-entropy"
-_MODELS = {"full": lambda model: model, "light": light_decoder}
+_MODELS = {"full": "wider_mobilenet_v2", "light": "light_wider_mobilenet_v2"}
 
 
 def run():
@@ -45,8 +46,8 @@ def run():
     targets = _targets(config)
     rows = _times(_selections(config))
     rows += _times(_cross_entropies(config, targets))
-    for name, change in _MODELS.items():
-        change(config.model)
+    for name, network in _MODELS.items():
+        set_network(config.model, network)
         rows += _step_rows(name, config, targets)
         rows.append(dict(part=PLAIN_STEP, model=name))
     for row in rows:
@@ -81,7 +82,7 @@ def _cross_entropies(config, targets):
         return plain_cross_entropy(logits, labels)
 
     def mined(logits):
-        return semantic_loss(logits, labels, weight, config.train.hard_pixel_fraction)
+        return semantic_loss(logits, Pixels(labels, weight), config.train.hard_pixel_fraction)
 
     def with_gradient(loss):
         @tf.function
@@ -249,7 +250,7 @@ def _peak_megabytes(part, model):
 def _measure_memory(part, model):
     """Prints the peak memory of a part's first call, MB; NaN where the system does not tell."""
     config = default_config()
-    _MODELS[model](config.model)
+    set_network(config.model, _MODELS[model])
     targets = _targets(config)
     if part in (PLAIN, MINED):
         task = _cross_entropies(config, targets)[part]

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
+from deeperlab_tf.paper import set_network
 
 CROPS = (257, 513)
 NUM_CLASSES = 19
@@ -93,7 +94,7 @@ def _work(crop, threads, batch_size, sync):
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     strategy = build_strategy("auto")
     config = default_config()
-    light_decoder(config.model)
+    set_network(config.model, "light_wider_mobilenet_v2")
     config.train.batch_size, config.train.sync_batch_norm = batch_size, bool(sync)
     colors = distinct_colors(NUM_CLASSES)
     dataset = Dataset(

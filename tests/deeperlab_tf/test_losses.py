@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.heads import head_channels
+from deeperlab_tf.keypoints import STAR
 from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import (
+    Pixels,
     cross_entropy,
     hardest_share,
     heatmap_loss,
@@ -37,7 +40,7 @@ def test_semantic_loss_equals_eq_1(fraction):
     labels = rng.integers(0, 4, (2, 17, 33)).astype(np.int32)
     weight = rng.choice([0.0, 1.0, 3.0], (2, 17, 33)).astype(np.float32)
     labels[weight == 0] = 255
-    result = semantic_loss(logits, labels, weight, fraction)
+    result = semantic_loss(logits, Pixels(labels, weight), fraction)
     full = upsample(logits, 4).numpy()
     expected = [numpy_semantic_loss(full[i], labels[i], weight[i], fraction) for i in range(2)]
     np.testing.assert_allclose(result, expected, rtol=1e-4)
@@ -54,11 +57,11 @@ def test_class_weights_weigh_but_do_not_choose():
     weighed = weight[0] * np.append(factors, [0] * 253)[labels[0]]
     expected = numpy_semantic_loss(full, labels[0], weighed, 0.3)
     np.testing.assert_allclose(
-        semantic_loss(logits, labels, weight, 0.3, factors), [expected], rtol=1e-4
+        semantic_loss(logits, Pixels(labels, weight), 0.3, factors), [expected], rtol=1e-4
     )
     for wrong in ((1.0, 2.0), (1.0, 0.0, 1.0)):
         with pytest.raises(UserError, match="class_weights"):
-            semantic_loss(logits, labels, weight, 0.3, wrong)
+            semantic_loss(logits, Pixels(labels, weight), 0.3, wrong)
 
 
 @pytest.mark.fast
@@ -69,7 +72,7 @@ def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
     with tf.GradientTape(persistent=True) as tape:
         plain = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, 4))
         plain = tf.reduce_mean(plain, axis=(1, 2))
-        phases = semantic_loss(logits, labels, tf.ones(labels.shape), 1.0)
+        phases = semantic_loss(logits, Pixels(labels, tf.ones(labels.shape)), 1.0)
     np.testing.assert_allclose(phases, plain, rtol=1e-5)
     np.testing.assert_allclose(
         tape.gradient(phases, logits), tape.gradient(plain, logits), rtol=1e-4, atol=1e-7
@@ -101,14 +104,15 @@ def test_pixels_are_ranked_by_their_loss_before_weighting():
     labels = np.zeros((1, 5, 5), np.int32)
     weight = np.full((1, 5, 5), 3.0, np.float32)
     weight[0, 0, 0] = 1.0
-    result = float(semantic_loss(logits, labels, weight, 1 / 25)[0])
+    result = float(semantic_loss(logits, Pixels(labels, weight), 1 / 25)[0])
     assert result == pytest.approx(np.log1p(np.exp(6.0)), rel=1e-5)
 
 
 def test_image_that_is_all_ignored_has_loss_zero_and_finite_gradients():
     logits = tf.Variable(tf.random.normal([1, 3, 3, 4]))
     with tf.GradientTape() as tape:
-        loss = semantic_loss(logits, tf.fill([1, 9, 9], 255), tf.zeros([1, 9, 9]), 0.15)
+        ignored = Pixels(tf.fill([1, 9, 9], 255), tf.zeros([1, 9, 9]))
+        loss = semantic_loss(logits, ignored, 0.15)
     assert float(loss[0]) == 0.0
     assert np.all(tape.gradient(loss, logits).numpy() == 0)
 
@@ -168,17 +172,13 @@ def test_offset_loss_without_active_pairs_is_zero():
 
 def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
     rng = np.random.default_rng(3)
-    shapes = {"short": 10, "middle": 16, "long": 10}
-    heads = {
-        f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32)
-        for name, n in shapes.items()
-    }
-    targets = {
-        f"{name}_offsets": rng.normal(size=(3, 5, 5, n)).astype(np.float32)
-        for name, n in shapes.items()
-    }
-    heads["semantic_logits"] = rng.normal(size=(3, 5, 5, 4)).astype(np.float32)
-    heads["keypoint_logits"] = rng.normal(size=(3, 5, 5, 5)).astype(np.float32)
+    heads, targets = (
+        {
+            name: rng.normal(size=(3, 5, 5, channels)).astype(np.float32)
+            for name, channels in head_channels(STAR, 4).items()
+        }
+        for _ in range(2)
+    )
     targets |= {
         "semantic": rng.integers(0, 4, (3, 17, 17)).astype(np.int32),
         "semantic_weight": rng.choice([1.0, 3.0], (3, 17, 17)).astype(np.float32),

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from deeperlab_tf import build_model
 from deeperlab_tf.compat import keras
-from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.heads import head_channels
+from deeperlab_tf.keypoints import STAR
 
 
 def image_batch(*shape):
@@ -21,13 +22,7 @@ def test_heads_have_stride_4_and_the_papers_channels(tiny_config, toy_dataset, s
     batch, height, width = size
     grid = (batch, (height - 1) // 4 + 1, (width - 1) // 4 + 1)
     channels = {name: head.shape[-1] for name, head in heads.items()}
-    assert channels == {
-        "semantic_logits": 4,
-        "keypoint_logits": 5,
-        "short_offsets": 10,
-        "middle_offsets": 16,
-        "long_offsets": 10,
-    }
+    assert channels == head_channels(STAR, 4)
     assert all(head.shape[:3] == grid and head.dtype == tf.float32 for head in heads.values())
 
 
@@ -56,9 +51,8 @@ def test_rectangle_graph_has_no_center_keypoint(tiny_config, toy_dataset):
 
 
 def test_light_decoder_is_smaller_in_every_way_the_paper_says(toy_dataset):
-    config = default_config()
-    full = build_model(config.model, toy_dataset)
-    light = build_model(light_decoder(config.model), toy_dataset)
+    full = build_model("wider_mobilenet_v2", toy_dataset)
+    light = build_model("light_wider_mobilenet_v2", toy_dataset)
     assert light.get_layer("decoder_1_depthwise").kernel_size == (3, 3)
     assert light.get_layer("decoder_1_pointwise").weights[0].shape == (1, 1, 768, 2048)
     assert light.count_params() < full.count_params() / 2

@@ -1,5 +1,4 @@
-"""A switch that changes nothing is a bug: every value of the config that shapes the model or the
-loss does so.
+"""A switch that changes nothing is a bug: every value that shapes model or loss does so.
 
 The fusion's are in fusion/test_fusion_switches.py.
 """
@@ -12,6 +11,8 @@ import tensorflow as tf
 
 from deeperlab_tf import build_model
 from deeperlab_tf.config import default_config
+from deeperlab_tf.heads import head_channels
+from deeperlab_tf.keypoints import STAR
 from deeperlab_tf.losses import total_loss
 from input_pipeline import make_targets
 
@@ -47,9 +48,7 @@ LOSS = {
 
 @pytest.fixture
 def short_backbones(monkeypatch):
-    """Backbones of one block a stage: quick to build, and every switch still has something to act
-    on.
-    """
+    """Backbones of one block per stage, quick to build; every switch has something to act on."""
     mobilenet_v2, xception = (
         importlib.import_module(f"deeperlab_tf.backbones.{name}")
         for name in ("mobilenet_v2", "xception")
@@ -89,16 +88,12 @@ def example():
     """(heads, label maps) of one made-up image with a small and a large thing."""
     semantic, instance = np.zeros((33, 33), np.int32), np.zeros((33, 33), np.int32)
     for number, (y, x, side) in enumerate(((2, 2, 5), (12, 10, 18)), start=1):
-        semantic[y : y + side, x : x + side], instance[y : y + side, x : x + side] = (
-            1 + number,
-            number,
-        )
+        semantic[y : y + side, x : x + side] = 1 + number
+        instance[y : y + side, x : x + side] = number
     rng = np.random.default_rng(0)
-    channels = dict(
-        semantic_logits=4, keypoint_logits=5, short_offsets=10, middle_offsets=16, long_offsets=10
-    )
     heads = {
-        name: tf.constant(rng.normal(size=(1, 9, 9, c)), tf.float32) for name, c in channels.items()
+        name: tf.constant(rng.normal(size=(1, 9, 9, channels)), tf.float32)
+        for name, channels in head_channels(STAR, 4).items()
     }
     return heads, (tf.constant(semantic), tf.constant(instance), tf.zeros((33, 33), tf.bool))
 

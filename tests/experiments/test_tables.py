@@ -92,7 +92,7 @@ def test_a_file_says_how_it_is_run_and_what_the_paper_got(path):
     text, config = load(path)
     table, row = map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups())
     assert re.match(rf"Tables? {table}( and \d+)?, row {row}: ", text)
-    assert f"scripts/train.py --config=experiments/{path.name}" in text
+    assert f"scripts/train.py \\\n        --config=experiments/paper/{path.name}" in text
     assert re.search(rf"^Paper, Table {table} \(val\): PQ [\d.]+, PC [\d.]+", text, re.MULTILINE)
     assert re.search(r"^Measured: ", text, re.MULTILINE)
     start = re.search(r"initial_checkpoint=runs/(\w+)", text)[1]

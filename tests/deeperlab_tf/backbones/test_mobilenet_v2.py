@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.backbones import build_backbone
-from deeperlab_tf.backbones.mobilenet_v2 import round_channels
+from deeperlab_tf.backbones.spec import round_channels
 
 
 @pytest.mark.parametrize("kernel_size, expected", [(3, 1_811_712), (5, 1_927_424)])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from deeperlab_tf.compat import keras
 from deeperlab_tf.evaluation.panels import make_panels
 from deeperlab_tf.model import build_model
+from deeperlab_tf.training.callbacks import Run
 
 
 def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
@@ -21,17 +22,16 @@ def test_image_panels_show_held_out_samples(tiny_config, toy_dataset, tmp_path):
     }
     trainer = keras.Sequential()
     trainer.network = build_model(tiny_config.model, toy_dataset)
-    make_callbacks = make_panels(tiny_config, toy_dataset, [sample])
-    assert not make_callbacks(None, 0)  # not on other hosts than the chief
-    (panels,) = make_callbacks(str(tmp_path), 0)
+    run = Run(tiny_config, str(tmp_path), tf.distribute.get_strategy(), start=0)
+    (panels,) = make_panels(toy_dataset, [sample])(run)
     panels.set_model(trainer)
     panels.on_train_begin()
     panels.on_train_batch_end(0)
 
     images = {
         value.tag: value
-        for name in os.listdir(tmp_path)
-        for event in tf.compat.v1.train.summary_iterator(str(tmp_path / name))
+        for name in os.listdir(run.board)
+        for event in tf.compat.v1.train.summary_iterator(os.path.join(run.board, name))
         for value in event.summary.value
     }
     assert set(images) == {"val/0", "val_offsets/0"}

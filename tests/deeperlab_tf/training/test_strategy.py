@@ -152,7 +152,7 @@ def test_a_batch_that_replicas_cannot_share():
 
     check_batch(Four, 8, 2)
     with pytest.raises(
-        UserError, match=r"batch_size is 6, which is no multiple of 4 replicas; use 8"
+        UserError, match=r"batch_size is 6, which is not a multiple of 4 replicas; use 8"
     ):
         check_batch(Four, 6)
     with pytest.raises(UserError, match="4 replicas times 2 accumulation steps"):

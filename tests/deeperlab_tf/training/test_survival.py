@@ -167,7 +167,7 @@ def test_sigterm_saves_and_ends(tiny_config, toy_dataset, tmp_path, train_on_noi
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(SystemExit) as raised:
-        train_on_noise(tmp_path, more_callbacks=lambda *_: [Terminator()])
+        train_on_noise(tmp_path, make_callbacks=lambda run: [Terminator()])
     assert raised.value.code == 143
     assert checkpoint_paths(str(tmp_path / "checkpoints"))[0].endswith("ckpt-3")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

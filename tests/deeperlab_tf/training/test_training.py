@@ -10,6 +10,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import batch_norms
+from deeperlab_tf.training.loop import RunOptions
 from deeperlab_tf.training.optimizer import (
     PolySchedule,
     build_optimizer,
@@ -25,13 +26,13 @@ from deeperlab_tf.training.workdir import load_run, prepare_workdir
 def run(noise_batches):
     """`train` on noise."""
 
-    def train_on_noise(config, workdir, dataset, **kwargs):
+    def train_on_noise(config, workdir, dataset, **options):
         return train(
             config,
             str(workdir),
             dataset,
             lambda step, context: noise_batches(config, step),
-            **kwargs,
+            RunOptions(**options),
         )
 
     return train_on_noise

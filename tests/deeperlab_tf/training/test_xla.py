@@ -1,4 +1,4 @@
-"""The whole train step compiles with XLA, as a TPU needs it: static shapes, no op that falls back."""
+"""The whole train step compiles with XLA, as a TPU needs it: static shapes, no fallback."""
 
 import numpy as np
 import pytest

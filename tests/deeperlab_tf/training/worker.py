@@ -7,6 +7,7 @@ TF_CONFIG makes it one of several. With STEP it kills itself after that step, as
 checkpoint is there. Writes RESULT.steps, a line of losses for each step, and RESULT.json.
 """
 
+import functools
 import json
 import os
 import signal
@@ -19,12 +20,14 @@ import tensorflow as tf
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config import default_config
 from deeperlab_tf.evaluation.distributed import make_evaluation
+from deeperlab_tf.heads import HEAD_STRIDE, head_channels
+from deeperlab_tf.keypoints import STAR
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import synchronise
 from deeperlab_tf.training.callbacks import StepCallback
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
-from deeperlab_tf.training.loop import fit
+from deeperlab_tf.training.loop import RunOptions, Task, fit
 from deeperlab_tf.training.strategy import build_strategy
 from input_pipeline import make_dataset, open_source
 
@@ -60,18 +63,19 @@ def work(strategy, workdir, result, last_step):
                     time.sleep(0.1)
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    network = fit(
-        config,
-        workdir,
+    task = Task(
         held_out.dataset,
-        lambda start, context: make_dataset(config, "train", start, context),
+        functools.partial(make_dataset, config, "train"),
         build,
         total_loss,
         LOSSES,
+    )
+    options = RunOptions(
         strategy=strategy,
         evaluate=make_evaluation(held_out, config, strategy),
-        more_callbacks=lambda board, start: [Collect(config, start)],
+        make_callbacks=lambda run: [Collect(run)],
     )
+    network = fit(config, workdir, task, options)
     change = {name: (value - starts[0][name]).tolist() for name, value in flat(network).items()}
     with strategy.scope():
         network_of_colors = color_network(held_out.dataset)
@@ -99,17 +103,15 @@ def color_network(dataset):
     every host.
     """
     image = keras.Input((None, None, 3))
-    pixels = tf.cast(image, tf.float32)[:, ::4, ::4, tf.newaxis]
+    pixels = tf.cast(image, tf.float32)[:, ::HEAD_STRIDE, ::HEAD_STRIDE, tf.newaxis]
     distance = tf.reduce_sum(tf.square(pixels - tf.constant(dataset.colors, tf.float32)), axis=-1)
     zero = 0.0 * pixels[..., 0, :1]
-    heads = {
-        "semantic_logits": -distance / 1000,
-        "keypoint_logits": tf.repeat(zero - 10, 5, axis=-1),
-    }
-    heads.update(
-        short_offsets=tf.repeat(zero, 10, axis=-1), long_offsets=tf.repeat(zero, 10, axis=-1)
-    )
-    return keras.Model(image, dict(heads, middle_offsets=tf.repeat(zero, 16, axis=-1)))
+    heads = {}
+    for name, channels in head_channels(STAR, dataset.num_classes).items():
+        heads[name] = tf.repeat(zero, channels, axis=-1)
+    heads["semantic_logits"] = -distance / 1000
+    heads["keypoint_logits"] -= 10
+    return keras.Model(image, heads)
 
 
 def tiny_config():
