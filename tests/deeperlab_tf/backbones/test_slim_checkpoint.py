@@ -316,7 +316,8 @@ def test_another_architecture_is_refused(mobilenet, tmp_path):
         name.replace("MobilenetV2", "xception_65"): value for name, value in mobilenet[1].items()
     }
     path = save(tmp_path / "model.ckpt", weights)
-    words = "255 of 255 variables are missing, MobilenetV2/Conv/weights.* and 235 more; it holds variables of xception_65"
+    missing = "255 of 255 variables are missing, MobilenetV2/Conv/weights.* and 235 more"
+    words = f"{missing}; it holds variables of xception_65"
     refused(build_backbone("mobilenet_v2"), path, words)
 
 
