@@ -53,9 +53,7 @@ def define_config():
 
 
 def define_strategy():
-    """The flags --strategy, --tpu and --cluster_timeout, which `strategy_from_flags`
-    reads.
-    """
+    """The flags --strategy, --tpu and --cluster_timeout, which `strategy_from_flags` reads."""
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
     flags.DEFINE_string(
         "tpu", "", "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME."
@@ -69,8 +67,9 @@ def define_strategy():
 
 
 def strategy_from_flags():
-    """The strategy that the flags of `cli.define_strategy` ask for; call it before anything else
-    uses TensorFlow.
+    """The strategy that the flags of `define_strategy` ask for.
+
+    Call it before anything else uses TensorFlow.
     """
     # Imported here: TensorFlow takes seconds, which --help need not wait for.
     from deeperlab_tf.training.strategy import build_strategy

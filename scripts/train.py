@@ -47,16 +47,16 @@ def main():
     strategy = cli.strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
-    shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
-    options = RunOptions(
-        strategy=strategy,
-        evaluate=make_evaluation(held_out, config, strategy),
-        make_callbacks=make_panels(held_out.dataset, shown),
-        accept_changes=ACCEPT_CHANGES.value,
-        deterministic=DETERMINISTIC.value,
-        profile=PROFILE.value,
-    )
     with naming_corrupt_records(config.data.records, config.data.train_split):
+        shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
+        options = RunOptions(
+            strategy=strategy,
+            evaluate=make_evaluation(held_out, config, strategy),
+            make_callbacks=make_panels(held_out.dataset, shown),
+            accept_changes=ACCEPT_CHANGES.value,
+            deterministic=DETERMINISTIC.value,
+            profile=PROFILE.value,
+        )
         restart_where_host_is_lost(
             strategy,
             lambda: train(
