@@ -10,7 +10,8 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, path_inside, read_json
-from deeperlab_tf.metrics.overlaps import count_combinations, dense, runs, table_from_counts
+from deeperlab_tf.label_maps import count_combinations, dense, runs
+from deeperlab_tf.metrics.overlaps import table_from_counts
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 
 VOID = 0

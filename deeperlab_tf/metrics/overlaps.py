@@ -11,11 +11,7 @@ import dataclasses
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-
-_PIECE = 1 << 16  # pixels looked at together
-_SMALL_LOOKUP = 1 << 17  # tables up to this length stay in the processor's cache
-# Keys below this are made dense by a lookup table, larger ones by sorting.
-_LARGEST_LOOKUP = 1 << 20
+from deeperlab_tf.label_maps import combine, count_combinations, dense, sum_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,97 +140,6 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
     )
 
 
-def count_combinations(**maps):
-    """Distinct combinations of values at the same pixel of several maps, and how many pixels have
-    each.
-
-    Args:
-      **maps: integer or bool [H, W] arrays of one size; the names appear in errors. No negative
-        values.
-
-    Returns:
-      dict of int64 [K] arrays with the names of the maps, and int64 [K] pixel counts.
-
-    Raises:
-      UserError: sizes differ, there is no pixel, a map is not an integer one or has negative
-        values.
-    """
-    lengths, values = runs(_flatten(maps))
-    for name, column in zip(maps, values):
-        if column.min() < 0:
-            raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
-    key, size = _keys(values)
-    counts = sum_by(key, lengths, size)
-    found = np.flatnonzero(counts)
-    representative = np.empty(size, np.int64)  # any run of each combination tells its values
-    representative[key] = np.arange(len(key))
-    chosen = representative[found]
-    return {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}, counts[
-        found
-    ]
-
-
-def runs(columns):
-    """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a
-    list of values [R].
-
-    In pieces that stay in the processor's cache between comparing neighbours and picking the
-    values.
-    """
-    size = columns[0].size
-    starts, values = [], [[] for _ in columns]
-    starts_here, differs = np.empty((2, min(size, _PIECE)), bool)
-    for first in range(0, size, _PIECE):
-        pieces = [column[first : first + _PIECE] for column in columns]
-        length = len(pieces[0])
-        is_start, other = starts_here[:length], differs[: length - 1]
-        is_start[0] = True
-        np.not_equal(pieces[0][1:], pieces[0][:-1], out=is_start[1:])
-        for piece in pieces[1:]:
-            np.not_equal(piece[1:], piece[:-1], out=other)
-            is_start[1:] |= other
-        index = np.flatnonzero(is_start)
-        starts.append(index + first)
-        for parts, piece in zip(values, pieces):
-            parts.append(piece.take(index))
-    return np.diff(np.concatenate(starts), append=size), [np.concatenate(parts) for parts in values]
-
-
-def sum_by(index, values, size):
-    """int64 [size]: sum of the integer `values` by `index`. Exact: a float64 holds every pixel
-    count below 2^53.
-    """
-    return np.bincount(index, weights=values, minlength=size).astype(np.int64)
-
-
-def _flatten(maps):
-    """The maps as a list of contiguous 1-D arrays, after checking that they are integer maps of one
-    size.
-    """
-    flat, size, size_of = [], None, None
-    for name, values in maps.items():
-        values = np.asarray(values)
-        if values.ndim != 2 or values.dtype.kind not in "iub":
-            raise UserError(
-                f"{name} must be an integer map [H, W], not {values.dtype} {list(values.shape)}."
-            )
-        if size is None:
-            size, size_of = values.shape, name
-        if values.shape != size:
-            raise UserError(
-                f"{name} is {values.shape[0]} x {values.shape[1]} pixels, {size_of} {size[0]} x {size[1]}; "
-                "bring them to the same size."
-            )
-        if values.dtype == np.uint64:
-            if values.max(initial=0) > np.iinfo(np.int64).max:
-                raise UserError(f"{name} holds the id {values.max()}; ids must be below 2^63.")
-            values = values.astype(np.int64)
-        flat.append(values.reshape(-1))
-    if not flat[0].size:
-        raise UserError(f"{size_of} has no pixels.")
-    return flat
-
-
 def _segments(columns, valid):
     """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0
     where invalid).
@@ -245,53 +150,6 @@ def _segments(columns, valid):
     index = np.zeros(len(valid), np.int64)
     index[valid] = segment
     return tuple(column[representative] for column in columns), index
-
-
-def combine(columns):
-    """Dense ids of the distinct rows of non-negative integer `columns`, each [N]: int64 [N]."""
-    return dense(*_keys(columns))[1]
-
-
-def _keys(columns):
-    """A number for each distinct row of `columns`, int64 [N], and a limit above all, small enough
-    for tables.
-    """
-    key, size = np.zeros(len(columns[0]), np.int64), 1
-    for column in columns:
-        limit = int(column.max(initial=0)) + 1
-        if size * limit > _SMALL_LOOKUP and size > 1:
-            key, size = _compact(key, size)
-        if size * limit > _LARGEST_LOOKUP:
-            column, limit = _compact(column.astype(np.int64), limit)
-        key *= limit
-        key += column
-        size *= limit
-    return (key, size) if size <= _SMALL_LOOKUP else _compact(key, size)
-
-
-def _compact(keys, limit):
-    """`dense` keys, and the number of distinct ones."""
-    distinct, index = dense(keys, limit)
-    return index, len(distinct)
-
-
-def dense(keys, limit=None):
-    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among
-    them.
-
-    `limit` is above all keys; default: one above the largest.
-    """
-    if limit is None:
-        limit = int(keys.max(initial=-1)) + 1
-    if limit > _LARGEST_LOOKUP:
-        distinct, index = np.unique(keys, return_inverse=True)
-        return distinct, index.reshape(-1)
-    occurs = np.zeros(limit, bool)
-    occurs[keys] = True
-    distinct = np.flatnonzero(occurs)
-    place = np.empty(limit, np.int64)
-    place[distinct] = np.arange(len(distinct))
-    return distinct, place.take(keys)
 
 
 def _check_classes(classes, name, num_classes, ignore_label):

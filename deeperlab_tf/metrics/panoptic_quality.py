@@ -12,8 +12,9 @@ import dataclasses
 
 import numpy as np
 
+from deeperlab_tf.label_maps import sum_by
 from deeperlab_tf.metrics.exact_sums import ExactSums
-from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
+from deeperlab_tf.metrics.overlaps import TableMetric
 
 
 @dataclasses.dataclass(frozen=True)

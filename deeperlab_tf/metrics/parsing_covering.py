@@ -11,8 +11,9 @@ released by the paper's authors does unless told otherwise.
 
 import numpy as np
 
+from deeperlab_tf.label_maps import sum_by
 from deeperlab_tf.metrics.exact_sums import ExactSums
-from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
+from deeperlab_tf.metrics.overlaps import TableMetric
 
 
 def best_covering(table):

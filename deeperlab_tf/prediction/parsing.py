@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import path_inside
-from deeperlab_tf.metrics.overlaps import count_combinations, dense
+from deeperlab_tf.label_maps import count_combinations, dense
 from deeperlab_tf.schema import Dataset
 
 _LARGEST_ID = np.iinfo(np.int32).max  # of panoptic maps
