@@ -1,7 +1,7 @@
 """Label maps by their values: runs of equal neighbours, dense ids, counts of combinations.
 
 Label maps are nearly constant along rows. So equal neighbours are joined into runs first, and what
-is left is counted with tables over dense ids, in which 0, 1, 2, ... stand for the values that occur.
+is left is counted with tables over dense ids: 0, 1, 2, ... for the values that occur.
 """
 
 from __future__ import annotations
