@@ -31,8 +31,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
         which is not replaced.
 
     Example:
-      >>> with atomic_path("numbers.txt") as temporary, open(temporary, "w") as file:
-      ...     file.write("1 2 3")
+      with atomic_path("numbers.txt") as temporary, open(temporary, "w") as file:
+          file.write("1 2 3")
     """
     path = os.path.abspath(path)
     folder, name = os.path.split(path)

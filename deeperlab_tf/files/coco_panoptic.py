@@ -62,8 +62,9 @@ class PanopticFiles:
       UserError: the JSON or the folder is missing or broken.
 
     Example:
-      >>> files = PanopticFiles("panoptic_val2017.json", "panoptic_val2017")  # doctest: +SKIP
-      >>> semantic, instance, crowd = files.read_labels(files.image_ids[0])  # doctest: +SKIP
+      files = PanopticFiles("panoptic_val2017.json", "panoptic_val2017")
+      for image_id in files.image_ids:
+          semantic, instance, crowd = files.read_labels(image_id)
     """
 
     def __init__(self, json_path: str, folder: str, dataset: Dataset | None = None) -> None:

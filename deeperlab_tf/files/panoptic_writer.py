@@ -37,9 +37,10 @@ class PanopticWriter:
       dataset: what the classes mean.
 
     Example:
-      >>> writer = PanopticWriter("parses", "parses/parses.json", dataset)  # doctest: +SKIP
-      >>> writer.add(predictor("cat.jpg"), image_id="cat", name="cat")  # doctest: +SKIP
-      >>> writer.close()  # doctest: +SKIP
+      writer = PanopticWriter("parses", "parses/parses.json", predictor.dataset)
+      for name in ("cat", "dog"):
+          writer.add(predictor(f"{name}.jpg"), image_id=name, name=name)
+      writer.close()
     """
 
     def __init__(self, folder: str, json_path: str, dataset: Dataset) -> None:

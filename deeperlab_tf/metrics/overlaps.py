@@ -1,17 +1,17 @@
 """The one pass over the pixels that every metric shares: which segment lies on which, and by how
 much.
-
-Label maps are nearly constant along rows, so equal neighbours are joined into runs first; after
-that a single bincount over dense ids of (ground truth segment, predicted segment) pairs holds all
-that PQ, PC and mIoU need.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.label_maps import combine, count_combinations, dense, sum_by
+from deeperlab_tf.label_maps import combine, count_combinations, dense, one_of_each, sum_by
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +19,10 @@ class OverlapTable:
     """Segments of one image and their overlaps. A segment is one distinct (class, instance) pair.
 
     Attributes:
-      gt_class, gt_instance, gt_area: int64 [G]; void is no segment. gt_area counts all pixels of
-        the segment.
+      gt_class, gt_instance, gt_area: int64 [G]; void is not a segment. gt_area counts all pixels
+        of the segment.
       gt_crowd: bool [G].
-      pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are no segment.
+      pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are not a segment.
       pred_void: int64 [P], pixels of each predicted segment on void.
       pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its
         pixels.
@@ -42,51 +42,61 @@ class OverlapTable:
     pair_area: np.ndarray
     num_pixels: int
 
+    @property
+    def pair_same_class(self) -> np.ndarray:
+        """bool [K]: the pair's segments are of one class."""
+        return self.gt_class[self.pair_gt] == self.pred_class[self.pair_pred]
+
 
 class TableMetric:
-    """Base of the metrics that need no more of an image than its `OverlapTable`; they define
-    `add(table)`.
+    """Base of the metrics that need no more of an image than its `OverlapTable`.
 
     Args:
       num_classes: number of classes.
       ignore_label: void in the ground truth, unlabelled in predictions.
     """
 
-    def __init__(self, num_classes, ignore_label):
+    def __init__(self, num_classes: int, ignore_label: int) -> None:
         self.num_classes = num_classes
         self.ignore_label = ignore_label
 
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for
-        errors.
-        """
+    def update(
+        self,
+        gt_semantic: np.ndarray,
+        gt_instance: np.ndarray,
+        pred_semantic: np.ndarray,
+        pred_instance: np.ndarray,
+        gt_crowd: np.ndarray | None = None,
+    ) -> None:
+        """Adds one image of integer maps [H, W]; values and errors are those of `overlap_table`."""
         maps = (gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd)
         self.add(overlap_table(*maps, num_classes=self.num_classes, ignore_label=self.ignore_label))
 
+    def add(self, table: OverlapTable) -> None:
+        """Adds one image's `OverlapTable`."""
+        raise NotImplementedError
+
 
 def overlap_table(
-    gt_semantic,
-    gt_instance,
-    pred_semantic,
-    pred_instance,
-    gt_crowd=None,
+    gt_semantic: np.ndarray,
+    gt_instance: np.ndarray,
+    pred_semantic: np.ndarray,
+    pred_instance: np.ndarray,
+    gt_crowd: np.ndarray | None = None,
     *,
-    num_classes,
-    ignore_label=255,
-):
+    num_classes: int,
+    ignore_label: int = IGNORE_LABEL,
+) -> OverlapTable:
     """Counts the overlaps of one image.
 
     Args:
       gt_semantic, gt_instance, pred_semantic, pred_instance: integer [H, W]. Classes are 0 ...
         num_classes - 1, or ignore_label: void in the ground truth, unlabelled in the prediction.
         Instance ids are 0 or larger.
-      gt_crowd: bool [H, W], True on crowd regions, whose class `gt_semantic` tells; None: there are
-        none.
+      gt_crowd: bool [H, W], True on crowd regions, whose class is in `gt_semantic`; None: there
+        are none.
       num_classes: number of classes.
       ignore_label: the class value that is none.
-
-    Returns:
-      `OverlapTable`.
 
     Raises:
       UserError: sizes differ, a map is not an integer one, a class or instance id is out of range.
@@ -99,16 +109,23 @@ def overlap_table(
     )
     if gt_crowd is not None and np.any(gt_crowd):
         maps["gt_crowd"] = np.asarray(gt_crowd, bool)
+
     values, counts = count_combinations(**maps)
     for name in ("gt_semantic", "pred_semantic"):
         _check_classes(values[name], name, num_classes, ignore_label)
+
     crowd = values.get("gt_crowd", np.zeros_like(counts))
     gt_columns = (values["gt_semantic"], values["gt_instance"], crowd)
     pred_columns = (values["pred_semantic"], values["pred_instance"])
     return table_from_counts(gt_columns, pred_columns, counts, ignore_label)
 
 
-def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
+def table_from_counts(
+    gt_columns: Sequence[np.ndarray],
+    pred_columns: Sequence[np.ndarray],
+    counts: np.ndarray,
+    ignore_label: int,
+) -> OverlapTable:
     """`OverlapTable` of distinct label combinations.
 
     Args:
@@ -117,44 +134,57 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
       counts: int64 [K], pixels of each combination.
       ignore_label: the class value that is none.
     """
-    gt_valid, pred_valid = gt_columns[0] != ignore_label, pred_columns[0] != ignore_label
-    gt_segments, gt_index = _segments(gt_columns, gt_valid)
-    pred_segments, pred_index = _segments(pred_columns, pred_valid)
-    num_gt, num_pred = len(gt_segments[0]), len(pred_segments[0])
-    on_void = ~gt_valid & pred_valid
-    both = gt_valid & pred_valid
-    pairs, pair_index = dense(gt_index[both] * max(num_pred, 1) + pred_index[both])
+    in_gt = gt_columns[0] != ignore_label
+    in_pred = pred_columns[0] != ignore_label
+    in_both = in_gt & in_pred
+    on_void = ~in_gt & in_pred
+
+    (gt_class, gt_instance, gt_crowd), gt_index = _segments(gt_columns, in_gt)
+    (pred_class, pred_instance), pred_index = _segments(pred_columns, in_pred)
+    num_gt, num_pred = len(gt_class), len(pred_class)
+
+    # A pair of segments as one number: [K].
+    base = max(num_pred, 1)
+    pairs, pair_index = dense(gt_index[in_both] * base + pred_index[in_both])
     return OverlapTable(
-        gt_class=gt_segments[0],
-        gt_instance=gt_segments[1],
-        gt_crowd=gt_segments[2].astype(bool),
-        gt_area=sum_by(gt_index[gt_valid], counts[gt_valid], num_gt),
-        pred_class=pred_segments[0],
-        pred_instance=pred_segments[1],
-        pred_area=sum_by(pred_index[pred_valid], counts[pred_valid], num_pred),
+        gt_class=gt_class,
+        gt_instance=gt_instance,
+        gt_crowd=gt_crowd.astype(bool),
+        gt_area=sum_by(gt_index[in_gt], counts[in_gt], num_gt),
+        pred_class=pred_class,
+        pred_instance=pred_instance,
+        pred_area=sum_by(pred_index[in_pred], counts[in_pred], num_pred),
         pred_void=sum_by(pred_index[on_void], counts[on_void], num_pred),
-        pair_gt=pairs // max(num_pred, 1),
-        pair_pred=pairs % max(num_pred, 1),
-        pair_area=sum_by(pair_index, counts[both], len(pairs)),
+        pair_gt=pairs // base,
+        pair_pred=pairs % base,
+        pair_area=sum_by(pair_index, counts[in_both], len(pairs)),
         num_pixels=int(counts.sum()),
     )
 
 
-def _segments(columns, valid):
-    """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0
-    where invalid).
+def _segments(
+    columns: Sequence[np.ndarray], valid: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The distinct rows of columns [K] where bool `valid` [K].
+
+    Returns:
+      the columns of the distinct rows, int64 [S] each; int64 [K], the distinct row that each row
+      is, 0 where it is not valid.
     """
-    segment = combine([column[valid] for column in columns])
-    representative = np.empty(segment.max() + 1 if segment.size else 0, np.int64)
-    representative[segment] = np.flatnonzero(valid)
+    rows = np.flatnonzero(valid)
+    segment = combine([column[rows] for column in columns])
+    count = segment.max(initial=-1) + 1
+    chosen = rows[one_of_each(segment, count)]
+
     index = np.zeros(len(valid), np.int64)
-    index[valid] = segment
-    return tuple(column[representative] for column in columns), index
+    index[rows] = segment
+    return tuple(column[chosen] for column in columns), index
 
 
-def _check_classes(classes, name, num_classes, ignore_label):
+def _check_classes(classes: np.ndarray, name: str, num_classes: int, ignore_label: int) -> None:
     wrong = classes[(classes >= num_classes) & (classes != ignore_label)]
     if wrong.size:
         raise UserError(
-            f"{name} holds class {wrong[0]}; classes are 0 to {num_classes - 1}, or {ignore_label} for none."
+            f"{name} holds class {wrong[0]}; "
+            f"classes are 0 to {num_classes - 1}, or {ignore_label} for none."
         )
