@@ -4,6 +4,5 @@
 class UserError(ValueError):
     """Bad input. The message is one sentence: what is wrong, in which file or key, what to do.
 
-    Programs print it as one line and exit with status 1 (`deeperlab_tf.cli`); it never shows a
-    traceback.
+    Programs print it as one line and exit with status 1 (`deeperlab_tf.cli`), without a traceback.
     """

@@ -4,29 +4,38 @@ Used by training data, evaluation, prediction and exported models alike, so that
 same pixels. Sizes are (height, width); Python integers or scalar int32 tensors work alike.
 """
 
+from __future__ import annotations
+
+from typing import Union
+
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 PADDING_VALUE = 127  # the mean 127.5 of an image, which the network sees as (almost) zero
 # Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
 MAX_PIXELS = 2**27
 STRIDE = 16  # of the encoder's output: network inputs have sides 16k + 1
 
+Side = Union[int, tf.Tensor]  # pixels
 
-def padded_side(side):
+
+def padded_side(side: Side) -> tf.Tensor:
     """Smallest 16k + 1 (k >= 1) that is at least `side`."""
     return tf.maximum((side - 2) // STRIDE + 1, 1) * STRIDE + 1
 
 
-def scaled_size(height, width, longer_side):
-    """(height, width) scaled so that the longer side is `longer_side`; unchanged where that is 0."""
+def scaled_size(height: Side, width: Side, longer_side: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """(height, width) scaled so that the longer side is `longer_side`; 0 leaves them unchanged."""
     if longer_side <= 0:
         return tf.convert_to_tensor(height), tf.convert_to_tensor(width)
-    return _scale(height, width, longer_side / tf.cast(tf.maximum(height, width), tf.float64))
+    longest = tf.maximum(height, width)
+    return _scale(height, width, longer_side / tf.cast(longest, tf.float64))
 
 
-def content_size(height, width, config):
-    """Size an image is resized to for evaluation: to `data.longer_side`, then shrunk to fit
-    `eval.image_size`.
+def content_size(height: Side, width: Side, config: ConfigDict) -> tuple[tf.Tensor, tf.Tensor]:
+    """Size an image is resized to for evaluation.
+
+    It is scaled to `config.data.longer_side`, then shrunk to fit `config.eval.image_size`.
     """
     height, width = scaled_size(height, width, config.data.longer_side)
     limit_y, limit_x = config.eval.image_size
@@ -34,21 +43,25 @@ def content_size(height, width, config):
     return _scale(height, width, tf.minimum(factor, 1.0))
 
 
-def network_size(content_height, content_width, config):
-    """Size the resized image is padded to: `eval.image_size`, or the next 16k + 1 where
-    `eval.pad_to_size` is off.
+def network_size(
+    content_height: Side, content_width: Side, config: ConfigDict
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Size the resized image is padded to.
+
+    That is `config.eval.image_size`, or the next 16k + 1 where `config.eval.pad_to_size` is off.
     """
     if config.eval.pad_to_size:
         return tuple(tf.constant(side) for side in config.eval.image_size)
     return padded_side(content_height), padded_side(content_width)
 
 
-def resize_image(image, height, width):
-    """Resizes uint8 images [..., H, W, 3] bilinearly, antialiased where it shrinks. Same size:
-    returned untouched.
+def resize_image(image: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
+    """Resizes uint8 images [..., H, W, 3] bilinearly, antialiased where it shrinks.
+
+    An image that has the size already is returned untouched.
     """
 
-    def resized():
+    def resized() -> tf.Tensor:
         pixels = tf.image.resize(image, tf.stack([height, width]), antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
 
@@ -57,24 +70,27 @@ def resize_image(image, height, width):
     return tf.cond(same, lambda: tf.identity(image), resized)
 
 
-def pad_image(image, height, width):
+def pad_image(image: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
     """Pads uint8 images [..., H, W, 3] at the bottom and right with `PADDING_VALUE`."""
     current = tf.shape(image)
     below, right = height - current[-3], width - current[-2]
-    paddings = [[0, 0]] * (len(image.shape) - 3) + [[0, below], [0, right], [0, 0]]
+    leading = [[0, 0]] * (len(image.shape) - 3)
+    paddings = [*leading, [0, below], [0, right], [0, 0]]
     return tf.pad(image, paddings, constant_values=tf.constant(PADDING_VALUE, image.dtype))
 
 
-def resize_labels(labels, height, width):
-    """Resizes integer label maps [B, H, W] by nearest neighbour (pixel centres, as `resize_image`)."""
-    resized = tf.image.resize(labels[..., tf.newaxis], tf.stack([height, width]), method="nearest")
+def resize_labels(labels: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
+    """Resizes integer label maps [B, H, W] by nearest neighbour, aligned as `resize_image`."""
+    planes = labels[..., tf.newaxis]
+    resized = tf.image.resize(planes, tf.stack([height, width]), method="nearest")
     return resized[..., 0]
 
 
-def _scale(height, width, factor):
-    def scale(side):
-        return tf.maximum(
-            tf.cast(tf.round(tf.cast(side, tf.float64) * tf.cast(factor, tf.float64)), tf.int32), 1
-        )
+def _scale(height: Side, width: Side, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both sides times `factor`, rounded, at least 1: int32."""
+
+    def scale(side: Side) -> tf.Tensor:
+        exact = tf.cast(side, tf.float64) * tf.cast(factor, tf.float64)
+        return tf.maximum(tf.cast(tf.round(exact), tf.int32), 1)
 
     return scale(height), scale(width)

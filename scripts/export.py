@@ -66,16 +66,15 @@ def main():
 
 
 def _saved_model(run):
-    from deeperlab_tf.export.saved_model import export_saved_model
+    from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 
-    warm = export_saved_model(
-        *run,
-        OUTPUT.value,
-        OPTIMISE.value,
-        PRECISION.value,
-        sorted(set(BATCH_SIZES.value)),
-        MAX_IMAGE_PIXELS.value,
+    options = ExportOptions(
+        optimise=OPTIMISE.value,
+        precision=PRECISION.value,
+        batch_sizes=sorted(set(BATCH_SIZES.value)),
+        max_pixels=MAX_IMAGE_PIXELS.value,
     )
+    warm = export_saved_model(*run, OUTPUT.value, options)
     if not warm:
         print("without warm-up requests, which need pip install -e .[serving]")
     if not os.path.basename(os.path.abspath(OUTPUT.value)).isdigit():

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside
 from deeperlab_tf.files.images import image_file_size, read_image
+from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.prediction.video import batches, parse_video
 from deeperlab_tf.visualize.drawing import write_image
 

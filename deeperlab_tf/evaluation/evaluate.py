@@ -14,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, compare, read_pair
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.panoptic_pair import compare, read_pair
+from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.metrics.instance_ap import regions
@@ -347,17 +348,17 @@ def _things(dataset, ids, segments):
     """List of (class, is crowd, score, RLE) of the segments of things of what `PanopticFiles.read`
     gave.
     """
-    is_thing = np.isin(segments["classes"][:-1], dataset.thing_classes)
+    is_thing = np.isin(segments.classes[:-1], dataset.thing_classes)
     place = {
         (segment,): index
-        for index, segment in enumerate(segments["ids"].tolist())
+        for index, segment in enumerate(segments.ids.tolist())
         if is_thing[index]
     }
     return [
         (
-            int(segments["classes"][place[key]]),
-            bool(segments["crowd"][place[key]]),
-            segments["scores"][place[key]],
+            int(segments.classes[place[key]]),
+            bool(segments.crowd[place[key]]),
+            segments.scores[place[key]],
             rle,
         )
         for key, rle in regions(place.__contains__, ids)

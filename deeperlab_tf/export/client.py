@@ -2,10 +2,13 @@
 but Python).
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,11 +16,14 @@ from deeperlab_tf.errors import UserError
 
 SIGNATURE = "image_bytes"
 MAX_MESSAGE_BYTES = 2**30  # a parse of a large image exceeds gRPC's 4 MB
+
+_LABELS = ("semantic", "instance", "panoptic")
 _FLOATS = ("instance_score", "instance_box", "instance_keypoints")
+_SHOWN_CHARACTERS = 300  # of an answer that is not understood
 
 
 class GrpcClient:
-    """Parses encoded images on a server.
+    """Parses encoded images on a server, over gRPC.
 
     Args:
       address: host:port, by default port 8500.
@@ -26,9 +32,14 @@ class GrpcClient:
 
     Raises:
       UserError: tensorflow-serving-api is not installed.
+
+    Example:
+      client = GrpcClient("localhost:8500", "shapes")
+      (parse,) = client([open("street.jpg", "rb").read()])
     """
 
-    def __init__(self, address, model, timeout=60.0):
+    def __init__(self, address: str, model: str, timeout: float = 60.0) -> None:
+        # Optional packages; `RestClient` does without.
         try:
             import grpc
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -36,32 +47,32 @@ class GrpcClient:
             raise UserError(
                 "gRPC needs tensorflow-serving-api; pip install -e .[serving], or use REST."
             ) from error
-        options = [
-            (f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")
-        ]
+
+        ways = ("send", "receive")
+        options = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ways]
         channel = grpc.insecure_channel(address, options=options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._new_request, self._error = predict_pb2.PredictRequest, grpc.RpcError
         self._address, self._model, self._timeout = address, model, timeout
 
-    def __call__(self, images):
+    def __call__(self, images: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
         """Parses a batch.
 
         Args:
-          images: list of bytes, JPEG or PNG files.
+          images: JPEG or PNG files.
 
         Returns:
-          list of dicts as the signature gives them, one an image, cut to the image's own size,
-          NumPy arrays.
+          one dict per image as the signature gives it, cut to the image's own size.
 
         Raises:
           UserError: no server, no such model, or an image it refuses; the server's own words.
         """
-        import tensorflow as tf
+        import tensorflow as tf  # takes seconds, which users of REST need not wait
 
         request = self._new_request()
         request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
         request.inputs[SIGNATURE].CopyFrom(tf.make_tensor_proto(images, tf.string))
+
         try:
             response = self._stub.Predict(request, self._timeout)
         except self._error as error:
@@ -72,15 +83,18 @@ class GrpcClient:
 
 
 class RestClient:
-    """The same over REST, by default port 8501."""
+    """Parses encoded images on a server, over REST, by default port 8501; else as `GrpcClient`."""
 
-    def __init__(self, address, model, timeout=60.0):
-        self._url, self._timeout = f"http://{address}/v1/models/{model}:predict", timeout
+    def __init__(self, address: str, model: str, timeout: float = 60.0) -> None:
+        self._url = f"http://{address}/v1/models/{model}:predict"
+        self._timeout = timeout
 
-    def __call__(self, images):
+    def __call__(self, images: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
+        """Parses a batch; see `GrpcClient`."""
         inputs = [{"b64": base64.b64encode(image).decode("ascii")} for image in images]
         body = json.dumps({"signature_name": SIGNATURE, "inputs": inputs}).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 outputs = json.load(response)["outputs"]
@@ -90,12 +104,10 @@ class RestClient:
             raise UserError(
                 f"{self._url} gives no answer ({error}); is the server running?"
             ) from error
-        return _split(
-            {
-                name: np.array(value, np.float32 if name in _FLOATS else np.int32)
-                for name, value in outputs.items()
-            }
-        )
+
+        # JSON does not tell the dtypes.
+        dtypes = {name: np.float32 if name in _FLOATS else np.int32 for name in outputs}
+        return _split({name: np.array(value, dtypes[name]) for name, value in outputs.items()})
 
 
 def _split(outputs):
@@ -103,7 +115,7 @@ def _split(outputs):
     parses = []
     for index, (height, width) in enumerate(outputs["image_size"]):
         parse = {name: values[index] for name, values in outputs.items()}
-        for name in ("semantic", "instance", "panoptic"):
+        for name in _LABELS:
             parse[name] = parse[name][:height, :width]
         parses.append(parse)
     return parses
@@ -114,10 +126,13 @@ def _error_text(error):
     try:
         return _root_cause(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
-        return body[:300]
+        return body[:_SHOWN_CHARACTERS]
 
 
 def _root_cause(text):
-    """The sentence of an assertion in the graph, out of the trace around it; else the first line."""
+    """The sentence of an assertion in the graph without the trace around it; else the first line."""
     _, found, sentence = text.partition("assertion failed: [")
-    return sentence.split("]")[0] if found else (text.strip().splitlines() or ["nothing"])[0]
+    if found:
+        return sentence.split("]")[0]
+    lines = text.strip().splitlines()
+    return lines[0] if lines else "nothing"

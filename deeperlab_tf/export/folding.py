@@ -1,16 +1,24 @@
 """Batch norm folded into the convolution before it: the same function with fewer operations, for
 inference only.
 
-y = gamma · (conv(x, w) − mean) / sqrt(variance + epsilon) + beta = conv(x, w · s) + (beta − mean ·
-s) with s = gamma / sqrt(variance + epsilon), one factor an output channel.
+y = gamma · (conv(x, w) − mean) / sqrt(variance + epsilon) + beta
+  = conv(x, w · s) + (beta − mean · s), with s = gamma / sqrt(variance + epsilon),
+
+one factor s per output channel.
 """
+
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import build_model
+from deeperlab_tf.schema import Dataset
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 
@@ -22,26 +30,65 @@ class DilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     along; its own CPU kernel knows no other way, so this layer is for conversion only.
     """
 
-    def call(self, inputs):
-        sides = [rate * (size - 1) // 2 for rate, size in zip(self.dilation_rate, self.kernel_size)]
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> the same size, as padding="same"."""
+        sizes = zip(self.dilation_rate, self.kernel_size)
+        above, left = (rate * (size - 1) // 2 for rate, size in sizes)
         outputs = tf.raw_ops.DepthwiseConv2dNative(
             input=inputs,
             filter=self.depthwise_kernel,
             strides=[1, 1, 1, 1],
             dilations=[1, *self.dilation_rate, 1],
             padding="EXPLICIT",
-            explicit_paddings=[0, 0, sides[0], sides[0], sides[1], sides[1], 0, 0],
+            explicit_paddings=[0, 0, above, above, left, left, 0, 0],
         )
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
 
-def fold_network(network, config, dataset, precision="float32", explicit_dilation=False):
+class _Plan(NamedTuple):
+    """What becomes of the layers, by their names.
+
+    Attributes:
+      norms: convolution -> the batch norm that goes into it.
+      dtypes: layer -> dtype.
+      explicit_dilation: whether depthwise convolutions become `DilatedDepthwiseConv2D`.
+    """
+
+    norms: dict
+    dtypes: dict
+    explicit_dilation: bool
+
+    def new_layer(self, layer):
+        """The layer that takes the place of `layer`, without weights."""
+        name, dtype = layer.name, self.dtypes[layer.name]
+        if name in self.norms.values():
+            return keras.layers.Activation("linear", name=name, dtype=dtype)
+
+        settings = dict(layer.get_config(), dtype=dtype)
+        if name in self.norms:
+            settings["use_bias"] = True
+        return self._layer_class(layer).from_config(settings)
+
+    def _layer_class(self, layer):
+        is_depthwise = type(layer) is keras.layers.DepthwiseConv2D
+        if self.explicit_dilation and is_depthwise and max(layer.dilation_rate) > 1:
+            return DilatedDepthwiseConv2D
+        return type(layer)
+
+
+def fold_network(
+    network: keras.Model,
+    model: ConfigDict,
+    dataset: Dataset,
+    precision: str = "float32",
+    explicit_dilation: bool = False,
+) -> keras.Model:
     """A copy of a trained network without batch norm, for inference.
 
     Args:
-      network: keras.Model of `build_model`, trained.
-      config: config.model.
-      dataset: `schema.Dataset`.
+      network: of `build_model`, trained.
+      model: config.model.
+      dataset: what the classes mean.
       precision: of weights and computation, one of `PRECISIONS`. The last convolution of each head
         stays in float32, as in mixed-precision training (Sec. 4 of the paper is silent).
       explicit_dilation: True: dilation as an attribute (`DilatedDepthwiseConv2D`), for the
@@ -57,32 +104,22 @@ def fold_network(network, config, dataset, precision="float32", explicit_dilatio
         raise UserError(
             f"precision {precision!r} is not offered; choose one of {', '.join(PRECISIONS)}."
         )
-    folded_norms = _folded_norms(network)
-    dtypes = _layer_dtypes(config, dataset, precision)
+    dtypes = _layer_dtypes(model, dataset, precision)
+    plan = _Plan(_folded_norms(network), dtypes, explicit_dilation)
 
     def clone(layer):
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=clone)
-        if layer.name in folded_norms.values():
-            return keras.layers.Activation("linear", name=layer.name, dtype=dtypes[layer.name])
-        settings = {**layer.get_config(), "dtype": dtypes[layer.name]}
-        if layer.name in folded_norms:
-            settings["use_bias"] = True
-        kind = type(layer)
-        if (
-            explicit_dilation
-            and kind is keras.layers.DepthwiseConv2D
-            and max(layer.dilation_rate) > 1
-        ):
-            kind = DilatedDepthwiseConv2D
-        return kind.from_config(settings)
+        return plan.new_layer(layer)
 
     folded = keras.models.clone_model(network, clone_function=clone)
+
     originals, copies = _layers(network), _layers(folded)
     for name, layer in originals.items():
-        if name in folded_norms:
-            copies[name].set_weights(_folded_weights(layer, originals[folded_norms[name]]))
-        elif name not in folded_norms.values():
+        if name in plan.norms:
+            norm = originals[plan.norms[name]]
+            copies[name].set_weights(_folded_weights(layer, norm))
+        elif name not in plan.norms.values():
             copies[name].set_weights(layer.get_weights())
     return folded
 
@@ -95,6 +132,7 @@ def _folded_norms(network):
             continue
         before = layer.inbound_nodes[0].inbound_layers
         is_convolution = isinstance(before, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
+        # What others read of the convolution must not change.
         if is_convolution and not before.use_bias and len(before.outbound_nodes) == 1:
             pairs[before.name] = layer.name
     return pairs
@@ -102,27 +140,29 @@ def _folded_norms(network):
 
 def _folded_weights(convolution, norm):
     """[kernel, bias] of `convolution` followed by `norm`, computed in float64."""
-    (kernel,) = (values.astype(np.float64) for values in convolution.get_weights())
-    gamma, beta, mean, variance = (
-        None if values is None else values.numpy().astype(np.float64)
-        for values in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-    )
-    scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + norm.epsilon)
-    bias = (0.0 if beta is None else beta) - mean * scale
+
+    def exact(variable, default):
+        return default if variable is None else variable.numpy().astype(np.float64)
+
+    mean, variance = exact(norm.moving_mean, None), exact(norm.moving_variance, None)
+    scale = exact(norm.gamma, 1.0) / np.sqrt(variance + norm.epsilon)
+    bias = exact(norm.beta, 0.0) - mean * scale
+
     # Depthwise kernels are [k, k, channels, 1], others [k, k, in, out].
-    depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
-    kernel = kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale)
+    (kernel,) = convolution.get_weights()
+    is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    factor = scale.reshape(kernel.shape[2:]) if is_depthwise else scale
+    kernel = kernel.astype(np.float64) * factor
     return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
-def _layer_dtypes(config, dataset, precision):
+def _layer_dtypes(model, dataset, precision):
     """dict layer name -> dtype; heads that are built in float32 under mixed precision stay so."""
     policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(
-        "float32" if precision == "float32" else f"mixed_{precision}"
-    )
+    mixed = "float32" if precision == "float32" else f"mixed_{precision}"
+    keras.mixed_precision.set_global_policy(mixed)
     try:
-        template = build_model(config, dataset)
+        template = build_model(model, dataset)
     finally:
         keras.mixed_precision.set_global_policy(policy)
     return {name: layer.compute_dtype for name, layer in _layers(template).items()}

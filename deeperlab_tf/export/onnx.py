@@ -5,62 +5,81 @@ config.json and dataset.json; `Predictor` runs it. int8 quantises weights per ou
 activations per tensor, with ranges seen on the user's own images.
 """
 
+from __future__ import annotations
+
 import os
 import tempfile
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.saved_model import write_descriptions
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.prediction.inference import prepare_images
 from deeperlab_tf.prediction.runtimes import ONNX_FILE
+from deeperlab_tf.schema import Dataset
 
 OPSET = 17
 INSTALL = "install it with pip install -e .[onnx]"
 
 
-def export_onnx(network, config, dataset, path, calibration_images=None):
+def export_onnx(
+    network: keras.Model,
+    config: ConfigDict,
+    dataset: Dataset,
+    path: str,
+    calibration_images: Sequence[np.ndarray] | None = None,
+) -> None:
     """Writes the network as ONNX, whole or not at all.
 
     Args:
-      network: keras.Model of `build_model`, trained.
-      config: the full config.
-      dataset: `schema.Dataset`.
+      network: of `build_model`, trained.
+      config: the whole config.
+      dataset: what the classes mean.
       path: folder to write; must not exist.
-      calibration_images: None for float32; for int8 a sequence of uint8 images [H, W, 3], typical
-        ones.
+      calibration_images: None for float32; for int8 uint8 images [H, W, 3], typical ones.
 
     Raises:
       UserError: `path` exists or cannot be written; tf2onnx or onnxruntime is not installed; there
         are no calibration images.
     """
+    # Optional packages, which only this format needs.
     try:
         import onnx
         import tf2onnx
     except ImportError as error:
         raise UserError(f"--format=onnx needs {error.name}; {INSTALL}.") from error
+
     if calibration_images is not None and not len(calibration_images):
         raise UserError("there are no images to calibrate int8 on; give a folder of typical ones.")
+
     folded = fold_network(network, config.model, dataset, explicit_dilation=True)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
-    function = tf.function(
-        lambda images: folded(images, training=False), input_signature=signature, autograph=False
-    )
+
+    @tf.function(input_signature=signature, autograph=False)
+    def run(images):
+        return folded(images, training=False)
+
     with atomic_path(path) as temporary:
         os.makedirs(temporary)
         write_descriptions(temporary, config, dataset)
-        model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+        model, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET)
+        file = os.path.join(temporary, ONNX_FILE)
         if calibration_images is None:
-            onnx.save(model, os.path.join(temporary, ONNX_FILE))
+            onnx.save(model, file)
         else:
-            _quantise(model, os.path.join(temporary, ONNX_FILE), calibration_images, config)
+            _quantise(model, file, calibration_images, config)
 
 
 def _quantise(model, path, images, config):
     """Writes `model` (onnx.ModelProto) with 8-bit weights and activations to `path`."""
+    # Optional packages, which only this format needs.
     import onnx
 
     try:
@@ -69,17 +88,23 @@ def _quantise(model, path, images, config):
     except ImportError as error:
         raise UserError(f"int8 needs {error.name}; {INSTALL}.") from error
 
+    input_name = model.graph.input[0].name
+    progress = tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True)
+
+    # The interface of onnxruntime: a dict of inputs each time it is asked, None at the end.
     class Reader(quantization.CalibrationDataReader):
         def __init__(self):
-            self.images = iter(tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True))
+            self.images = iter(progress)
 
         def get_next(self):
             image = next(self.images, None)
-            name = model.graph.input[0].name
-            return None if image is None else {name: prepare_images(image[None], config).numpy()}
+            if image is None:
+                return None
+            return {input_name: prepare_images(image[None], config).numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, prepared = os.path.join(folder, "plain.onnx"), os.path.join(folder, "prepared.onnx")
+        plain = os.path.join(folder, "plain.onnx")
+        prepared = os.path.join(folder, "prepared.onnx")
         onnx.save(model, plain)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
@@ -95,7 +120,9 @@ def _quantise(model, path, images, config):
 
 
 def _output_convolutions(model):
-    """Names of the heads' last convolutions: 8 bits are too few for offsets of hundreds of pixels."""
+    """Names of the heads' last convolutions: 8 bits are too few for offsets of hundreds of
+    pixels.
+    """
     makers = {output: node for node in model.graph.node for output in node.output}
     names = []
     for output in model.graph.output:

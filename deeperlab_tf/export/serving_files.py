@@ -2,13 +2,16 @@
 and the model list.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.image_size import PADDING_VALUE
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -47,7 +50,7 @@ model_config_list {{
 """
 
 
-def write_server_configs(folder, batch_sizes):
+def write_server_configs(folder: str, batch_sizes: Sequence[int]) -> None:
     """Writes batching.config, monitoring.config and models.config into the folder of a model's
     versions.
 
@@ -66,11 +69,12 @@ def write_server_configs(folder, batch_sizes):
     for name, text in texts.items():
         path = os.path.join(folder, name)
         if not os.path.exists(path):
-            with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
+            write_text(path, text)
 
 
-def write_warmup_requests(folder, image_size, batch_sizes):
+def write_warmup_requests(
+    folder: str, image_size: tuple[int, int], batch_sizes: Sequence[int]
+) -> bool:
     """Writes the requests that TF Serving runs before it takes a version into service.
 
     Args:
@@ -82,9 +86,11 @@ def write_warmup_requests(folder, image_size, batch_sizes):
       False if nothing was written, because tensorflow-serving-api is not installed.
     """
     try:
+        # An optional package.
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
         return False
+
     path = os.path.join(folder, WARMUP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
@@ -94,34 +100,39 @@ def write_warmup_requests(folder, image_size, batch_sizes):
                 request.model_spec.signature_name = signature
                 name, images = _grey_images(signature, size, image_size)
                 request.inputs[name].CopyFrom(images)
+
                 log = prediction_log_pb2.PredictionLog()
                 log.predict_log.request.CopyFrom(request)
                 writer.write(log.SerializeToString())
     return True
 
 
-def warmup_requests(folder):
-    """Yields (signature, dict of input tensors) of the warm-up requests in a SavedModel's folder,
-    as a server would.
+def warmup_requests(folder: str) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
+    """The warm-up requests in a SavedModel's folder, as a server would read them.
 
     They need tensorflow-serving-api to read.
+
+    Yields:
+      (signature, input tensors by name).
     """
+    # An optional package.
     from tensorflow_serving.apis import prediction_log_pb2
 
     for record in tf.data.TFRecordDataset(os.path.join(folder, WARMUP_FILE)):
-        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        inputs = {
-            name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()
-        }
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        arrays = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        inputs = {name: tf.constant(array) for name, array in arrays.items()}
         yield request.model_spec.signature_name, inputs
 
 
 def _grey_images(signature, batch_size, image_size):
     """(input name, TensorProto) of a batch of grey pictures."""
     if signature == "image_bytes":
-        encoded = cv2.imencode(".jpg", np.full([*image_size, 3], PADDING_VALUE, np.uint8))[
-            1
-        ].tobytes()
-        return "image_bytes", tf.make_tensor_proto([encoded] * batch_size)
+        picture = np.full([*image_size, 3], PADDING_VALUE, np.uint8)
+        _, encoded = cv2.imencode(".jpg", picture)
+        return "image_bytes", tf.make_tensor_proto([encoded.tobytes()] * batch_size)
+
     # One value stands for all of them: the file stays small.
-    return "images", tf.make_tensor_proto(PADDING_VALUE, tf.uint8, [batch_size, *image_size, 3])
+    shape = [batch_size, *image_size, 3]
+    return "images", tf.make_tensor_proto(PADDING_VALUE, tf.uint8, shape)

@@ -1,11 +1,15 @@
 """Files that are there whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 from deeperlab_tf.errors import UserError
 
@@ -14,26 +18,38 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def atomic_path(path):
-    """Yields a temporary path beside `path`; renames it to `path` on success, removes it on
-    failure.
+def atomic_path(path: str | os.PathLike) -> Iterator[str]:
+    """A temporary path that becomes `path` when the block ends without an error.
 
-    The caller may create a file or a folder there. A folder at `path` is not replaced: that raises
-    UserError.
+    The caller may create a file or a folder there. What was written is removed on failure.
+
+    Yields:
+      the temporary path, with the name of `path`, in a hidden folder beside it.
+
+    Raises:
+      UserError: the folder cannot be written, the disk is full, or there is a folder at `path`,
+        which is not replaced.
+
+    Example:
+      with atomic_path("numbers.txt") as temporary, open(temporary, "w") as file:
+          file.write("1 2 3")
     """
     path = os.path.abspath(path)
+    folder, name = os.path.split(path)
     if os.path.isdir(path):
         raise UserError(f"{path} exists already; remove it or choose another --output.")
+
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+        os.makedirs(folder, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=f".{name}.", dir=folder)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; check the folder and its permissions."
         ) from error
+
     try:
         # Keeps the extension: writers look at it.
-        temporary = os.path.join(scratch, os.path.basename(path))
+        temporary = os.path.join(scratch, name)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -46,17 +62,30 @@ def atomic_path(path):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_json(path, value):
-    """Writes `value` as indented JSON, atomically. NaN becomes null, which every JSON reader
-    understands.
-    """
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all; errors are those of `atomic_path`."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        json.dump(_without_nan(value), file, indent=2, sort_keys=False)
-        file.write("\n")
+        file.write(text)
 
 
-def read_json(path, what="file"):
-    """Reads JSON; UserError says which file is missing or broken, `what` it should have been."""
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all; errors are those of `atomic_path`.
+
+    NaN becomes null, which every JSON reader understands.
+    """
+    write_text(path, json.dumps(_without_nan(value), indent=2) + "\n")
+
+
+def read_json(path: str | os.PathLike, what: str = "file") -> Any:
+    """Reads a JSON file.
+
+    Args:
+      path: the file.
+      what: the file should have been, for errors.
+
+    Raises:
+      UserError: it is missing or broken.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -66,15 +95,7 @@ def read_json(path, what="file"):
         raise UserError(f"the {what} {path} is not valid JSON ({error}).") from error
 
 
-def path_inside(root, name):
-    """`root`/`name`, refused if it leaves `root` (an absolute name, or `..`)."""
-    path = os.path.realpath(os.path.join(root, name))
-    if os.path.commonpath([path, os.path.realpath(root)]) != os.path.realpath(root):
-        raise UserError(f"file name {name!r} leaves the folder {root}; refused.")
-    return path
-
-
-def _without_nan(value):
+def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,59 +1,81 @@
 """Pictures and masks from whatever image files people have."""
 
+from __future__ import annotations
+
+import os
+
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.image_size import MAX_PIXELS
 
-_WIDE_GRAY_MODES = ("I", "I;16", "I;16B", "I;16L")
+_WIDE_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
+_MASK_MODES = ("1", "L", "P", *_WIDE_GREY_MODES)
+_ORIENTATION_TAG = 0x0112  # of EXIF
+_FIRST_SIDEWAYS = 5  # EXIF orientations 5-8 lie on their side
+_UPRIGHT = 1
 
 
-def read_image(path):
-    """Reads a picture as uint8 [H, W, 3] RGB, turned upright as its EXIF orientation asks.
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads a picture, turned upright as its EXIF orientation asks.
 
     Grey, palette, CMYK, 16-bit and transparent pictures are converted; transparency is dropped.
-    UserError names files that are missing, broken, or so large that they are refused before being
-    decoded.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+
+    Raises:
+      UserError: the file is missing, broken, or so large that it is refused before it is decoded.
     """
-    with _open(path, "image") as image:
+    with open_image(path, "image") as image:
         image = ImageOps.exif_transpose(image)
-        if image.mode in _WIDE_GRAY_MODES:
-            gray = (np.clip(np.asarray(image), 0, 2**16 - 1) >> 8).astype(np.uint8)
-            return np.repeat(gray[..., np.newaxis], 3, axis=2)
-        return np.array(image.convert("RGB"))
+        if image.mode not in _WIDE_GREY_MODES:
+            return np.array(image.convert("RGB"))
+        grey = np.clip(np.asarray(image), 0, 2**16 - 1) >> 8
+        return np.repeat(grey.astype(np.uint8)[..., np.newaxis], 3, axis=2)
 
 
-def read_mask(path):
-    """Reads a mask of ids, as int32 [H, W]: 1-, 8-, 16- or 32-bit grey, or the indices (not
-    colours) of a palette.
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Reads a mask of ids: 1-, 8-, 16- or 32-bit grey, or the indices (not colours) of a palette.
+
+    Returns:
+      int32 [H, W].
+
+    Raises:
+      UserError: as of `read_image`; the picture is in colour.
     """
-    with _open(path, "mask") as image:
-        if image.mode not in ("1", "L", "P", *_WIDE_GRAY_MODES):
+    with open_image(path, "mask") as image:
+        if image.mode not in _MASK_MODES:
             raise UserError(
-                f"mask {path} is a picture of mode {image.mode}, not a map of ids; save it as a grey or palette PNG."
+                f"mask {path} is a picture of mode {image.mode}, not a map of ids; "
+                "save it as a grey or palette PNG."
             )
         return np.array(image).astype(np.int32)
 
 
-def read_rgb_ids(path):
-    """Reads a mask that spreads its ids over the colours, as COCO panoptic does: int32 [H, W], R +
-    256 G + 65536 B.
-    """
-    with _open(path, "mask") as image:
-        rgb = np.asarray(image.convert("RGB")).astype(np.int32)
-    return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
-
-
-def image_file_size(path):
-    """(height, width) of an image file as `read_image` would give it; only the file's head is read."""
-    with _open(path, "image", load=False) as image:
+def image_file_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) of a file as `read_image` would give it; only the file's head is read."""
+    with open_image(path, "image", load=False) as image:
         width, height = image.size
-        sideways = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5-8 lie on their side
-        return (width, height) if sideways else (height, width)
+        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+    return (width, height) if orientation >= _FIRST_SIDEWAYS else (height, width)
 
 
-def _open(path, what, load=True):
+def open_image(path: str | os.PathLike, what: str, load: bool = True) -> Image.Image:
+    """Opens an image file, with errors for people.
+
+    Args:
+      path: the file.
+      what: it should have been, for errors.
+      load: False: only the file's head is read.
+
+    Returns:
+      the image, to be closed.
+
+    Raises:
+      UserError: the file is missing, broken, or has more than `MAX_PIXELS` pixels.
+    """
     try:
         image = Image.open(path)
         if image.width * image.height > MAX_PIXELS:

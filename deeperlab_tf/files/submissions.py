@@ -1,118 +1,152 @@
 """Parses in the forms that the benchmarks' servers and tools take: COCO, Cityscapes, Mapillary
 Vistas, VOC.
 
-Each writer is made with (folder, dataset), takes one `Parsing` at a time by `add(parsing, name)`,
-ends by `close()`. Classes are written as `Category.original_id`, the ids of the dataset's own
-files.
+Classes are written as `Category.original_id`, the ids of the dataset's own files.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path, path_inside
-from deeperlab_tf.files.coco_panoptic import PanopticWriter
+from deeperlab_tf.files.atomic import atomic_path, write_text
+from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse
+from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.schema import Dataset, voc_color
 
 _VOC_VOID = 255
-_CITYSCAPES_UNLABELED = 0
+_CITYSCAPES_UNLABELLED = 0
+_BYTE_VALUES = 256
+
+
+class Results(Protocol):
+    """Writer of one form; made with the folder to write into and the dataset."""
+
+    def __init__(self, folder: str, dataset: Dataset) -> None: ...
+
+    def add(self, parsing: Parse, name: str) -> None:
+        """Writes one parse; `name` is the photo's, without extension, and may have folders.
+
+        Raises:
+          UserError: the name leaves the folder, or the parse does not fit into the form.
+        """
+
+    def close(self) -> None:
+        """Writes what is left to write."""
 
 
 class CocoResults:
-    """COCO panoptic: `parses.json` beside the PNGs."""
+    """COCO panoptic: `parses.json` beside the PNGs; see `Results`."""
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder: str, dataset: Dataset) -> None:
         self._writer = PanopticWriter(folder, os.path.join(folder, "parses.json"), dataset)
 
-    def add(self, parsing, name):
+    def add(self, parsing: Parse, name: str) -> None:
+        """Writes one parse."""
         self._writer.add(parsing, name, name)
 
-    def close(self):
+    def close(self) -> None:
+        """Writes the JSON."""
         self._writer.close()
 
 
 class VistasResults(CocoResults):
-    """Mapillary Vistas' panoptic form: COCO's, with label + 1 as the category, for 0 means void
-    there.
+    """Mapillary Vistas' panoptic form: COCO's, with label + 1 as the category; see `Results`.
+
+    0 means void there.
     """
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder: str, dataset: Dataset) -> None:
         shifted = [
-            dataclasses.replace(each, original_id=each.original_id + 1)
-            for each in dataset.categories
+            dataclasses.replace(category, original_id=category.original_id + 1)
+            for category in dataset.categories
         ]
         self._dataset = dataclasses.replace(dataset, categories=tuple(shifted))
         super().__init__(folder, self._dataset)
 
-    def add(self, parsing, name):
+    def add(self, parsing: Parse, name: str) -> None:
+        """Writes one parse."""
         super().add(dataclasses.replace(parsing, dataset=self._dataset), name)
 
 
 class CityscapesResults:
-    """Cityscapes' submissions.
+    """Cityscapes' submissions; see `Results`.
 
-    semantic/NAME.png      label ids (0 = unlabeled)
+    semantic/NAME.png      label ids (0 = unlabelled)
     instance/NAME.txt      a line for each instance: mask file, label id, score
     instance/masks/        NAME_0001.png ..., 255 on the instance
     panoptic/              COCO panoptic PNGs and parses.json, with label ids as categories
     """
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
         self._panoptic = CocoResults(os.path.join(folder, "panoptic"), dataset)
 
-    def add(self, parsing, name):
-        ids = _original_ids(parsing.semantic, self._dataset, _CITYSCAPES_UNLABELED)
+    def add(self, parsing: Parse, name: str) -> None:
+        """Writes one parse."""
+        ids = _original_ids(parsing.semantic, self._dataset, _CITYSCAPES_UNLABELLED)
         _write_image(self._folder, f"semantic/{name}.png", Image.fromarray(ids))
+
         lines = []
         for segment in parsing.segments:
-            if not segment.instance or segment.score is None:
-                continue
-            mask_name = f"masks/{name}_{segment.instance:04d}.png"
-            mask = np.where(parsing.panoptic == segment.id, 255, 0).astype(np.uint8)
-            _write_image(self._folder, f"instance/{mask_name}", Image.fromarray(mask))
-            depth = name.count("/")  # the file's paths start at the file itself
-            label = self._dataset.categories[segment.class_index].original_id
-            lines.append(f"{'../' * depth}{mask_name} {label} {segment.score:.6f}\n")
-        path = path_inside(self._folder, f"instance/{name}.txt")
-        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(lines)
+            if segment.instance and segment.score is not None:
+                mask_name = self._write_mask(parsing, segment, name)
+                label = self._dataset.categories[segment.class_index].original_id
+                lines.append(f"{mask_name} {label} {segment.score:.6f}\n")
+        write_text(path_inside(self._folder, f"instance/{name}.txt"), "".join(lines))
+
         self._panoptic.add(parsing, name)
 
-    def close(self):
+    def close(self) -> None:
+        """Writes the panoptic JSON."""
         self._panoptic.close()
+
+    def _write_mask(self, parsing: Parse, segment, name: str) -> str:
+        """Writes the mask of a `Segment`; returns its path as the image's text file has it."""
+        mask_name = f"masks/{name}_{segment.instance:04d}.png"
+        mask = np.where(parsing.panoptic == segment.id, 255, 0).astype(np.uint8)
+        _write_image(self._folder, f"instance/{mask_name}", Image.fromarray(mask))
+        depth = name.count("/")  # paths in the text file start at that file
+        return "../" * depth + mask_name
 
 
 class VocResults:
-    """VOC's palette PNGs: SegmentationClass (0 = background, 255 = void), SegmentationObject
-    (instance numbers).
+    """VOC's palette PNGs; see `Results`.
+
+    SegmentationClass      class ids (0 = background, 255 = void)
+    SegmentationObject     instance numbers (0 = background, 255 = void)
     """
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
 
-    def add(self, parsing, name):
+    def add(self, parsing: Parse, name: str) -> None:
+        """Writes one parse."""
         count = int(parsing.instance.max(initial=0))
         if count >= _VOC_VOID:
             raise UserError(
-                f"the parse of {name} has {count} instances; a VOC PNG holds at most {_VOC_VOID - 1}."
+                f"the parse of {name} has {count} instances; "
+                f"a VOC PNG holds at most {_VOC_VOID - 1}."
             )
-        classes = _original_ids(parsing.semantic, self._dataset, _VOC_VOID)
-        objects = np.where(
-            parsing.semantic == self._dataset.ignore_label, _VOC_VOID, parsing.instance
-        ).astype(np.uint8)
-        for kind, labels in (("SegmentationClass", classes), ("SegmentationObject", objects)):
-            image = Image.fromarray(labels)
-            image.putpalette(voc_palette().tobytes())  # makes it a palette image
-            _write_image(self._folder, f"{kind}/{name}.png", image)
 
-    def close(self):
+        classes = _original_ids(parsing.semantic, self._dataset, _VOC_VOID)
+        is_void = parsing.semantic == self._dataset.ignore_label
+        objects = np.where(is_void, _VOC_VOID, parsing.instance).astype(np.uint8)
+        for folder, ids in (("SegmentationClass", classes), ("SegmentationObject", objects)):
+            image = Image.fromarray(ids)
+            image.putpalette(voc_palette().tobytes())  # makes it a palette image
+            _write_image(self._folder, f"{folder}/{name}.png", image)
+
+    def close(self) -> None:
         """Nothing is left to write."""
 
 
-RESULT_FORMATS = {
+RESULT_FORMATS: dict[str, type[Results]] = {
     "coco": CocoResults,
     "cityscapes": CityscapesResults,
     "vistas": VistasResults,
@@ -120,24 +154,16 @@ RESULT_FORMATS = {
 }
 
 
-def voc_palette():
-    """VOC's colours, uint8 [256, 3]: the bits of an index, dealt out to red, green and blue from
-    the highest bit on.
-    """
-    index = np.arange(256)
-    palette = np.zeros((256, 3), np.int64)
-    for bit in range(8):
-        for channel in range(3):
-            palette[:, channel] |= ((index >> channel) & 1) << (7 - bit)
-        index = index >> 3
-    return palette.astype(np.uint8)
+def voc_palette() -> np.ndarray:
+    """VOC's colours, uint8 [256, 3]."""
+    return np.array([voc_color(index) for index in range(_BYTE_VALUES)], np.uint8)
 
 
-def _original_ids(semantic, dataset, void):
+def _original_ids(semantic: np.ndarray, dataset: Dataset, void: int) -> np.ndarray:
     """Class indices [H, W] as the dataset's own ids, uint8."""
-    table = np.full(256, void, np.int64)
+    table = np.full(_BYTE_VALUES, void, np.int64)
     table[: dataset.num_classes] = [category.original_id for category in dataset.categories]
-    if table.max() > 255 or table.min() < 0:
+    if table.max() >= _BYTE_VALUES or table.min() < 0:
         raise UserError(
             f"the class ids of {dataset.name} do not fit into 8 bits, which this format has."
         )
@@ -145,6 +171,6 @@ def _original_ids(semantic, dataset, void):
     return table.astype(np.uint8)[semantic]
 
 
-def _write_image(folder, name, image):
+def _write_image(folder: str, name: str, image: Image.Image) -> None:
     with atomic_path(path_inside(folder, name)) as temporary:
         image.save(temporary)

@@ -1,5 +1,8 @@
-"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU; instance AP
-beside them.
+"""How good a parse is (paper Sec. 3.5): Panoptic Quality, Parsing Covering, mean IoU; beside them
+the average precision of instances.
+
+A segment is one distinct (class, instance) pair of an image. All metrics but AP read the same
+table of segments and their overlaps (`overlaps`), so that an image's pixels are looked at once.
 """
 
 from deeperlab_tf.metrics.instance_ap import InstanceAP

@@ -2,6 +2,8 @@
 bit by bit.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 _DIGIT_BITS = 32
@@ -20,11 +22,16 @@ class ExactSums:
       size: number of sums.
     """
 
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self._digits = np.zeros((_DIGITS, size), np.int64)
 
-    def add(self, index, values):
-        """Adds float64 `values` [N], 0 <= value < 2^63, each to the sum that int `index` [N] names."""
+    def add(self, index: np.ndarray, values: np.ndarray) -> None:
+        """Adds values.
+
+        Args:
+          index: int [N], which sum each value goes to.
+          values: float64 [N], 0 <= value < 2^63.
+        """
         rest = np.array(values, np.float64)
         for digits, weight in zip(self._digits, _WEIGHTS):
             # Exact, as is the remainder: the weights are powers of two.
@@ -32,15 +39,19 @@ class ExactSums:
             rest -= whole * weight
             digits += np.bincount(index, weights=whole, minlength=len(digits)).astype(np.int64)
 
-    def merge(self, other):
+    def merge(self, other: ExactSums) -> None:
         """Adds what another `ExactSums` has summed up."""
         self._digits += other._digits
 
-    def values(self):
+    def values(self) -> np.ndarray:
         """The sums, float64 [size], each rounded once."""
-        powers = [1 << (_DIGIT_BITS * place) for place in reversed(range(_DIGITS))]
-        wholes = [
-            sum(int(digit) * power for digit, power in zip(column, powers))
-            for column in self._digits.T
-        ]
-        return np.array([whole / (1 << _LAST_BIT) for whole in wholes], np.float64)
+        return np.array([_to_float(column) for column in self._digits.T], np.float64)
+
+
+def _to_float(digits: np.ndarray) -> float:
+    """The value of a sum's digits, the highest first."""
+    total = 0
+    for digit in digits:
+        # Python's integers, for this one has hundreds of bits.
+        total = (total << _DIGIT_BITS) + int(digit)
+    return total / (1 << _LAST_BIT)

@@ -2,8 +2,12 @@
 segmentation.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask
@@ -11,9 +15,18 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.metrics.overlaps import combine, runs
+from deeperlab_tf.label_maps import combine, runs
+from deeperlab_tf.schema import IGNORE_LABEL
 
 _IOU_50, _ALL_AREAS, _MAX_DETECTIONS = 0, 0, 0  # indices into the evaluator's axes
+
+
+class _Image(NamedTuple):
+    """One image by its regions; see `InstanceAP.add`."""
+
+    size: tuple[int, int]
+    truths: list[tuple[int, bool, dict]]
+    predictions: list[tuple[int, float, dict]]
 
 
 class InstanceAP:
@@ -23,35 +36,53 @@ class InstanceAP:
       num_classes: number of classes.
       thing_classes: indices of the classes that are things; only they count.
       ignore_label: void in the ground truth, unlabelled in predictions.
+
+    Example:
+      >>> metric = InstanceAP(num_classes=2, thing_classes=(1,))
+      >>> semantic = instance = np.eye(4, dtype=int)
+      >>> metric.update(semantic, instance, semantic, instance, scores=[0.9])
+      >>> round(metric.result()["ap"], 4)
+      1.0
     """
 
-    def __init__(self, num_classes, thing_classes, ignore_label=255):
+    def __init__(
+        self, num_classes: int, thing_classes: Iterable[int], ignore_label: int = IGNORE_LABEL
+    ) -> None:
         self.num_classes = num_classes
         self.thing_classes = tuple(thing_classes)
         self.ignore_label = ignore_label
-        # Of each image: size, truths (class, crowd, RLE), predictions (class, score, RLE).
-        self.images = []
+        self._images = []
 
     def update(
-        self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None, *, scores
-    ):
+        self,
+        gt_semantic: np.ndarray,
+        gt_instance: np.ndarray,
+        pred_semantic: np.ndarray,
+        pred_instance: np.ndarray,
+        gt_crowd: np.ndarray | None = None,
+        *,
+        scores: Sequence[float],
+    ) -> None:
         """Adds one image.
 
         Args:
           gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd: as of every metric.
-          scores: float [N], confidence of predicted instance 1 ... N. Predicted regions without an
+          scores: [N], confidence of predicted instance 1 ... N. Predicted regions without an
             instance number do not count.
-        """
-        scores = np.asarray(scores, np.float64)
-        crowd = np.zeros(np.shape(gt_semantic), bool) if gt_crowd is None else gt_crowd
 
-        def is_thing(key):
+        Raises:
+          UserError: an instance has no score.
+        """
+
+        def is_thing(key: tuple[int, ...]) -> bool:
             return key[0] in self.thing_classes
 
+        crowd = np.zeros(np.shape(gt_semantic), bool) if gt_crowd is None else gt_crowd
         truths = [
             (label, bool(is_crowd), rle)
             for (label, _, is_crowd), rle in regions(is_thing, gt_semantic, gt_instance, crowd)
         ]
+
         predictions = []
         for (label, number), rle in regions(is_thing, pred_semantic, pred_instance):
             if number > len(scores):
@@ -62,22 +93,27 @@ class InstanceAP:
                 predictions.append((label, float(scores[number - 1]), rle))
         self.add(np.shape(gt_semantic), truths, predictions)
 
-    def add(self, size, truths, predictions):
+    def add(
+        self,
+        size: tuple[int, int],
+        truths: list[tuple[int, bool, dict]],
+        predictions: list[tuple[int, float, dict]],
+    ) -> None:
         """Adds one image by its regions.
 
         Args:
           size: (H, W).
-          truths: list of (class, is_crowd, RLE); see `regions`.
-          predictions: list of (class, score, RLE).
+          truths: (class, is crowd, RLE) of each; see `regions`.
+          predictions: (class, score, RLE) of each.
         """
-        self.images.append((size, truths, predictions))
+        self._images.append(_Image(size, truths, predictions))
 
-    def merge(self, other):
+    def merge(self, other: InstanceAP) -> InstanceAP:
         """Adds what another `InstanceAP` has seen, as if after the own images. Returns self."""
-        self.images += other.images
+        self._images += other._images
         return self
 
-    def result(self):
+    def result(self) -> dict:
         """The metric so far.
 
         Returns:
@@ -86,95 +122,112 @@ class InstanceAP:
           ap50` of each class.
         """
         per_class = np.full((2, self.num_classes), np.nan)
-        if any(truths for _, truths, _ in self.images):
+        if any(image.truths for image in self._images):
             with contextlib.redirect_stdout(io.StringIO()):  # the evaluator reports its progress
                 evaluator = self._evaluate()
+
             # [IoU, recall, class]
             precision = evaluator.eval["precision"][..., _ALL_AREAS, _MAX_DETECTIONS]
             precision = np.where(precision < 0, np.nan, precision)
             classes = list(evaluator.params.catIds)
             per_class[0, classes] = precision.mean(axis=(0, 1))
             per_class[1, classes] = precision[_IOU_50].mean(axis=0)
+
         measured = ~np.isnan(per_class[0])
-        means = per_class[:, measured].mean(axis=1) if measured.any() else (np.nan, np.nan)
+        ap, ap50 = np.full(2, np.nan)
+        if measured.any():
+            ap, ap50 = per_class[:, measured].mean(axis=1)
         return dict(
-            ap=float(means[0]),
-            ap50=float(means[1]),
+            ap=float(ap),
+            ap50=float(ap50),
             per_class=[dict(ap=float(ap), ap50=float(ap50)) for ap, ap50 in per_class.T],
         )
 
-    def _evaluate(self):
-        truth, images = [], []
-        results = []
-        for number, (size, truths, predictions) in enumerate(self.images, start=1):
-            images.append(dict(id=number, height=size[0], width=size[1]))
-            for label, is_crowd, rle in truths:
-                annotation = dict(
-                    id=len(truth) + 1, image_id=number, category_id=label, iscrowd=int(is_crowd)
-                )
-                truth.append(
-                    dict(
-                        annotation,
-                        segmentation=rle,
-                        area=float(mask.area(rle)),
-                        bbox=mask.toBbox(rle).tolist(),
-                    )
-                )
-            for label, score, rle in predictions:
+    def _evaluate(self) -> COCOeval:
+        """COCO's evaluator after its work on all images, which are numbered from 1 on."""
+        images, truths, results = [], [], []
+        for number, image in enumerate(self._images, start=1):
+            height, width = image.size
+            images.append(dict(id=number, height=height, width=width))
+            for label, is_crowd, rle in image.truths:
+                truths.append(_annotation(len(truths) + 1, number, label, is_crowd, rle))
+            for label, score, rle in image.predictions:
                 results.append(
                     dict(image_id=number, category_id=label, score=score, segmentation=rle)
                 )
-        truths = COCO()
-        truths.dataset = dict(
+
+        truth = COCO()
+        truth.dataset = dict(
             info={},
             images=images,
-            annotations=truth,
+            annotations=truths,
             categories=[dict(id=label) for label in self.thing_classes],
         )
-        truths.createIndex()
-        evaluator = COCOeval(truths, truths.loadRes(results) if results else COCO(), "segm")
+        truth.createIndex()
+        prediction = truth.loadRes(results) if results else COCO()
+
+        evaluator = COCOeval(truth, prediction, "segm")
         params = evaluator.params
         params.imgIds = [image["id"] for image in images]
-        # Others have no precision.
-        params.catIds = sorted({annotation["category_id"] for annotation in truth})
-        params.areaRng, params.areaRngLbl, params.maxDets = (
-            params.areaRng[:1],
-            params.areaRngLbl[:1],
-            params.maxDets[-1:],
-        )
+        # Other classes have no precision.
+        params.catIds = sorted({annotation["category_id"] for annotation in truths})
+        params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
+        params.maxDets = params.maxDets[-1:]
         evaluator.evaluate()
         evaluator.accumulate()
         return evaluator
 
 
-def regions(wanted, *maps):
+def regions(
+    wanted: Callable[[tuple[int, ...]], bool], *maps: np.ndarray
+) -> list[tuple[tuple[int, ...], dict]]:
     """Regions of pixels with the same values in all maps.
 
     Args:
-      wanted: function of a tuple of values: whether to give its region.
+      wanted: whether to give the region of these values, one of each map.
       *maps: integer or bool [H, W].
 
     Returns:
-      list of (values, pycocotools' RLE), a tuple of int for each map.
+      (values, pycocotools' RLE) of each region.
     """
     columns = [np.asarray(values).T.reshape(-1) for values in maps]  # RLE runs down the columns
     lengths, values = runs(columns)
-    region = combine(values)
     ends = np.cumsum(lengths)
     starts = ends - lengths
+
+    # The runs of each region, a group.
+    region = combine(values)
     order = np.argsort(region, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(region[order])) + 1)
+
     found = []
-    for group in np.split(order, np.flatnonzero(np.diff(region[order])) + 1):
+    for group in groups:
         key = tuple(int(column[group[0]]) for column in values)
         if wanted(key):
             found.append((key, _rle(starts[group], ends[group], np.shape(maps[0]))))
     return found
 
 
-def _rle(starts, ends, size):
+def _annotation(number: int, image_id: int, label: int, is_crowd: bool, rle: dict) -> dict:
+    """A true region as the evaluator wants it."""
+    return dict(
+        id=number,
+        image_id=image_id,
+        category_id=label,
+        iscrowd=int(is_crowd),
+        segmentation=rle,
+        area=float(mask.area(rle)),
+        bbox=mask.toBbox(rle).tolist(),
+    )
+
+
+def _rle(starts: np.ndarray, ends: np.ndarray, size: tuple[int, int]) -> dict:
     """pycocotools' RLE of the pixels in [starts, ends), counted down the columns."""
+    # Runs that touch, at the end of a column, are one.
     gap = starts[1:] != ends[:-1]
-    starts, ends = starts[np.append(True, gap)], ends[np.append(gap, True)]
+    starts = starts[np.append(True, gap)]
+    ends = ends[np.append(gap, True)]
+
     edges = np.column_stack([starts, ends]).reshape(-1)
     counts = np.diff(edges, prepend=0, append=size[0] * size[1])
     return mask.frPyObjects(dict(counts=counts.tolist(), size=list(size)), *size)

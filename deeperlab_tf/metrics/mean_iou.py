@@ -1,8 +1,13 @@
 """Mean intersection over union of the semantic classes, which the paper quotes beside PQ and PC."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 import numpy as np
 
-from deeperlab_tf.metrics.overlaps import TableMetric
+from deeperlab_tf.metrics.overlaps import OverlapTable, TableMetric
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
 class MeanIoU(TableMetric):
@@ -12,31 +17,45 @@ class MeanIoU(TableMetric):
 
     Args:
       num_classes: number of classes.
-      thing_classes: taken for the sake of one signature for all metrics; mIoU treats things and
-        stuff alike.
+      thing_classes: not used; mIoU treats things and stuff alike, but all metrics are made alike.
       ignore_label: void in the ground truth, unlabelled in predictions.
+
+    Attributes:
+      confusion: int64 [classes, classes + 1], pixels by true and predicted class; the last column
+        is for unlabelled pixels.
+
+    Example:
+      >>> metric = MeanIoU(num_classes=2, thing_classes=(1,))
+      >>> truth, parse, instance = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]), [[0] * 4]
+      >>> metric.update(truth, instance, parse, instance)
+      >>> round(metric.result()["miou"], 4)  # (1/2 + 2/3) / 2
+      0.5833
     """
 
-    def __init__(self, num_classes, thing_classes, ignore_label=255):
+    def __init__(
+        self, num_classes: int, thing_classes: Iterable[int], ignore_label: int = IGNORE_LABEL
+    ) -> None:
         del thing_classes
         super().__init__(num_classes, ignore_label)
-        # Row: true class; column: predicted class, the last one for unlabelled pixels.
         self.confusion = np.zeros((num_classes, num_classes + 1), np.int64)
 
-    def add(self, table):
+    def add(self, table: OverlapTable) -> None:
         """Adds one image's `OverlapTable`."""
         gt_class = table.gt_class[table.pair_gt]
-        np.add.at(self.confusion, (gt_class, table.pred_class[table.pair_pred]), table.pair_area)
+        pred_class = table.pred_class[table.pair_pred]
+        np.add.at(self.confusion, (gt_class, pred_class), table.pair_area)
+
+        # [G]: what no predicted segment covers.
         unlabelled = table.gt_area.copy()
         np.subtract.at(unlabelled, table.pair_gt, table.pair_area)
         np.add.at(self.confusion[:, -1], table.gt_class, unlabelled)
 
-    def merge(self, other):
+    def merge(self, other: MeanIoU) -> MeanIoU:
         """Adds what another `MeanIoU` has seen. Returns self."""
         self.confusion += other.confusion
         return self
 
-    def result(self):
+    def result(self) -> dict:
         """The metric so far.
 
         Returns:
@@ -44,11 +63,11 @@ class MeanIoU(TableMetric):
           where none does; `per_class`, a list with `iou` of each class.
         """
         correct = np.diagonal(self.confusion)
-        union = self.confusion.sum(axis=1) + self.confusion[:, :-1].sum(axis=0) - correct
-        with np.errstate(invalid="ignore"):
+        true, predicted = self.confusion.sum(axis=1), self.confusion[:, :-1].sum(axis=0)
+        union = true + predicted - correct
+        with np.errstate(invalid="ignore"):  # a class that does not occur is NaN
             iou = correct / union
+
         occurs = union > 0
-        return dict(
-            miou=float(iou[occurs].mean()) if occurs.any() else float("nan"),
-            per_class=[dict(iou=float(value)) for value in iou],
-        )
+        mean = float(iou[occurs].mean()) if occurs.any() else float("nan")
+        return dict(miou=mean, per_class=[dict(iou=float(value)) for value in iou])

@@ -1,21 +1,17 @@
 """The one pass over the pixels that every metric shares: which segment lies on which, and by how
 much.
-
-Label maps are nearly constant along rows, so equal neighbours are joined into runs first; after
-that a single bincount over dense ids of (ground truth segment, predicted segment) pairs holds all
-that PQ, PC and mIoU need.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-
-_PIECE = 1 << 16  # pixels looked at together
-_SMALL_LOOKUP = 1 << 17  # tables up to this length stay in the processor's cache
-# Keys below this are made dense by a lookup table, larger ones by sorting.
-_LARGEST_LOOKUP = 1 << 20
+from deeperlab_tf.label_maps import combine, count_combinations, dense, one_of_each, sum_by
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +19,10 @@ class OverlapTable:
     """Segments of one image and their overlaps. A segment is one distinct (class, instance) pair.
 
     Attributes:
-      gt_class, gt_instance, gt_area: int64 [G]; void is no segment. gt_area counts all pixels of
-        the segment.
+      gt_class, gt_instance, gt_area: int64 [G]; void is not a segment. gt_area counts all pixels
+        of the segment.
       gt_crowd: bool [G].
-      pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are no segment.
+      pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are not a segment.
       pred_void: int64 [P], pixels of each predicted segment on void.
       pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its
         pixels.
@@ -46,51 +42,61 @@ class OverlapTable:
     pair_area: np.ndarray
     num_pixels: int
 
+    @property
+    def pair_same_class(self) -> np.ndarray:
+        """bool [K]: the pair's segments are of one class."""
+        return self.gt_class[self.pair_gt] == self.pred_class[self.pair_pred]
+
 
 class TableMetric:
-    """Base of the metrics that need no more of an image than its `OverlapTable`; they define
-    `add(table)`.
+    """Base of the metrics that need no more of an image than its `OverlapTable`.
 
     Args:
       num_classes: number of classes.
       ignore_label: void in the ground truth, unlabelled in predictions.
     """
 
-    def __init__(self, num_classes, ignore_label):
+    def __init__(self, num_classes: int, ignore_label: int) -> None:
         self.num_classes = num_classes
         self.ignore_label = ignore_label
 
-    def update(self, gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd=None):
-        """Adds one image of integer maps [H, W]; see `overlap_table` for their values and for
-        errors.
-        """
+    def update(
+        self,
+        gt_semantic: np.ndarray,
+        gt_instance: np.ndarray,
+        pred_semantic: np.ndarray,
+        pred_instance: np.ndarray,
+        gt_crowd: np.ndarray | None = None,
+    ) -> None:
+        """Adds one image of integer maps [H, W]; values and errors are those of `overlap_table`."""
         maps = (gt_semantic, gt_instance, pred_semantic, pred_instance, gt_crowd)
         self.add(overlap_table(*maps, num_classes=self.num_classes, ignore_label=self.ignore_label))
 
+    def add(self, table: OverlapTable) -> None:
+        """Adds one image's `OverlapTable`."""
+        raise NotImplementedError
+
 
 def overlap_table(
-    gt_semantic,
-    gt_instance,
-    pred_semantic,
-    pred_instance,
-    gt_crowd=None,
+    gt_semantic: np.ndarray,
+    gt_instance: np.ndarray,
+    pred_semantic: np.ndarray,
+    pred_instance: np.ndarray,
+    gt_crowd: np.ndarray | None = None,
     *,
-    num_classes,
-    ignore_label=255,
-):
+    num_classes: int,
+    ignore_label: int = IGNORE_LABEL,
+) -> OverlapTable:
     """Counts the overlaps of one image.
 
     Args:
       gt_semantic, gt_instance, pred_semantic, pred_instance: integer [H, W]. Classes are 0 ...
         num_classes - 1, or ignore_label: void in the ground truth, unlabelled in the prediction.
         Instance ids are 0 or larger.
-      gt_crowd: bool [H, W], True on crowd regions, whose class `gt_semantic` tells; None: there are
-        none.
+      gt_crowd: bool [H, W], True on crowd regions, whose class is in `gt_semantic`; None: there
+        are none.
       num_classes: number of classes.
       ignore_label: the class value that is none.
-
-    Returns:
-      `OverlapTable`.
 
     Raises:
       UserError: sizes differ, a map is not an integer one, a class or instance id is out of range.
@@ -103,16 +109,23 @@ def overlap_table(
     )
     if gt_crowd is not None and np.any(gt_crowd):
         maps["gt_crowd"] = np.asarray(gt_crowd, bool)
+
     values, counts = count_combinations(**maps)
     for name in ("gt_semantic", "pred_semantic"):
         _check_classes(values[name], name, num_classes, ignore_label)
+
     crowd = values.get("gt_crowd", np.zeros_like(counts))
     gt_columns = (values["gt_semantic"], values["gt_instance"], crowd)
     pred_columns = (values["pred_semantic"], values["pred_instance"])
     return table_from_counts(gt_columns, pred_columns, counts, ignore_label)
 
 
-def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
+def table_from_counts(
+    gt_columns: Sequence[np.ndarray],
+    pred_columns: Sequence[np.ndarray],
+    counts: np.ndarray,
+    ignore_label: int,
+) -> OverlapTable:
     """`OverlapTable` of distinct label combinations.
 
     Args:
@@ -121,182 +134,57 @@ def table_from_counts(gt_columns, pred_columns, counts, ignore_label):
       counts: int64 [K], pixels of each combination.
       ignore_label: the class value that is none.
     """
-    gt_valid, pred_valid = gt_columns[0] != ignore_label, pred_columns[0] != ignore_label
-    gt_segments, gt_index = _segments(gt_columns, gt_valid)
-    pred_segments, pred_index = _segments(pred_columns, pred_valid)
-    num_gt, num_pred = len(gt_segments[0]), len(pred_segments[0])
-    on_void = ~gt_valid & pred_valid
-    both = gt_valid & pred_valid
-    pairs, pair_index = dense(gt_index[both] * max(num_pred, 1) + pred_index[both])
+    in_gt = gt_columns[0] != ignore_label
+    in_pred = pred_columns[0] != ignore_label
+    in_both = in_gt & in_pred
+    on_void = ~in_gt & in_pred
+
+    (gt_class, gt_instance, gt_crowd), gt_index = _segments(gt_columns, in_gt)
+    (pred_class, pred_instance), pred_index = _segments(pred_columns, in_pred)
+    num_gt, num_pred = len(gt_class), len(pred_class)
+
+    # A pair of segments as one number: [K].
+    base = max(num_pred, 1)
+    pairs, pair_index = dense(gt_index[in_both] * base + pred_index[in_both])
     return OverlapTable(
-        gt_class=gt_segments[0],
-        gt_instance=gt_segments[1],
-        gt_crowd=gt_segments[2].astype(bool),
-        gt_area=sum_by(gt_index[gt_valid], counts[gt_valid], num_gt),
-        pred_class=pred_segments[0],
-        pred_instance=pred_segments[1],
-        pred_area=sum_by(pred_index[pred_valid], counts[pred_valid], num_pred),
+        gt_class=gt_class,
+        gt_instance=gt_instance,
+        gt_crowd=gt_crowd.astype(bool),
+        gt_area=sum_by(gt_index[in_gt], counts[in_gt], num_gt),
+        pred_class=pred_class,
+        pred_instance=pred_instance,
+        pred_area=sum_by(pred_index[in_pred], counts[in_pred], num_pred),
         pred_void=sum_by(pred_index[on_void], counts[on_void], num_pred),
-        pair_gt=pairs // max(num_pred, 1),
-        pair_pred=pairs % max(num_pred, 1),
-        pair_area=sum_by(pair_index, counts[both], len(pairs)),
+        pair_gt=pairs // base,
+        pair_pred=pairs % base,
+        pair_area=sum_by(pair_index, counts[in_both], len(pairs)),
         num_pixels=int(counts.sum()),
     )
 
 
-def count_combinations(**maps):
-    """Distinct combinations of values at the same pixel of several maps, and how many pixels have
-    each.
-
-    Args:
-      **maps: integer or bool [H, W] arrays of one size; the names appear in errors. No negative
-        values.
+def _segments(
+    columns: Sequence[np.ndarray], valid: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The distinct rows of columns [K] where bool `valid` [K].
 
     Returns:
-      dict of int64 [K] arrays with the names of the maps, and int64 [K] pixel counts.
-
-    Raises:
-      UserError: sizes differ, there is no pixel, a map is not an integer one or has negative
-        values.
+      the columns of the distinct rows, int64 [S] each; int64 [K], the distinct row that each row
+      is, 0 where it is not valid.
     """
-    lengths, values = runs(_flatten(maps))
-    for name, column in zip(maps, values):
-        if column.min() < 0:
-            raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
-    key, size = _keys(values)
-    counts = sum_by(key, lengths, size)
-    found = np.flatnonzero(counts)
-    representative = np.empty(size, np.int64)  # any run of each combination tells its values
-    representative[key] = np.arange(len(key))
-    chosen = representative[found]
-    return {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}, counts[
-        found
-    ]
+    rows = np.flatnonzero(valid)
+    segment = combine([column[rows] for column in columns])
+    count = segment.max(initial=-1) + 1
+    chosen = rows[one_of_each(segment, count)]
 
-
-def runs(columns):
-    """Joins neighbours that are equal in all `columns` (1-D, of one length): lengths int64 [R], a
-    list of values [R].
-
-    In pieces that stay in the processor's cache between comparing neighbours and picking the
-    values.
-    """
-    size = columns[0].size
-    starts, values = [], [[] for _ in columns]
-    starts_here, differs = np.empty((2, min(size, _PIECE)), bool)
-    for first in range(0, size, _PIECE):
-        pieces = [column[first : first + _PIECE] for column in columns]
-        length = len(pieces[0])
-        is_start, other = starts_here[:length], differs[: length - 1]
-        is_start[0] = True
-        np.not_equal(pieces[0][1:], pieces[0][:-1], out=is_start[1:])
-        for piece in pieces[1:]:
-            np.not_equal(piece[1:], piece[:-1], out=other)
-            is_start[1:] |= other
-        index = np.flatnonzero(is_start)
-        starts.append(index + first)
-        for parts, piece in zip(values, pieces):
-            parts.append(piece.take(index))
-    return np.diff(np.concatenate(starts), append=size), [np.concatenate(parts) for parts in values]
-
-
-def sum_by(index, values, size):
-    """int64 [size]: sum of the integer `values` by `index`. Exact: a float64 holds every pixel
-    count below 2^53.
-    """
-    return np.bincount(index, weights=values, minlength=size).astype(np.int64)
-
-
-def _flatten(maps):
-    """The maps as a list of contiguous 1-D arrays, after checking that they are integer maps of one
-    size.
-    """
-    flat, size, size_of = [], None, None
-    for name, values in maps.items():
-        values = np.asarray(values)
-        if values.ndim != 2 or values.dtype.kind not in "iub":
-            raise UserError(
-                f"{name} must be an integer map [H, W], not {values.dtype} {list(values.shape)}."
-            )
-        if size is None:
-            size, size_of = values.shape, name
-        if values.shape != size:
-            raise UserError(
-                f"{name} is {values.shape[0]} x {values.shape[1]} pixels, {size_of} {size[0]} x {size[1]}; "
-                "bring them to the same size."
-            )
-        if values.dtype == np.uint64:
-            if values.max(initial=0) > np.iinfo(np.int64).max:
-                raise UserError(f"{name} holds the id {values.max()}; ids must be below 2^63.")
-            values = values.astype(np.int64)
-        flat.append(values.reshape(-1))
-    if not flat[0].size:
-        raise UserError(f"{size_of} has no pixels.")
-    return flat
-
-
-def _segments(columns, valid):
-    """Distinct rows of `columns` where `valid`: tuple of int64 [S], and the row's segment index (0
-    where invalid).
-    """
-    segment = combine([column[valid] for column in columns])
-    representative = np.empty(segment.max() + 1 if segment.size else 0, np.int64)
-    representative[segment] = np.flatnonzero(valid)
     index = np.zeros(len(valid), np.int64)
-    index[valid] = segment
-    return tuple(column[representative] for column in columns), index
+    index[rows] = segment
+    return tuple(column[chosen] for column in columns), index
 
 
-def combine(columns):
-    """Dense ids of the distinct rows of non-negative integer `columns`, each [N]: int64 [N]."""
-    return dense(*_keys(columns))[1]
-
-
-def _keys(columns):
-    """A number for each distinct row of `columns`, int64 [N], and a limit above all, small enough
-    for tables.
-    """
-    key, size = np.zeros(len(columns[0]), np.int64), 1
-    for column in columns:
-        limit = int(column.max(initial=0)) + 1
-        if size * limit > _SMALL_LOOKUP and size > 1:
-            key, size = _compact(key, size)
-        if size * limit > _LARGEST_LOOKUP:
-            column, limit = _compact(column.astype(np.int64), limit)
-        key *= limit
-        key += column
-        size *= limit
-    return (key, size) if size <= _SMALL_LOOKUP else _compact(key, size)
-
-
-def _compact(keys, limit):
-    """`dense` keys, and the number of distinct ones."""
-    distinct, index = dense(keys, limit)
-    return index, len(distinct)
-
-
-def dense(keys, limit=None):
-    """Distinct values of non-negative `keys` int64 [N], ascending, and the index of each key among
-    them.
-
-    `limit` is above all keys; default: one above the largest.
-    """
-    if limit is None:
-        limit = int(keys.max(initial=-1)) + 1
-    if limit > _LARGEST_LOOKUP:
-        distinct, index = np.unique(keys, return_inverse=True)
-        return distinct, index.reshape(-1)
-    occurs = np.zeros(limit, bool)
-    occurs[keys] = True
-    distinct = np.flatnonzero(occurs)
-    place = np.empty(limit, np.int64)
-    place[distinct] = np.arange(len(distinct))
-    return distinct, place.take(keys)
-
-
-def _check_classes(classes, name, num_classes, ignore_label):
+def _check_classes(classes: np.ndarray, name: str, num_classes: int, ignore_label: int) -> None:
     wrong = classes[(classes >= num_classes) & (classes != ignore_label)]
     if wrong.size:
         raise UserError(
-            f"{name} holds class {wrong[0]}; classes are 0 to {num_classes - 1}, or {ignore_label} for none."
+            f"{name} holds class {wrong[0]}; "
+            f"classes are 0 to {num_classes - 1}, or {ignore_label} for none."
         )

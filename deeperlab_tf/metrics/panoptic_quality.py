@@ -4,16 +4,21 @@ Conventions are those of the COCO panoptic evaluation:
   * a predicted and a ground truth segment of one class match if their IoU is above 0.5; the union
     leaves out what the prediction covers of void;
   * an unmatched prediction is a false positive, unless more than half of it lies on void or on
-  crowd of its own class;
+    crowd of its own class;
   * crowd regions are never matched and never missed.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
+from deeperlab_tf.label_maps import sum_by
 from deeperlab_tf.metrics.exact_sums import ExactSums
-from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
+from deeperlab_tf.metrics.overlaps import OverlapTable, TableMetric
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,30 +39,27 @@ class Matches:
     false_positives: np.ndarray
 
 
-def match_segments(table):
-    """Matches the segments of an `OverlapTable`; returns `Matches`."""
-    same_class = table.gt_class[table.pair_gt] == table.pred_class[table.pair_pred]
-    on_crowd = table.gt_crowd[table.pair_gt]
-    union = (table.gt_area[table.pair_gt] + table.pred_area[table.pair_pred]) - (
-        table.pair_area + table.pred_void[table.pair_pred]
-    )
-    candidate = same_class & ~on_crowd
+def match_segments(table: OverlapTable) -> Matches:
+    """Matches the segments of an image."""
+    gt, pred, overlap = table.pair_gt, table.pair_pred, table.pair_area
+    same_class, on_crowd = table.pair_same_class, table.gt_crowd[gt]
+
     # IoU > 0.5 in integers; no segment can match twice.
-    matched = candidate & (2 * table.pair_area > union)
-    gt, pred = table.pair_gt[matched], table.pair_pred[matched]
+    union = table.gt_area[gt] + table.pred_area[pred] - overlap - table.pred_void[pred]
+    matched = same_class & ~on_crowd & (2 * overlap > union)
+
+    missed = ~table.gt_crowd
+    missed[gt[matched]] = False
 
     own_crowd = same_class & on_crowd
-    excused = table.pred_void + sum_by(
-        table.pair_pred[own_crowd], table.pair_area[own_crowd], len(table.pred_area)
-    )
+    on_own_crowd = sum_by(pred[own_crowd], overlap[own_crowd], len(table.pred_area))
+    excused = table.pred_void + on_own_crowd
     wrong = 2 * excused <= table.pred_area
-    wrong[pred] = False
-    missed = ~table.gt_crowd
-    missed[gt] = False
+    wrong[pred[matched]] = False
     return Matches(
-        gt=gt,
-        pred=pred,
-        iou=table.pair_area[matched] / union[matched],
+        gt=gt[matched],
+        pred=pred[matched],
+        iou=overlap[matched] / union[matched],
         missed=np.flatnonzero(missed),
         false_positives=np.flatnonzero(wrong),
     )
@@ -70,9 +72,21 @@ class PanopticQuality(TableMetric):
       num_classes: number of classes.
       thing_classes: indices of the classes that are things.
       ignore_label: void in the ground truth, unlabelled in predictions.
+
+    Attributes:
+      true_positives, false_positives, false_negatives: int64 [classes].
+
+    Example:
+      >>> metric = PanopticQuality(num_classes=2, thing_classes=(1,))
+      >>> truth, parse, instance = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]), [[0] * 4]
+      >>> metric.update(truth, instance, parse, instance)
+      >>> round(metric.result()["pq_things"], 4)  # stuff has an IoU of 1/2, which is no match
+      0.6667
     """
 
-    def __init__(self, num_classes, thing_classes, ignore_label=255):
+    def __init__(
+        self, num_classes: int, thing_classes: Iterable[int], ignore_label: int = IGNORE_LABEL
+    ) -> None:
         super().__init__(num_classes, ignore_label)
         self.is_thing = np.isin(np.arange(num_classes), list(thing_classes))
         self._iou_sums = ExactSums(num_classes)
@@ -80,31 +94,30 @@ class PanopticQuality(TableMetric):
         self.false_positives = np.zeros(num_classes, np.int64)
         self.false_negatives = np.zeros(num_classes, np.int64)
 
-    def add(self, table):
+    def add(self, table: OverlapTable) -> None:
         """Adds one image's `OverlapTable`."""
         self.add_matches(table, match_segments(table))
 
-    def add_matches(self, table, matches):
+    def add_matches(self, table: OverlapTable, matches: Matches) -> None:
         """Adds the segments of an `OverlapTable` that its `Matches` name."""
-        classes = table.gt_class[matches.gt]
-        self._iou_sums.add(classes, matches.iou)
-        self.true_positives += np.bincount(classes, minlength=self.num_classes)
-        self.false_positives += np.bincount(
-            table.pred_class[matches.false_positives], minlength=self.num_classes
-        )
-        self.false_negatives += np.bincount(
-            table.gt_class[matches.missed], minlength=self.num_classes
-        )
+        found = table.gt_class[matches.gt]
+        wrong = table.pred_class[matches.false_positives]
+        missed = table.gt_class[matches.missed]
 
-    def merge(self, other):
-        """Adds what another `PanopticQuality` has seen; no different from one pass. Returns self."""
+        self._iou_sums.add(found, matches.iou)
+        self.true_positives += np.bincount(found, minlength=self.num_classes)
+        self.false_positives += np.bincount(wrong, minlength=self.num_classes)
+        self.false_negatives += np.bincount(missed, minlength=self.num_classes)
+
+    def merge(self, other: PanopticQuality) -> PanopticQuality:
+        """Adds what another has seen, which is no different from one pass. Returns self."""
         self._iou_sums.merge(other._iou_sums)
         self.true_positives += other.true_positives
         self.false_positives += other.false_positives
         self.false_negatives += other.false_negatives
         return self
 
-    def result(self):
+    def result(self) -> dict:
         """The metric so far.
 
         Returns:
@@ -115,20 +128,26 @@ class PanopticQuality(TableMetric):
         iou_sum = self._iou_sums.values()
         tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
         occurs = tp + fp + fn > 0
-        with np.errstate(invalid="ignore"):
-            rq = tp / (tp + 0.5 * fp + 0.5 * fn)
-            sq = np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan))
-            pq = iou_sum / (tp + 0.5 * fp + 0.5 * fn)
+        with np.errstate(invalid="ignore"):  # a class that does not occur is NaN
+            denominator = tp + 0.5 * fp + 0.5 * fn
+            quality = dict(
+                pq=iou_sum / denominator,
+                sq=np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan)),
+                rq=tp / denominator,
+            )
+
+        groups = {
+            "": occurs,
+            "_things": occurs & self.is_thing,
+            "_stuff": occurs & ~self.is_thing,
+        }
         result = {}
-        for suffix, group in (
-            ("", occurs),
-            ("_things", occurs & self.is_thing),
-            ("_stuff", occurs & ~self.is_thing),
-        ):
-            for name, values in (("pq", pq), ("sq", sq), ("rq", rq)):
+        for suffix, group in groups.items():
+            for name, values in quality.items():
                 result[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
             result["num_classes" + suffix] = int(group.sum())
-        columns = dict(pq=pq, sq=sq, rq=rq, iou_sum=iou_sum, tp=tp, fp=fp, fn=fn)
+
+        columns = dict(quality, iou_sum=iou_sum, tp=tp, fp=fp, fn=fn)
         result["per_class"] = [
             {name: values[index].item() for name, values in columns.items()}
             for index in range(self.num_classes)

@@ -9,27 +9,35 @@ divided by the size of their image first (`pc_normalized`), which is what the ev
 released by the paper's authors does unless told otherwise.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 import numpy as np
 
+from deeperlab_tf.label_maps import sum_by
 from deeperlab_tf.metrics.exact_sums import ExactSums
-from deeperlab_tf.metrics.overlaps import TableMetric, sum_by
+from deeperlab_tf.metrics.overlaps import OverlapTable, TableMetric
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
-def best_covering(table):
+def best_covering(table: OverlapTable) -> np.ndarray:
     """Best IoU of each ground truth region with a predicted region of its class.
-
-    Args:
-      table: `OverlapTable`.
 
     Returns:
       float64 [G], 0 where nothing overlaps (and on crowd regions, which do not take part).
     """
     counts = ~table.gt_crowd[table.pair_gt]
     pred_area = sum_by(table.pair_pred[counts], table.pair_area[counts], len(table.pred_area))
-    counts &= table.gt_class[table.pair_gt] == table.pred_class[table.pair_pred]
-    gt, pred, overlap = table.pair_gt[counts], table.pair_pred[counts], table.pair_area[counts]
+
+    # Of each pair of one class, [K].
+    counts &= table.pair_same_class
+    gt, pred = table.pair_gt[counts], table.pair_pred[counts]
+    overlap = table.pair_area[counts]
+    union = table.gt_area[gt] + pred_area[pred] - overlap
+
     best = np.zeros(len(table.gt_area), np.float64)
-    np.maximum.at(best, gt, overlap / (table.gt_area[gt] + pred_area[pred] - overlap))
+    np.maximum.at(best, gt, overlap / union)
     return best
 
 
@@ -38,32 +46,41 @@ class ParsingCovering(TableMetric):
 
     Args:
       num_classes: number of classes.
-      thing_classes: taken for the sake of one signature for all metrics; PC treats things and stuff
-        alike.
+      thing_classes: not used; PC treats things and stuff alike, but all metrics are made alike.
       ignore_label: void in the ground truth, unlabelled in predictions.
+
+    Example:
+      >>> metric = ParsingCovering(num_classes=2, thing_classes=(1,))
+      >>> truth, parse, instance = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]), [[0] * 4]
+      >>> metric.update(truth, instance, parse, instance)
+      >>> round(metric.result()["pc"], 4)  # (1/2 + 2/3) / 2
+      0.5833
     """
 
-    def __init__(self, num_classes, thing_classes, ignore_label=255):
+    def __init__(
+        self, num_classes: int, thing_classes: Iterable[int], ignore_label: int = IGNORE_LABEL
+    ) -> None:
         del thing_classes
         super().__init__(num_classes, ignore_label)
-        # Of each class in turn: covered pixels, pixels, and both again in shares of their image.
+        # Per class: covered pixels, pixels, and both again in shares of their image.
         self._sums = ExactSums(4 * num_classes)
 
-    def add(self, table):
+    def add(self, table: OverlapTable) -> None:
         """Adds one image's `OverlapTable`."""
         best = best_covering(table)
         pixels = np.where(table.gt_crowd, 0, table.gt_area).astype(np.float64)
         shares = pixels / table.num_pixels
+
         columns = (pixels * best, pixels, shares * best, shares)
         index = [table.gt_class + row * self.num_classes for row in range(len(columns))]
         self._sums.add(np.concatenate(index), np.concatenate(columns))
 
-    def merge(self, other):
-        """Adds what another `ParsingCovering` has seen; no different from one pass. Returns self."""
+    def merge(self, other: ParsingCovering) -> ParsingCovering:
+        """Adds what another has seen, which is no different from one pass. Returns self."""
         self._sums.merge(other._sums)
         return self
 
-    def result(self):
+    def result(self) -> dict:
         """The metric so far.
 
         Returns:
@@ -72,15 +89,10 @@ class ParsingCovering(TableMetric):
           pc_normalized` of each class.
         """
         covered, area, covered_share, share = self._sums.values().reshape(4, -1)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # a class without ground truth is NaN
             covering = np.stack([covered / area, covered_share / share])
+
         occurs = area > 0
         mean = covering[:, occurs].mean(axis=1) if occurs.any() else np.full(2, np.nan)
-        return dict(
-            pc=float(mean[0]),
-            pc_normalized=float(mean[1]),
-            per_class=[
-                dict(pc=float(exact), pc_normalized=float(normalized))
-                for exact, normalized in covering.T
-            ],
-        )
+        per_class = [dict(pc=float(pc), pc_normalized=float(share)) for pc, share in covering.T]
+        return dict(pc=float(mean[0]), pc_normalized=float(mean[1]), per_class=per_class)

@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside
-from deeperlab_tf.metrics.overlaps import count_combinations, dense
-from deeperlab_tf.schema import Dataset
+from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.label_maps import count_combinations, dense
+from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
 
 _LARGEST_ID = np.iinfo(np.int32).max  # of panoptic maps
 
@@ -91,12 +91,12 @@ class Parsing:
           semantic, instance: integer [H, W], see `Parsing`.
           dataset: `schema.Dataset`.
           image: uint8 [H, W, 3] or None.
-          panoptic: integer [H, W]; default: semantic * dataset.label_divisor + instance.
+          panoptic: integer [H, W]; default: semantic * LABEL_DIVISOR + instance.
           scores: [N], of instance 1 ... N.
           keypoints: [N, P, 2] or None.
         """
         if panoptic is None:
-            divisor = max(dataset.label_divisor, int(np.max(instance, initial=0)) + 1)
+            divisor = max(LABEL_DIVISOR, int(np.max(instance, initial=0)) + 1)
             if divisor * (int(np.max(semantic, initial=0)) + 1) > _LARGEST_ID:
                 raise UserError(
                     f"instance {np.max(instance)} is too large a number; number the instances from 1 on."
@@ -125,15 +125,15 @@ class Parsing:
           own shade of its class' colour. And the `segments_info` list of dicts: id, category_id,
           area, bbox (x, y, width, height), iscrowd, and score where there is one.
         """
-        from deeperlab_tf.files import coco_panoptic
+        from deeperlab_tf.files import panoptic_png
         from deeperlab_tf.visualize import parses as visualize
 
         colors = visualize.segment_colors(self)
         infos = []
         values, places = dense(self.panoptic.reshape(-1).astype(np.int64))
-        id_of = dict.fromkeys(values.tolist(), coco_panoptic.VOID)
+        id_of = dict.fromkeys(values.tolist(), panoptic_png.VOID)
         for segment in self.segments:
-            id_of[segment.id] = coco_panoptic.color_to_id(colors[segment.id])
+            id_of[segment.id] = panoptic_png.color_to_id(colors[segment.id])
             y1, x1, y2, x2 = segment.box
             info = dict(
                 id=id_of[segment.id],
@@ -157,13 +157,11 @@ class Parsing:
         Raises:
           UserError: `name` leaves the folder, or it cannot be written.
         """
-        from deeperlab_tf.files import coco_panoptic
+        from deeperlab_tf.files.panoptic_writer import PanopticWriter
         from deeperlab_tf.visualize import parses as visualize
         from deeperlab_tf.visualize.drawing import write_image
 
-        writer = coco_panoptic.PanopticWriter(
-            folder, path_inside(folder, f"{name}.json"), self.dataset
-        )
+        writer = PanopticWriter(folder, path_inside(folder, f"{name}.json"), self.dataset)
         writer.add(self, image_id=name, name=name)
         writer.close()
         image = self.image if image is None else image

@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path, path_inside, write_json
+from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.visualize.drawing import shades
 from deeperlab_tf.visualize.parses import draw_parsing

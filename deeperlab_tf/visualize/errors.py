@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from deeperlab_tf.metrics.overlaps import combine, table_from_counts
+from deeperlab_tf.label_maps import combine
+from deeperlab_tf.metrics.overlaps import table_from_counts
 from deeperlab_tf.metrics.panoptic_quality import match_segments
 from deeperlab_tf.visualize import parses as visualize
 from deeperlab_tf.visualize.drawing import legend, stripes

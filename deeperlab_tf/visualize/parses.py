@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.keypoints import NUM_CORNERS
-from deeperlab_tf.metrics.overlaps import dense
+from deeperlab_tf.label_maps import dense
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.visualize.drawing import (
     caption,

@@ -47,7 +47,6 @@ DATASET = Dataset(
         Category("motorcycle", True, (0, 0, 230), 32),
         Category("bicycle", True, (119, 11, 32), 33),
     ),
-    label_divisor=1000,
 )
 INSTANCE_DIVISOR = 1000  # of instanceIds
 NUM_IDS = 34  # ids 0-33 exist, of which 19 are evaluated

@@ -15,13 +15,14 @@ import os
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside, read_json
-from deeperlab_tf.files.images import read_image, read_rgb_ids
+from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.panoptic_png import VOID, read_ids
+from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.coco_classes import DATASET
 from input_pipeline.datasets.labels import check_size, first_existing
 
-VOID = 0  # panoptic id of pixels without label
 _LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}
 
 
@@ -83,7 +84,7 @@ class CocoPanoptic:
 
     def __getitem__(self, index):
         image_path, mask_path = self.paths(index)
-        image, ids = read_image(image_path), read_rgb_ids(mask_path)
+        image, ids = read_image(image_path), read_ids(mask_path)
         check_size(ids, mask_path, image, image_path)
         segments = self.annotations[index]["segments_info"]
         semantic, instance, crowd = labels_of_segments(ids, segments, mask_path)
@@ -111,7 +112,7 @@ class CocoPanoptic:
             zip(
                 *(
                     values.tolist()
-                    for values in np.unique(read_rgb_ids(mask_path), return_counts=True)
+                    for values in np.unique(read_ids(mask_path), return_counts=True)
                 )
             )
         )
@@ -131,7 +132,7 @@ def labels_of_segments(ids, segments, mask_path):
     """Label maps of a panoptic PNG.
 
     Args:
-      ids: int32 [H, W], segment of each pixel, 0 = void.
+      ids: uint32 [H, W], segment of each pixel, 0 = void.
       segments: `segments_info` of the JSON.
       mask_path: for errors.
 

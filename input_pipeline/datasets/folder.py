@@ -28,8 +28,8 @@ import numpy as np
 import yaml
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside
 from deeperlab_tf.files.images import read_image, read_mask
+from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, distinct_colors
 from input_pipeline.datasets.labels import check_size, map_ids, number_instances, read_list
 

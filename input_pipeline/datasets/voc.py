@@ -16,9 +16,9 @@ import numpy as np
 import scipy.io
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import path_inside
 from deeperlab_tf.files.images import read_image, read_mask
-from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset
+from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, voc_color
 from input_pipeline.datasets.labels import (
     check_size,
     first_existing,
@@ -53,15 +53,10 @@ _NAMES = (
 _SBD = "benchmark_RELEASE/dataset"
 
 
-def _palette_color(index):
-    """(r, g, b) of VOC's palette: bit 3i + c of the index is bit 7 - i of channel c."""
-    return tuple(sum((index >> (3 * i + c) & 1) << (7 - i) for i in range(8)) for c in range(3))
-
-
 DATASET = Dataset(
     name="voc",
     categories=tuple(
-        Category(name, index > 0, _palette_color(index), index) for index, name in enumerate(_NAMES)
+        Category(name, index > 0, voc_color(index), index) for index, name in enumerate(_NAMES)
     ),
 )
 _LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}

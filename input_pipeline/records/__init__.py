@@ -4,7 +4,7 @@
     dataset.json                           the classes (deeperlab_tf.schema.Dataset)
     {split}.json                           manifest: images and SHA-256 of each shard
 
-A label map is stored as raw int32 class * label_divisor + instance. A thing pixel with instance 0
+A label map is stored as raw int32 class * LABEL_DIVISOR + instance. A thing pixel with instance 0
 is crowd. Records without a `dataset.json` are DeepLab2's: there the instances of each class are
 counted anew, and COCO's classes start at 1 (see `LabelEncoding`).
 """

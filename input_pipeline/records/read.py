@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.image_size import MAX_PIXELS
-from deeperlab_tf.schema import Dataset
+from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
 from input_pipeline.records.files import find_shards, read_record, record_offsets
 
 IMAGE, FORMAT, NAME = "image/encoded", "image/format", "image/filename"
@@ -38,7 +38,7 @@ class LabelEncoding:
 
 def own_encoding(dataset):
     """The `LabelEncoding` of `encode_example`."""
-    return LabelEncoding(dataset.label_divisor, dataset.ignore_label)
+    return LabelEncoding(LABEL_DIVISOR, dataset.ignore_label)
 
 
 def deeplab2_encoding(dataset):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, write_json
-from deeperlab_tf.schema import Dataset
+from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
 from input_pipeline.records.files import record_offsets
 from input_pipeline.records.read import (
     CHANNELS,
@@ -136,12 +136,11 @@ def encode_example(sample, dataset, photo=None):
         are; without it, or for rotated, CMYK and other special files, the picture is stored as a
         PNG.
     """
-    divisor = dataset.label_divisor
-    if sample["instance"].max(initial=0) >= divisor:
+    if sample["instance"].max(initial=0) >= LABEL_DIVISOR:
         raise UserError(
-            f"image {sample['image_id']!r} has {divisor} instances or more; its labels cannot be encoded."
+            f"image {sample['image_id']!r} has {LABEL_DIVISOR} instances or more; its labels cannot be encoded."
         )
-    label = sample["semantic"].astype(np.int32) * divisor + sample["instance"]
+    label = sample["semantic"].astype(np.int32) * LABEL_DIVISOR + sample["instance"]
     encoded, image_format = _encode_image(sample["image"], photo)
     height, width = label.shape
 

@@ -19,9 +19,10 @@ from benchmarks.memory import memory_mb
 from benchmarks.network import in_own_process, matrix_rate, network_size
 from benchmarks.scene import scene_heads
 from deeperlab_tf.config import default_config
-from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
+from deeperlab_tf.export.encoded import check_headers, decode_image
+from deeperlab_tf.export.headers import image_headers
 from deeperlab_tf.export.onnx import export_onnx
-from deeperlab_tf.export.saved_model import export_saved_model
+from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
@@ -42,9 +43,11 @@ CLIENTS, REQUESTS = 8, 48  # of the load test
 FORMS = {
     "tensorflow": None,  # the workdir as Predictor runs it
     "saved_model": lambda run, path: export_saved_model(*run, path),
-    "saved_model optimised": lambda run, path: export_saved_model(*run, path, optimise=True),
+    "saved_model optimised": lambda run, path: export_saved_model(
+        *run, path, ExportOptions(optimise=True)
+    ),
     "saved_model bfloat16": lambda run, path: export_saved_model(
-        *run, path, optimise=True, precision="bfloat16"
+        *run, path, ExportOptions(optimise=True, precision="bfloat16")
     ),
     "onnx": lambda run, path: export_onnx(*run, path),
     "onnx int8": lambda run, path: export_onnx(*run, path, calibration_images=_pictures(8)),

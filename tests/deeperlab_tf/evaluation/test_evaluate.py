@@ -5,7 +5,9 @@ import pytest
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, PanopticWriter, write_ids
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.panoptic_png import write_ids
+from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.prediction.parsing import Parsing
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.compat import keras
-from deeperlab_tf.export.saved_model import export_saved_model
+from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 from deeperlab_tf.model import build_model
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.training.workdir import load_run, prepare_workdir
@@ -54,7 +54,7 @@ def original(workdir):
 def exported(run, tmp_path_factory):
     """Its SavedModel, version 1 of the model `export`."""
     path = tmp_path_factory.mktemp("exports") / "export" / "1"
-    export_saved_model(*run, str(path), batch_sizes=BATCH_SIZES)
+    export_saved_model(*run, str(path), ExportOptions(batch_sizes=BATCH_SIZES))
     return path
 
 

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 @pytest.fixture(scope="module")
 def run_in_c(exported, tmp_path_factory):
-    """Function: dict name -> (signature, array or list of files) -> dict of what the C API gives."""
+    """Function: dict name -> (signature, array or list of files), to dict of what C gives."""
     libraries = {
         "framework": Path(tf.sysconfig.get_lib()) / "libtensorflow_framework.so.2",
         "library": Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2",

@@ -1,4 +1,4 @@
-"""Encoded images inside the graph: what other decoders see, and clear errors for what is no image."""
+"""Encoded images in the graph: what other decoders see, clear errors for what is not an image."""
 
 import io
 import struct
@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers, upright_size
+from deeperlab_tf.export.encoded import check_headers, decode_image
+from deeperlab_tf.export.headers import image_headers, upright_size
 from deeperlab_tf.files.images import read_image
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.saved_model import ServedModel, export_saved_model
+from deeperlab_tf.export.saved_model import ExportOptions, ServedModel, export_saved_model
 from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.prediction.predictor import Predictor
 
@@ -130,7 +130,7 @@ def test_only_core_operations_are_exported(exported):
 def test_the_optimised_export_has_no_batch_norm_and_gives_the_same(
     run, original, pictures, tmp_path
 ):
-    export_saved_model(*run, str(tmp_path / "model"), optimise=True)
+    export_saved_model(*run, str(tmp_path / "model"), ExportOptions(optimise=True))
     module = tf.saved_model.load(str(tmp_path / "model"))
     library = module.signatures["serving_default"].graph.as_graph_def().library.function
     operations = {node.op for function in library for node in function.node_def}

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.coco_panoptic import (
-    PanopticFiles,
-    PanopticWriter,
-    color_to_id,
-    compare,
-    read_ids,
-    write_ids,
-)
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.panoptic_pair import compare
+from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.prediction.parsing import Parsing
 
@@ -50,15 +45,6 @@ def edit(json_path, change):
     change(content)
     with open(json_path, "w") as file:
         json.dump(content, file)
-
-
-@pytest.mark.fast
-def test_ids_survive_the_png(tmp_path):
-    ids = np.random.default_rng(0).integers(0, 2**24, (13, 17))
-    write_ids(str(tmp_path / "ids.png"), ids)
-    np.testing.assert_array_equal(read_ids(str(tmp_path / "ids.png")), ids)
-    red, green, blue = cv2.imread(str(tmp_path / "ids.png"))[0, 0, ::-1]
-    assert color_to_id((red, green, blue)) == ids[0, 0]
 
 
 @pytest.mark.fast
@@ -193,7 +179,7 @@ def _no_annotations(content):
         (_id_as_text, "not both whole numbers"),
         (_category_as_list, "not both whole numbers"),
         (_no_list_of_segments, "image a in .* needs a file name and a list of segments"),
-        (_annotation_is_no_object, "annotation that is no object"),
+        (_annotation_is_no_object, "annotation that is not an object"),
         (_leave_folder, "leaves the folder"),
         (_lose_image, "has no annotation for image a"),
         (_lose_png, "there is no file .*gone.png"),
@@ -225,7 +211,7 @@ def _categories(*changes):
             "a category in .* lacks 'isthing'",
         ),
         (lambda content: content["categories"].append(7), "a category in .* lacks 'id'"),
-        (_categories((0, {"id": "x"})), "id that is no whole number"),
+        (_categories((0, {"id": "x"})), "id that is not a whole number"),
         (_categories((0, {"id": 5}), (1, {"id": 5})), "has category 5 twice"),
         (_categories((0, {"name": "sky"}), (1, {"name": "sky"})), "names class 'sky' twice"),
     ],
@@ -275,7 +261,7 @@ def test_another_size_and_another_format_are_named(parse, write):
         compare(truth, PanopticFiles(*write("small", smaller)), "a")
     arguments = write("grey", parse)
     cv2.imwrite(arguments[1] + "/a.png", np.zeros((20, 30), np.uint8))
-    with pytest.raises(UserError, match="no panoptic PNG"):
+    with pytest.raises(UserError, match="is not a panoptic PNG"):
         compare(truth, PanopticFiles(*arguments), "a")
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import image_file_size, read_image, read_mask, read_rgb_ids
+from deeperlab_tf.files.images import image_file_size, read_image, read_mask
 
 GRADIENT = np.linspace(0, 255, 12 * 10 * 3).reshape(12, 10, 3).astype(np.uint8)
 
@@ -54,13 +54,6 @@ def test_masks_keep_large_ids(tmp_path, dtype, largest):
     ids = np.array([[0, 1], [300 % (largest + 1), largest]], dtype)
     Image.fromarray(ids).save(tmp_path / "x.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "x.png"), ids)
-
-
-def test_ids_spread_over_colours(tmp_path):
-    Image.fromarray(np.array([[[1, 2, 3], [255, 255, 255]]], np.uint8)).save(tmp_path / "x.png")
-    np.testing.assert_array_equal(
-        read_rgb_ids(tmp_path / "x.png"), [[1 + 512 + 3 * 65536, 2**24 - 1]]
-    )
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])

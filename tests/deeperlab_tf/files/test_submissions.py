@@ -9,7 +9,8 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate_files
 from deeperlab_tf.files.atomic import write_json
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, write_ids
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.panoptic_png import write_ids
 from deeperlab_tf.files.submissions import (
     RESULT_FORMATS,
     CityscapesResults,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, color_to_id
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.panoptic_png import color_to_id
 from deeperlab_tf.prediction.parsing import Parsing
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import read_rgb_ids
+from deeperlab_tf.files.panoptic_png import read_ids
 from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco
 from input_pipeline.records import files as record_files
@@ -262,7 +262,7 @@ def test_deeplab2_records_of_coco_load(data_dir, tmp_path, crowd_is_ignored):
     0 = void, times 256; crowds are void (the default there) or have the instance number 0."""
     sample = data_dir / "coco_panoptic" / "sample_data"
     annotation = json.loads((sample / "panoptic_examples.json").read_text())["annotations"][0]
-    ids = read_rgb_ids(sample / "panoptic_examples" / annotation["file_name"])
+    ids = read_ids(sample / "panoptic_examples" / annotation["file_name"])
     contiguous = {category.original_id: n + 1 for n, category in enumerate(coco.DATASET.categories)}
     label, numbers = np.zeros(ids.shape, np.int32), collections.Counter()
     for segment in annotation["segments_info"]:

@@ -1,0 +1,136 @@
+"""The JSON of the COCO panoptic format: its categories, its annotations, and what may be wrong.
+
+See https://cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.panoptic_png import ID_LIMIT
+from deeperlab_tf.schema import Category, Dataset, distinct_colors
+
+
+def read_content(json_path: str) -> dict:
+    """The checked content of a panoptic JSON; its categories and images are not looked at.
+
+    Raises:
+      UserError: the file is missing or broken, or an annotation lacks what is read of it.
+    """
+    content = read_json(json_path, "panoptic JSON")
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise UserError(f"{json_path} is not a COCO panoptic JSON: it has no list of annotations.")
+
+    for annotation in content["annotations"]:
+        _check_annotation(annotation, json_path)
+    return content
+
+
+def image_key(image_id: int | str) -> int | str:
+    """The id of an image as COCO has it: a number, also where it is written as in the file's name
+    ("000000142238").
+    """
+    text = str(image_id)
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def to_json_categories(dataset: Dataset) -> list[dict]:
+    """The `categories` list of a panoptic JSON."""
+    return [
+        dict(
+            id=category.original_id,
+            name=category.name,
+            isthing=int(category.is_thing),
+            color=list(category.color),
+        )
+        for category in dataset.categories
+    ]
+
+
+def to_dataset(categories: Any, json_path: str) -> Dataset:
+    """The description of the classes in a panoptic JSON.
+
+    Args:
+      categories: the JSON's `categories`, not checked yet. Colours that are missing or broken are
+        replaced.
+      json_path: gives the dataset its name, and is named in errors.
+
+    Raises:
+      UserError: there are none, or one lacks a part; two have one id or one name.
+    """
+    if not isinstance(categories, list) or not categories:
+        raise UserError(f"{json_path} names no categories; the truth's JSON needs them.")
+
+    colors = distinct_colors(len(categories))
+    found = [_to_category(*pair, json_path) for pair in zip(categories, colors)]
+
+    repeated = _first_repeated(category.original_id for category in found)
+    if repeated is not None:
+        raise UserError(f"{json_path} has category {repeated} twice; give each its own id.")
+    name, _ = os.path.splitext(os.path.basename(json_path))
+    return Dataset(name, tuple(found))
+
+
+def _to_category(category: Any, default_color: tuple, json_path: str) -> Category:
+    entry = category if isinstance(category, dict) else {}
+    for key in ("id", "name", "isthing"):
+        if key not in entry:
+            raise UserError(f"a category in {json_path} lacks {key!r}.")
+
+    if not isinstance(entry["id"], int):
+        raise UserError(
+            f"category {entry['name']!r} in {json_path} has an id that is not a whole number."
+        )
+
+    color = entry.get("color")
+    color = tuple(color) if _is_color(color) else default_color
+    return Category(str(entry["name"]), bool(entry["isthing"]), color, entry["id"])
+
+
+def _is_color(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    return all(isinstance(channel, int) and 0 <= channel <= 255 for channel in value)
+
+
+def _check_annotation(annotation: Any, json_path: str) -> None:
+    """UserError unless all that is read of an image's annotation is there and of the right type."""
+    if not isinstance(annotation, dict):
+        raise UserError(
+            f"{json_path} has an annotation that is not an object of image_id, file_name and "
+            "segments_info."
+        )
+    for key in ("image_id", "file_name", "segments_info"):
+        if key not in annotation:
+            raise UserError(f"an annotation in {json_path} lacks {key!r}.")
+
+    where = f"image {annotation['image_id']} in {json_path}"
+    file_name, segments = annotation["file_name"], annotation["segments_info"]
+    if not isinstance(file_name, str) or not isinstance(segments, list):
+        raise UserError(f"{where} needs a file name and a list of segments.")
+    for segment in segments:
+        _check_segment(segment, where)
+
+
+def _check_segment(segment: Any, where: str) -> None:
+    entry = segment if isinstance(segment, dict) else {}
+    number, category = entry.get("id"), entry.get("category_id")
+    if not isinstance(number, int) or not isinstance(category, int):
+        raise UserError(
+            f"{where} has a segment whose id and category_id are not both whole numbers."
+        )
+    if not 0 <= number < ID_LIMIT:
+        raise UserError(f"{where} has segment {number}; the PNG can hold ids below {ID_LIMIT}.")
+
+
+def _first_repeated(values: Iterable[int]) -> int | None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
