@@ -22,7 +22,7 @@ def numpy_bilinear(grid, point):
     return np.tensordot([1 - fy, fy], np.tensordot([1 - fx, fx], rows, (0, 1)), (0, 0))
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_interpolation_is_bilinear_and_takes_the_border_outside():
     grid, points = query_map()
     result = compat.interpolate_bilinear(grid, points).numpy()

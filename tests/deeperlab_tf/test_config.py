@@ -8,7 +8,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.keypoints import GRAPHS, keypoint_graph
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_radius_and_graph_are_the_same_everywhere():
     config = default_config()
     config.model.keypoint_radius = 8.0
@@ -22,7 +22,7 @@ def test_unknown_key_is_refused():
         default_config().train.learning_rat = 1.0
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_json_gives_the_config_back():
     config = default_config()
     config.model.keypoint_radius = 6.5
@@ -58,7 +58,7 @@ def test_values_nothing_can_work_with_are_named(section, key, value):
         check_config(config)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("name", sorted(GRAPHS))
 def test_flipping_twice_changes_nothing(name):
     graph = keypoint_graph(name)

@@ -15,7 +15,7 @@ from deeperlab_tf.image_size import (
 )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_padded_side_is_the_next_16k_plus_1():
     for side in range(1, 200):
         result = int(padded_side(side))
@@ -48,7 +48,7 @@ def test_padding_is_to_the_evaluation_size_or_the_next_that_fits():
     assert tuple(int(side) for side in network_size(100, 200, config)) == (113, 209)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_same_size_leaves_the_pixels_untouched():
     image = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3)).astype(np.uint8)
     np.testing.assert_array_equal(resize_image(image, 20, 30), image)

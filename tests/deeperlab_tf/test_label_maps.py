@@ -24,7 +24,7 @@ def columns(seed, count, size):
     return found
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("size", [1, 2, 1000, 2**16, 2**16 + 1, 2**17 + 5])
 def test_runs_are_the_groups_of_equal_neighbours(size):
     pair = [column % 3 for column in columns(size, 2, size)]
@@ -57,7 +57,7 @@ def test_rows_have_the_same_id_exactly_where_they_are_equal(seed, count):
     assert set(ids) == set(range(len(distinct)))
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 100))
 def test_combinations_are_counted_pixel_by_pixel(seed):

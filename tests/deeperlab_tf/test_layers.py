@@ -8,7 +8,7 @@ from scipy.interpolate import RegularGridInterpolator
 from deeperlab_tf.layers import DepthToSpace, SpaceToDepth, upsample
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_upsample_is_bilinear_interpolation_with_aligned_corners(factor):
     maps = np.random.default_rng(0).normal(size=(2, 5, 7, 3)).astype(np.float32)
@@ -28,7 +28,7 @@ def test_upsample_accepts_dynamic_sides():
     assert function(tf.zeros([1, 3, 6, 2])).shape == (1, 9, 21, 2)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_depth_to_space_undoes_space_to_depth_on_sides_4k_plus_1():
     maps = np.random.default_rng(1).normal(size=(2, 33, 21, 3)).astype(np.float32)
     packed = SpaceToDepth(4)(maps)

@@ -32,7 +32,7 @@ def numpy_semantic_loss(logits, labels, weight, fraction):
     return (entropy[order] * weight[valid][order]).sum() / hardest
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("fraction", [0.15, 0.5, 1.0])
 def test_semantic_loss_equals_eq_1(fraction):
     rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def test_class_weights_weigh_but_do_not_choose():
             semantic_loss(logits, Pixels(labels, weight), 0.3, wrong)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
     rng = np.random.default_rng(2)
     logits = tf.Variable(rng.normal(size=(2, 4, 3, 5)).astype(np.float32))
@@ -79,7 +79,7 @@ def test_gradient_of_the_phases_is_that_of_the_upsampled_logits():
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_cross_entropy_of_sure_and_wrong_pixels_is_bounded_and_its_gradient_is_not_touched():
     logits = tf.constant([[[[0.0, 200.0, -3.0], [60.0, 0.0, 1.0], [0.5, 0.25, 0.0]]]])
     labels = tf.constant([[[0, 1, 2]]])
@@ -117,7 +117,7 @@ def test_image_that_is_all_ignored_has_loss_zero_and_finite_gradients():
     assert np.all(tape.gradient(loss, logits).numpy() == 0)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=30)
 @given(
     values=st.lists(st.floats(0, 100, width=32), min_size=1, max_size=40),
@@ -142,7 +142,7 @@ def test_mining_compiles_with_xla():
     np.testing.assert_array_equal(compiled(values, count), hardest_share(values, count))
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_heatmap_loss_is_mean_cross_entropy_over_counted_pixels():
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
@@ -154,7 +154,7 @@ def test_heatmap_loss_is_mean_cross_entropy_over_counted_pixels():
     np.testing.assert_allclose(heatmap_loss(logits, heatmap, mask), expected, rtol=1e-5)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("per_item_mask", [True, False])
 def test_offset_loss_is_mean_l1_over_active_pairs_in_units_of_the_radius(per_item_mask):
     rng = np.random.default_rng(2)

@@ -15,7 +15,7 @@ def image_batch(*shape):
     return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("size", [(1, 33, 33), (2, 49, 81)])
 def test_heads_have_stride_4_and_the_papers_channels(tiny_config, toy_dataset, size):
     heads = build_model(tiny_config.model, toy_dataset)(image_batch(*size))
@@ -64,7 +64,7 @@ def test_offset_heads_answer_in_pixels(tiny_config, toy_dataset):
     assert scale.factor == tiny_config.model.keypoint_radius
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_saves_and_loads_in_safe_mode_with_equal_outputs(tiny_config, toy_dataset, tmp_path):
     network = build_model(tiny_config.model, toy_dataset)
     network.save(tmp_path / "model.keras")

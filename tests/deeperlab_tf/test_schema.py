@@ -8,7 +8,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Category, Dataset, distinct_colors, voc_color
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_json_gives_the_description_back(toy_dataset):
     assert Dataset.from_json(toy_dataset.to_json()) == toy_dataset
 

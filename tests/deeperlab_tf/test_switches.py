@@ -107,7 +107,7 @@ def loss(example, **changes):
     return float(total_loss(heads, targets, config)[0][0])
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("name", LOSS)
 def test_every_value_of_the_loss_changes_it(example, name):
     assert abs(loss(example, **{name: LOSS[name]}) - loss(example)) > 1e-4

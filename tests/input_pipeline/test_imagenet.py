@@ -81,7 +81,7 @@ def seen(batches):
     return found
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_an_epoch_holds_every_image_once_with_its_label(config):
     dataset = imagenet.make_dataset(config, "train")
     assert (

@@ -30,7 +30,7 @@ def assert_equal(first, second):
     tf.nest.map_structure(np.testing.assert_array_equal, first, second)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_a_run_resumes_exactly_at_any_step():
     config = shapes_config()
     batches = take(make_dataset(config, "train"), 4)

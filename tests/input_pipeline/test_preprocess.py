@@ -77,7 +77,7 @@ def test_the_crop_is_a_window_of_the_resized_image_padded_with_ignore(seed, side
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_sizes_are_static_and_dtypes_stay():
     config = make_config()
     actual = tf.function(
@@ -100,7 +100,7 @@ def test_sizes_are_static_and_dtypes_stay():
     }
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_flipping_mirrors_image_and_labels_together():
     sample = random_sample(0, 33, 49)
     config = make_config(flip=True)

@@ -110,7 +110,7 @@ def check(semantic, instance, crowd, config):
         np.testing.assert_allclose(actual[name], value, rtol=0, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("graph", ["star", "rectangle"])
 def test_targets_equal_the_oracle(graph):
     for seed in range(6):
@@ -155,7 +155,7 @@ def test_of_equally_near_keypoints_of_equal_instances_the_lower_id_owns_the_pixe
     np.testing.assert_array_equal(targets["short_offsets"][2, 2, :2], [0, 4])
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_instance_ids_may_be_as_large_as_int32_allows():
     semantic, instance, crowd = random_labels(3, (49, 49), 8)
     instance[instance > 100] += 2**31 - 1 - instance.max()

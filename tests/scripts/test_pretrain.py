@@ -50,7 +50,7 @@ def pretrain(repository, *flags):
 
 
 @pytest.mark.slow
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path):
     run = tmp_path / "run"
     flags = (

@@ -38,7 +38,7 @@ def error_of(result):
 
 
 @pytest.mark.slow
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_trains_stops_and_resumes_from_any_folder(repository, tmp_path):
     experiment = repository / "experiments" / "shapes.py"
     run = tmp_path / "run"

@@ -36,7 +36,7 @@ def equal(first, second):
     return [bool(np.all(a.numpy() == b.numpy())) for a, b in zip(first.variables, second.variables)]
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("part", ["backbone", "network"])
 def test_a_network_starts_from_a_run(tiny_config, toy_dataset, trained, part):
     path, source = trained

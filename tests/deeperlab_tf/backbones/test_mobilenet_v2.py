@@ -13,7 +13,7 @@ def test_number_of_trainable_parameters(kernel_size, expected):
     assert sum(int(np.prod(v.shape)) for v in backbone.trainable_weights) == expected
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_features_come_at_the_output_stride_and_detail_at_stride_4(output_stride):
     backbone = build_backbone("mobilenet_v2", output_stride=output_stride, width=0.25)

@@ -240,7 +240,7 @@ def test_xception_has_the_published_size_and_gives_slims_features(tmp_path, name
     assert_equal_features(backbone(inputs), expected)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_mobilenet_gives_slims_features(mobilenet):
     path, weights, inputs, expected = mobilenet
     backbone = build_backbone("mobilenet_v2")
@@ -294,7 +294,7 @@ def refused(backbone, path, match):
         np.testing.assert_array_equal(variable, value)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_missing_variables_are_listed(mobilenet, tmp_path):
     weights = dict(mobilenet[1])
     lost = [

@@ -46,7 +46,7 @@ def test_dilation_makes_up_for_both_strides_left_out_at_output_stride_8(at_strid
     assert [found[name] for name in late] == [1, 2, 2, 4]
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_the_low_level_feature_has_no_activation_and_the_last_one_has(at_stride_16):
     outputs = at_stride_16(np.random.default_rng(0).uniform(-1, 1, (1, 65, 97, 3)))
     assert np.min(outputs["low_level"]) < 0 == np.min(outputs["features"])

@@ -48,13 +48,13 @@ def shapes_oracle():
     return config, samples, parses, ceilings, fused.result(), ceiling.result()
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_perfect_heads_give_nearly_every_segment_back(shapes_oracle):
     *_, fused, _ = shapes_oracle
     assert fused["rq"] >= 0.98
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_perfect_heads_come_close_to_the_ceiling_of_the_grid(shapes_oracle):
     *_, fused, ceiling = shapes_oracle
     assert ceiling["pq"] >= 0.94

@@ -58,7 +58,7 @@ def page(evaluation, tmp_path):
     return path
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_page_is_self_contained_and_names_are_escaped(page):
     text = page.read_text()
     assert "<img src=x" not in text

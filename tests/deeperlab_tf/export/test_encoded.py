@@ -70,7 +70,7 @@ def png_claiming(height, width):
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("orientation", range(9))
 def test_a_photo_is_turned_upright_as_its_exif_says(decode, tmp_path, orientation):
     exif = Image.Exif()
@@ -110,7 +110,7 @@ def test_jpegs_of_every_kind_decode_as_elsewhere(decode, tmp_path, options):
 GOOD = encode(smooth(), "JPEG")
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize(
     "bad, message",
     [

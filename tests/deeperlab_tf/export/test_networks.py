@@ -29,7 +29,7 @@ def assert_same(path, original, images, tolerance=1e-3):
         assert np.mean(parse.panoptic == expected.panoptic) >= 0.999
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_folding_leaves_no_batch_norm_and_gives_the_same_heads(run, pictures):
     network, config, dataset = run
     folded = fold_network(network, config.model, dataset)
@@ -55,7 +55,7 @@ def test_half_precision_keeps_the_heads_in_float32(run, pictures):
         fold_network(network, config.model, dataset, "int4")
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_onnx_gives_the_same_parses_for_any_size_and_batch(run, original, pictures, tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("tf2onnx")

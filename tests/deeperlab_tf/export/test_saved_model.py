@@ -29,7 +29,7 @@ def png(image):
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("size", [(65, 65), (40, 57), (100, 30), (1, 1)])
 def test_serving_default_gives_the_evaluations_parse_for_any_size(
     signatures, parse, pictures, size, assert_same_labels
@@ -48,7 +48,7 @@ def test_serving_default_gives_the_evaluations_parse_for_any_size(
         np.testing.assert_allclose(result[key], expected[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(
     signatures, parse, pictures, assert_same_labels
 ):

@@ -47,7 +47,7 @@ def edit(json_path, change):
         json.dump(content, file)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_a_written_parse_reads_back_the_same(parse, write):
     files = PanopticFiles(*write("parses", parse))
     semantic, instance, crowd = files.read_labels("a")
@@ -59,7 +59,7 @@ def test_a_written_parse_reads_back_the_same(parse, write):
     assert len(pairs) == 4  # numbered anew, one to one
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_comparing_files_gives_the_same_as_comparing_maps(parse, write):
     other = Parsing.from_maps(
         np.roll(parse.semantic, 2, 1), np.roll(parse.instance, 2, 1), parse.dataset

@@ -9,7 +9,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.panoptic_png import color_to_id, read_ids, write_ids
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_ids_survive_the_png(tmp_path):
     ids = np.random.default_rng(0).integers(0, 2**24, (13, 17))
     write_ids(str(tmp_path / "ids.png"), ids)

@@ -91,7 +91,7 @@ def read_voc(folder, name, dataset):
 READERS = dict(coco=read_coco, vistas=read_vistas, cityscapes=read_cityscapes, voc=read_voc)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("form", sorted(RESULT_FORMATS))
 @pytest.mark.parametrize("name", ["scene", "city/scene"])
 def test_parses_read_back_score_the_same(form, name, truth_and_parse, dataset, tmp_path):

@@ -48,7 +48,7 @@ def assign_oracle(label, pixel_class, targets, keypoints, reach, sizes):
     return slots
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("noise", [3.0, 30.0])
 @pytest.mark.parametrize("assign_by", ["distance", "scaled"])

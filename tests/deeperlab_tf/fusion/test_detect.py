@@ -21,7 +21,7 @@ def greedy_oracle(rejects, valid):
     return np.isin(np.arange(len(valid)), kept)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 40), st.floats(0, 1), st.integers(0, 2**31))
 def test_greedy_selection_equals_the_queue(count, density, seed):

@@ -27,7 +27,7 @@ def check_parse(parse, things, config):
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("graph", ["star", "rectangle"])
 def test_perfect_heads_come_back_as_the_labels(scene, things, graph):
     three = scene().add((6, 5, 30, 40)).add((34, 8, 60, 28), 3).add((20, 48, 50, 76))

@@ -25,7 +25,7 @@ def votes_oracle(votes, kinds, weights):
     return total.reshape(-1, KINDS)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_votes_are_split_bilinearly_and_lost_outside():
     rng = np.random.default_rng(0)
     votes = rng.uniform(-12, 40, [200, 2]).astype(np.float32)

@@ -16,7 +16,7 @@ def parts(cell_class, cell_slot):
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_majority_counts_visible_pixels_only():
     # Cells show 4 x 4 pixels, in the last row and column fewer: slot 1 has 16 pixels of class 1 and
     # 4 + 4 of class 2.

@@ -18,7 +18,7 @@ def check(vectors, points):
     np.testing.assert_allclose(square, chosen, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=25)
 @given(
     st.integers(1, 60),

@@ -15,7 +15,7 @@ def elsewhere(monkeypatch):
     monkeypatch.setattr(ops, "by_device", lambda cpu, gpu: gpu())
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_the_device_decides_in_graphs_and_eagerly():
     with tf.device("CPU:0"):
         for call in (ops.by_device, tf.function(ops.by_device, autograph=False)):

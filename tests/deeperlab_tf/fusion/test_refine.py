@@ -25,7 +25,7 @@ def disk(keypoint, radius=25.0):
     return logit(on.astype(np.float32)), np.where(on, offsets, garbage)[:, None]
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("read", ["voters", "point"])
 def test_points_move_onto_the_keypoint(read):
     config = default_config().fusion

@@ -24,7 +24,7 @@ def plain_labels(logits, size):
     return tf.raw_ops.ResizeBilinear(images=logits[None], size=size, align_corners=True)[0].numpy()
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=25)
 @given(
     st.integers(2, 9), st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**31), st.booleans()

@@ -12,7 +12,7 @@ VALUES = st.lists(
 )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None)
 @given(entries=VALUES, cut=st.integers(0, 30))
 def test_sums_are_the_exact_ones_rounded_once(entries, cut):

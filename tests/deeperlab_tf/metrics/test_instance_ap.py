@@ -17,7 +17,7 @@ def scene(*boxes, size=(40, 60)):
     return semantic, instance
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_regions_are_the_masks_pycocotools_would_encode(random_parse):
     semantic, instance, _, _, crowd = random_parse(1, size=(48, 64))
     found = regions(lambda key: key[0] in (0, 2), semantic, instance, crowd)
@@ -29,7 +29,7 @@ def test_regions_are_the_masks_pycocotools_would_encode(random_parse):
     assert len(found) == len({key for key, _ in found})
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_truth_against_itself_is_one():
     metric = InstanceAP(NUM_CLASSES, THINGS)
     maps = scene((2, 0, 0, 10, 10), (2, 20, 20, 30, 40), (3, 5, 30, 12, 50))

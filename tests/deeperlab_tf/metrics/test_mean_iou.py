@@ -9,7 +9,7 @@ VOID = 255
 NUM_CLASSES, THINGS = 5, (0, 2)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=20)
 @given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=3))
 def test_equals_the_definition_on_random_parses(random_parse, seeds):

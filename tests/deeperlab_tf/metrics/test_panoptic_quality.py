@@ -63,7 +63,7 @@ def assert_equals_slow(metric, images):
     assert result["pq"] == pytest.approx(np.mean(pq), abs=1e-12) if pq else np.isnan(result["pq"])
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=30)
 @given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=3))
 def test_equals_the_definition_on_random_parses(random_parse, seeds):
@@ -86,7 +86,7 @@ def test_equals_the_definition_on_pixel_noise(seed):
     assert_equals_slow(metric, [image])
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_truth_against_itself_is_exactly_one(random_parse):
     metric = PanopticQuality(NUM_CLASSES, THINGS)
     for seed in range(5):

@@ -32,7 +32,7 @@ def slow_parsing_covering(images):
         return covered / area
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @settings(deadline=None, max_examples=20)
 @given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=3))
 def test_equals_the_definition_on_random_parses(random_parse, seeds):
@@ -51,7 +51,7 @@ def test_equals_the_definition_on_random_parses(random_parse, seeds):
     assert result["pc_normalized"] == pytest.approx(np.nanmean(normalized), abs=1e-12)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_truth_against_itself_is_exactly_one(random_parse):
     metric = ParsingCovering(NUM_CLASSES, THINGS)
     for seed, size in enumerate([(24, 32), (8, 8), (12, 20)]):

@@ -35,7 +35,7 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_segments_tell_class_score_box_and_area(fused, toy_dataset):
     parsing = Parsing.from_fused(fused, toy_dataset)
     assert sum(segment.area for segment in parsing.segments) == 12 * 16

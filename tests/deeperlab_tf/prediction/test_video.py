@@ -25,7 +25,7 @@ def scene(dataset, *columns):
     return Parsing.from_maps(semantic, instance, dataset)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_instances_keep_their_track_while_they_overlap(toy_dataset):
     tracker = Tracker()
     first = tracker.update(scene(toy_dataset, 10, 40))

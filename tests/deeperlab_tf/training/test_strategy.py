@@ -35,7 +35,7 @@ def free_port():
         return door.getsockname()[1]
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("name", ["auto", "cpu", "one_device", "mirrored"])
 def test_one_host_needs_no_environment(name):
     strategy = build_strategy(name)

@@ -42,7 +42,7 @@ def weights_are(store, value):
     return all(np.all(variable.numpy() == value) for variable in store.network.variables)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_the_newest_checkpoint_is_restored(store):
     assert store.restore_newest() == os.path.join(store.folder, "ckpt-2")
     assert weights_are(store, 2)
@@ -60,7 +60,7 @@ def flip(path):
         file.write(bytes([byte[0] ^ 255]))
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("damage", [halve, flip, os.remove, lambda path: os.truncate(path, 0)])
 @pytest.mark.parametrize("name", ["ckpt-2.data-00000-of-00001", "ckpt-2.index"])
 def test_a_broken_checkpoint_falls_back_to_the_one_before(store, monkeypatch, damage, name):

@@ -48,7 +48,7 @@ def _float32_afterwards():
     keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_poly_schedule_decays_from_the_initial_rate_to_zero():
     schedule = PolySchedule(0.1, steps=100, power=0.9)
     rates = [float(schedule(step)) for step in (0, 50, 100, 200)]

@@ -7,7 +7,7 @@ from deeperlab_tf.files.images import read_image
 from deeperlab_tf.visualize.drawing import write_image
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_images_are_written_without_a_word_and_read_back(tmp_path, capfd, name):
     image = np.full((20, 30, 3), (200, 100, 50), np.uint8)

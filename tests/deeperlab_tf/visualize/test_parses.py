@@ -27,7 +27,7 @@ def parsing(toy_dataset):
     )
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_segment_colors_are_distinct_and_stuff_has_its_class_color(parsing):
     colors = visualize.segment_colors(parsing)
     assert len(set(colors.values())) == len(parsing.segments) == 4
@@ -46,7 +46,7 @@ def test_equal_class_colors_are_told_apart(toy_dataset):
     assert len(set(visualize.segment_colors(parsing).values())) == 4
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("scale", [1, 4])
 def test_overlay_colors_each_segment_and_draws_names(image, parsing, scale):
     picture = visualize.draw_parsing(image, parsing, scale=scale)

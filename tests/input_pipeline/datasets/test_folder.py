@@ -12,7 +12,7 @@ from input_pipeline.datasets.folder import Folder
 from input_pipeline.sources import open_source
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_labels_come_back_as_classes_and_instances(folder):
     source = open_source(folder.config, "train")
     assert [source[i]["image_id"] for i in range(len(source))] == ["im0", "im1", "im3", "im4"]

@@ -6,7 +6,7 @@ import pytest
 from input_pipeline.datasets.labels import unique
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 @pytest.mark.parametrize(
     "low, high", [(0, 1), (0, 300), (2**20 - 3, 2**20 + 3), (-5, 5), (0, 2**31 - 1)]
 )

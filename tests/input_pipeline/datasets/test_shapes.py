@@ -14,7 +14,7 @@ def shapes(**changes):
     return config
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_the_same_number_gives_the_same_scene():
     first, again = Shapes(shapes(), "train")[7], Shapes(shapes(), "train")[7]
     for name, value in first.items():
@@ -31,7 +31,7 @@ def test_scenes_differ_between_indices_splits_and_seeds():
     assert len({scene["image"].tobytes() for scene in scenes}) == len(scenes)
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_labels_fit_together():
     source = Shapes(shapes(image_size=(97, 129)), "val")
     for index in range(20):

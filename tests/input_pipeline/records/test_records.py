@@ -324,7 +324,7 @@ def test_a_cut_off_shard_is_named(built):
         open_source(built[1], "train")
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_a_corrupt_record_stops_training_or_is_left_out_alone(folder, tmp_path_factory):
     config = folder.config
     config.data.records = str(tmp_path_factory.mktemp("records"))
