@@ -1,11 +1,17 @@
 """Packaging: two stacks, chosen by the Python version (see deeperlab_tf/compat.py)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+VERSION = re.search('__version__ = "(.+)"', (ROOT / "deeperlab_tf" / "__init__.py").read_text())[1]
+
 REFERENCE = 'python_version < "3.12"'  # TensorFlow 2.15, its Keras 2, tensorflow-addons
 CURRENT = 'python_version >= "3.12"'  # TensorFlow >= 2.18, Keras 2 from tf_keras
+# Where tensorflow-addons is sure to have wheels: it has none for ARM Linux and none for Windows.
+ADDONS = f'{REFERENCE} and sys_platform == "linux" and platform_machine == "x86_64"'
 SERVING = [
     f"tensorflow-serving-api>=2.15,<2.16; {REFERENCE}",
     f"tensorflow-serving-api>=2.18; {CURRENT}",
@@ -23,16 +29,21 @@ ONNX = [
 
 setup(
     name="deeperlab-tf",
-    version="0.1.0",
+    version=VERSION,
     description="DeeperLab: single-shot panoptic image parsing in TensorFlow",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9",
     packages=find_packages(include=["deeperlab_tf*", "input_pipeline*"]),
+    package_data={
+        "deeperlab_tf": ["py.typed"],
+        "deeperlab_tf.evaluation.report": ["*.css", "*.js", "*.html"],
+        "input_pipeline": ["py.typed"],
+    },
     install_requires=[
         f"tensorflow>=2.15,<2.16; {REFERENCE}",
-        f"tensorflow-addons>=0.23,<0.24; {REFERENCE}",
+        f"tensorflow-addons>=0.23,<0.24; {ADDONS}",
         f"numpy>=1.23,<2; {REFERENCE}",
         f"opencv-python>=4.8,<4.12; {REFERENCE}",  # 4.12 and newer ask for numpy 2
         f"tensorflow>=2.18; {CURRENT}",
@@ -60,7 +71,9 @@ setup(
         "test": [
             "pytest",
             "hypothesis",
+            "packaging",
             "pytest-xdist",
+            "ruff>=0.17,<0.18",  # another minor version formats differently
             "build",
             "wheel",
             "setuptools",

@@ -1,20 +1,43 @@
-"""What every program in `scripts/` shares: flags, one-line errors, quiet logs."""
+"""What every program in `scripts/` shares: flags, one-line errors, quiet logs.
 
+Programs import it before anything that loads TensorFlow. It is the only file of the library that
+knows command-line flags.
+"""
+
+from __future__ import annotations
+
+import os
 import re
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from deeperlab_tf.config import check_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def run(main, required=()):
-    """Runs `main()` as an absl program; bad input ends as `error: <one sentence>` and exit status
-    1.
+# TensorFlow's C++ side prints start-up banners (some of them as errors) that users cannot act on;
+# errors that matter reach Python as exceptions. TF_CPP_MIN_LOG_LEVEL=0 shows everything. It has to
+# be set before TensorFlow loads.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+# === Running ===
+
+
+def run(main: Callable[[], None], required: Sequence[str] = ()) -> None:
+    """Runs `main()` as an absl program.
+
+    Bad input ends as `error: <one sentence>` and exit status 1.
 
     Args:
       main: function without arguments; it reads `absl.flags.FLAGS`.
@@ -22,7 +45,7 @@ def run(main, required=()):
     """
     flags.mark_flags_as_required(required)
 
-    def guarded(argv):
+    def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: every option is a --flag, see --help.")
         try:
@@ -31,7 +54,7 @@ def run(main, required=()):
             _fail(str(error))
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(_INTERRUPTED)
         except Exception as error:
             # TensorFlow wraps what is raised while reading data.
             quoted = re.search(r"(?:UserError|CorruptRecord): (.+)", str(error))
@@ -43,20 +66,43 @@ def run(main, required=()):
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def define_config():
-    """The flag --config=EXPERIMENT.py, with --config.KEY=VALUE for single values; read it by
-    `read_config`.
+# === Flags that several programs have ===
+
+
+def define_config() -> flags.FlagHolder:
+    """Defines --config=EXPERIMENT.py, with --config.KEY=VALUE for single values.
+
+    Returns:
+      the flag; `read_config` reads it.
     """
     return config_flags.DEFINE_config_file(
-        "config", None, "Experiment file; --config.KEY=VALUE changes one value of its config."
+        "config",
+        None,
+        "Experiment file; --config.KEY=VALUE changes one value of its config.",
     )
 
 
-def define_strategy():
-    """The flags --strategy, --tpu and --cluster_timeout, which `strategy_from_flags` reads."""
+def read_config(flag: flags.FlagHolder) -> ConfigDict:
+    """The checked config of a flag made by `define_config`.
+
+    Raises:
+      UserError: the file cannot be loaded, or a value is bad.
+    """
+    # ml_collections keeps the failure to load the file until the value is read.
+    try:
+        return check_config(flag.value)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"cannot load the experiment file of --config: {reason}.") from error
+
+
+def define_strategy() -> None:
+    """Defines --strategy, --tpu and --cluster_timeout; `strategy_from_flags` reads them."""
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
     flags.DEFINE_string(
-        "tpu", "", "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME."
+        "tpu",
+        "",
+        "TPU to run on: local | its NAME | grpc://HOST:PORT. Default: TPU_NAME of the environment.",
     )
     flags.DEFINE_float(
         "cluster_timeout",
@@ -66,7 +112,7 @@ def define_strategy():
     )
 
 
-def strategy_from_flags():
+def strategy_from_flags() -> tf.distribute.Strategy:
     """The strategy that the flags of `define_strategy` ask for.
 
     Call it before anything else uses TensorFlow.
@@ -78,19 +124,10 @@ def strategy_from_flags():
     return build_strategy(values.strategy, values.tpu, values.cluster_timeout)
 
 
-def read_config(flag):
-    """The checked config of a flag made by `define_config`; UserError where the file or a value is
-    bad.
-    """
-    try:
-        return check_config(flag.value)
-    # Ml_collections keeps the failure to load the file until the value is read.
-    except OSError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"cannot load the experiment file of --config: {reason}.") from error
+# === Errors ===
 
 
-def _parse_flags(argv):
+def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (flags.Error, UserError) as error:
@@ -98,20 +135,19 @@ def _parse_flags(argv):
     # Of config_flags: an unknown key, and perhaps the one that was meant.
     except (AttributeError, KeyError) as error:
         meant = re.search(r'Did you mean "(.+)" instead of "(.+)"', str(error))
-        _fail(
-            f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?"
-            if meant
-            else _first_line(error)
-        )
-    except (TypeError, ValueError) as error:  # of config_flags: a value of the wrong type
+        if meant is None:
+            _fail(_first_line(error))
+        _fail(f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?")
+    # Of config_flags: a value of the wrong type.
+    except (TypeError, ValueError) as error:
         _fail(_first_line(error))
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return f"in the --config flags: {str(error).splitlines()[0]}"
 
 
-def _fail(message):
+def _fail(message: str) -> NoReturn:
     # On a line of its own, even where a progress bar stands.
     tqdm.write(f"error: {message}", file=sys.stderr)
     sys.exit(1)

@@ -7,7 +7,7 @@ python scripts/check_dataset.py --records=RECORDS --split=train --output=CHECK
 Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 """
 
-import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import functools
 import os
@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import write_json

@@ -9,12 +9,11 @@ Workers read the records themselves: the folder must have the same path everywhe
 interrupted.
 """
 
-import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import tensorflow as tf
 from absl import flags
 
-from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 
 PORT = flags.DEFINE_integer(

@@ -1,12 +1,20 @@
 """Scores a trained model on a dataset, or files in the COCO panoptic format.
 
+A trained model:
+
 python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
-python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored
---output=evaluations/best python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth
---pred_json=parses.json --pred_dir=parses --output=m.json
+python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored --output=evaluations/b
+
+Files:
+
+python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth \\
+    --pred_json=parses.json --pred_dir=parses --output=metrics.json
 """
 
+from __future__ import annotations
+
 import os
+from typing import Any
 
 from absl import flags
 
@@ -21,7 +29,7 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of a training: score its model on its dataset."
 )
 BEST = flags.DEFINE_bool(
-    "best", False, "Its best checkpoint (train.evaluate_every) instead of its newest."
+    "best", False, "Its best checkpoint (see train.evaluate_every) instead of its newest."
 )
 SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
 RESULTS = flags.DEFINE_multi_enum(
@@ -49,30 +57,42 @@ OUTPUT = flags.DEFINE_string(
 )
 
 
-def main():
-    given = {name: flag.value for name, flag in FILES.items()}
+def main() -> None:
+    files = {name: flag.value for name, flag in FILES.items()}
     if WORKDIR.value is None:
-        missing = [f"--{name}" for name, value in given.items() if value is None]
-        if missing:
-            raise UserError(
-                f"give --workdir to score a model, or all of --gt_json ... ; missing: {', '.join(missing)}."
-            )
-        evaluation = evaluate_files(**given, image_dir=IMAGE_DIR.value, workers=WORKERS.value)
-        result = evaluation.result()
-        write_json(OUTPUT.value, result)
-        if REPORT.value:
-            write_report(f"{os.path.splitext(OUTPUT.value)[0]}.html", evaluation, result)
-    elif any(given.values()):
+        result = _score_files(files)
+    elif any(files.values()):
         raise UserError("give either --workdir or files (--gt_json ...), not both.")
     else:
-        result = _evaluate_workdir()
+        result = _score_model()
+
     if result is not None:
         print(f"{summary(result)}\n  wrote {OUTPUT.value}")
 
 
-def _evaluate_workdir():
-    """The metrics; None on the hosts, of several, that only take their share of the images."""
-    # Imported here: scoring files needs no TensorFlow.
+def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
+    """The metrics of the files, which are written to --output."""
+    missing = [f"--{name}" for name, value in files.items() if value is None]
+    if missing:
+        raise UserError(
+            "give --workdir to score a model, or all of --gt_json ... ; "
+            f"missing: {', '.join(missing)}."
+        )
+
+    evaluation = evaluate_files(**files, image_dir=IMAGE_DIR.value, workers=WORKERS.value)
+    result = evaluation.result()
+    write_json(OUTPUT.value, result)
+    if REPORT.value:
+        write_report(f"{os.path.splitext(OUTPUT.value)[0]}.html", evaluation, result)
+    return result
+
+
+def _score_model() -> dict[str, Any] | None:
+    """The metrics of the model, which are written to --output.
+
+    None on those of several hosts that only take their share of the images.
+    """
+    # Imported here: scoring files needs no TensorFlow, which takes seconds to load.
     from deeperlab_tf.evaluation.distributed import DistributedPredictor
     from deeperlab_tf.training.strategy import is_chief
     from deeperlab_tf.training.workdir import load_run
@@ -83,13 +103,16 @@ def _evaluate_workdir():
         network, config, dataset = load_run(WORKDIR.value, BEST.value)
     source = open_source(config, SPLIT.value)
     predictor = DistributedPredictor(network, config, dataset, strategy)
+
+    batch_size = config.eval.batch_size
     if not is_chief(strategy):
-        for _ in predictor.predict_all(source, config.eval.batch_size):
+        for _ in predictor.predict_all(source, batch_size):
             pass
         return None
+
     with atomic_path(OUTPUT.value) as folder:
         evaluation = evaluate_model(
-            predictor, source, folder, config.eval.batch_size, RESULTS.value, predictor.predict_all
+            predictor, source, folder, batch_size, RESULTS.value, predictor.predict_all
         )
         result = evaluation.result()
         write_json(os.path.join(folder, "metrics.json"), result)

@@ -2,15 +2,19 @@
 Lite.
 
 python scripts/export.py --workdir=runs/shapes --output=exports/shapes/1
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-bf16/1 --optimise
---precision=bfloat16 python scripts/export.py --workdir=runs/shapes --output=exports/shapes-onnx
---format=onnx python scripts/export.py --workdir=runs/shapes --output=exports/shapes-int8
-    --format=onnx --precision=int8 \\ --calibration=DIR
+python scripts/export.py --workdir=runs/shapes --output=exports/shapes-bf16/1 \\
+    --optimise --precision=bfloat16
+python scripts/export.py --workdir=runs/shapes --output=exports/shapes-onnx --format=onnx
+python scripts/export.py --workdir=runs/shapes --output=exports/shapes-int8 --format=onnx \\
+    --precision=int8 --calibration=PHOTOS
 python scripts/export.py --workdir=runs/shapes --output=exports/shapes-tflite --format=tflite
 """
 
+from __future__ import annotations
+
 import glob
 import os
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
@@ -18,6 +22,9 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.image_size import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training.")
 OUTPUT = flags.DEFINE_string(
@@ -33,11 +40,14 @@ PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "float16", "bfloat16", "int8"],
-    "Of the network. SavedModel with --optimise: float16, bfloat16; ONNX: int8; TensorFlow Lite: float16.",
+    "Precision of the network. Besides float32: float16 and bfloat16 for a SavedModel with "
+    "--optimise, int8 for ONNX, float16 for TensorFlow Lite.",
 )
 CALIBRATION = flags.DEFINE_string("calibration", None, "Folder of typical images, for int8.")
 BATCH_SIZES = flags.DEFINE_multi_integer(
-    "batch_size", [1, 2, 4], "SavedModel: a batch size a server may put together."
+    "batch_size",
+    [1, 2, 4],
+    "SavedModel: a batch size that a server may put together; may be repeated.",
 )
 MAX_IMAGE_PIXELS = flags.DEFINE_integer(
     "max_pixels",
@@ -54,18 +64,21 @@ _PRECISIONS = {
 _MAX_CALIBRATION_IMAGES = 200
 
 
-def main():
+def main() -> None:
     _check_flags()
-    # After the flags are known to be good: it takes seconds.
+    # Imported here, as the exporters are: mistakes in flags need not wait for TensorFlow.
     from deeperlab_tf.training.workdir import load_run
 
     run = load_run(WORKDIR.value)
-    logging.set_verbosity(logging.ERROR)  # what TensorFlow says while it saves concerns nobody
-    {"saved_model": _saved_model, "onnx": _onnx, "tflite": _tflite}[FORMAT.value](run)
+    # What TensorFlow says while it saves concerns nobody.
+    logging.set_verbosity(logging.ERROR)
+    exporters = {"saved_model": _saved_model, "onnx": _onnx, "tflite": _tflite}
+    exporters[FORMAT.value](run)
     print(f"wrote {OUTPUT.value} ({_size(OUTPUT.value) / 2**20:.1f} MiB)")
 
 
-def _saved_model(run):
+def _saved_model(run: tuple) -> None:
+    # As in `main`.
     from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 
     options = ExportOptions(
@@ -77,61 +90,66 @@ def _saved_model(run):
     warm = export_saved_model(*run, OUTPUT.value, options)
     if not warm:
         print("without warm-up requests, which need pip install -e .[serving]")
-    if not os.path.basename(os.path.abspath(OUTPUT.value)).isdigit():
+    version = os.path.basename(os.path.abspath(OUTPUT.value))
+    if not version.isdigit():
         print(
-            "TF Serving wants a number as the last folder, such as NAME/1; its configs go beside that."
+            "TF Serving wants a number as the last folder, such as NAME/1; "
+            "its configs go beside that."
         )
 
 
-def _onnx(run):
+def _onnx(run: tuple) -> None:
+    # As in `main`.
     from deeperlab_tf.export.onnx import export_onnx
 
-    export_onnx(*run, OUTPUT.value, _calibration_images() if PRECISION.value == "int8" else None)
+    images = _calibration_images() if PRECISION.value == "int8" else None
+    export_onnx(*run, OUTPUT.value, images)
 
 
-def _tflite(run):
+def _tflite(run: tuple) -> None:
+    # As in `main`.
     from deeperlab_tf.export.tflite import export_tflite
 
     export_tflite(*run, OUTPUT.value, PRECISION.value)
 
 
-def _check_flags():
+def _check_flags() -> None:
+    precision, offered = PRECISION.value, _PRECISIONS[FORMAT.value]
     if os.path.exists(OUTPUT.value):
         raise UserError(
-            f"{OUTPUT.value} exists already; choose another --output, the next version number for example."
+            f"{OUTPUT.value} exists already; "
+            "choose another --output, the next version number for example."
         )
-    if PRECISION.value not in _PRECISIONS[FORMAT.value]:
+    if precision not in offered:
         raise UserError(
-            f"--format={FORMAT.value} offers --precision={' or '.join(_PRECISIONS[FORMAT.value])}, "
-            f"not {PRECISION.value}."
+            f"--format={FORMAT.value} offers --precision={' or '.join(offered)}, not {precision}."
         )
-    if FORMAT.value == "saved_model" and PRECISION.value != "float32" and not OPTIMISE.value:
-        raise UserError(f"--precision={PRECISION.value} needs --optimise.")
+    if FORMAT.value == "saved_model" and precision != "float32" and not OPTIMISE.value:
+        raise UserError(f"--precision={precision} needs --optimise.")
     if min(BATCH_SIZES.value) < 1:
         raise UserError("--batch_size must be at least 1.")
-    if PRECISION.value == "int8" and not (CALIBRATION.value and os.path.isdir(CALIBRATION.value)):
+    if precision == "int8" and not (CALIBRATION.value and os.path.isdir(CALIBRATION.value)):
         raise UserError("--precision=int8 needs --calibration, a folder of typical images.")
 
 
-def _calibration_images():
+def _calibration_images() -> list[np.ndarray]:
     """Up to `_MAX_CALIBRATION_IMAGES` images of the folder, evenly spread over it."""
-    files = sorted(
-        path
-        for path in glob.glob(os.path.join(CALIBRATION.value, "**"), recursive=True)
-        if path.lower().endswith((".jpg", ".jpeg", ".png"))
-    )
+    everything = glob.glob(os.path.join(CALIBRATION.value, "**"), recursive=True)
+    suffixes = (".jpg", ".jpeg", ".png")
+    files = sorted(path for path in everything if path.lower().endswith(suffixes))
     if not files:
         raise UserError(f"{CALIBRATION.value} has no JPEG or PNG images to calibrate int8 on.")
-    step = -(-len(files) // _MAX_CALIBRATION_IMAGES)
+
+    step = -(-len(files) // _MAX_CALIBRATION_IMAGES)  # rounded up
     return [read_image(path) for path in files[::step]]
 
 
-def _size(folder):
-    return sum(
-        os.path.getsize(os.path.join(root, name))
-        for root, _, names in os.walk(folder)
-        for name in names
-    )
+def _size(folder: str) -> int:
+    """Bytes of all files in a folder."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        total += sum(os.path.getsize(os.path.join(root, name)) for name in names)
+    return total
 
 
 if __name__ == "__main__":

@@ -1,35 +1,42 @@
 """The ceiling of the method on a dataset: labels -> targets -> perfect heads -> fusion -> PQ and
 PC.
 
-python scripts/oracle.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641
---output=oracle.json python scripts/oracle.py --dataset=shapes --image_size=129 --keypoint_radius=8
---output=oracle.json python scripts/oracle.py --dataset=folder --root=DIR --classes=FILE --split=val
---scale=2 --output=oracle.json
+python scripts/oracle.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 \\
+    --output=oracle.json
+python scripts/oracle.py --dataset=shapes --image_size=129 --keypoint_radius=8 --output=oracle.json
+python scripts/oracle.py --dataset=folder --root=DATA --classes=FILE --split=val --scale=2 \\
+    --output=oracle.json
 
 The file holds the metrics of the fused parses (`fused`), those of the labels put on the stride-4
 grid and back with no keypoints involved (`ceiling`), their ratio, and every segment that was lost,
 with the reason (`lost`).
 """
 
-import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+from __future__ import annotations
+
+from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.fusion import fuse
+from deeperlab_tf.heads import head_channels
 from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
-from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import NAMES
 from input_pipeline.sources import open_source
 from input_pipeline.targets import make_targets
@@ -63,39 +70,77 @@ BLUR = flags.DEFINE_float(
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
-def main():
+class Labels(NamedTuple):
+    """Label maps of one image, [H, W] each.
+
+    Attributes:
+      semantic: int32; 255 = ignore.
+      instance: int32; at least 1 on things, 0 elsewhere.
+      crowd: bool.
+    """
+
+    semantic: np.ndarray
+    instance: np.ndarray
+    crowd: np.ndarray
+
+
+class Images(NamedTuple):
+    """The labelled images that the flags name.
+
+    Attributes:
+      dataset: their classes.
+      ids: id of each image.
+      read: function of an image's position in `ids` that gives its `Labels`, resized and padded.
+    """
+
+    dataset: Dataset
+    ids: list
+    read: Callable[[int], Labels]
+
+
+def main() -> None:
     config = oracle_config()
-    dataset, image_ids, read = open_labels(config)
-    parse_heads = parser(dataset, config.fusion)
-    fused, ceiling = (ParsingMetrics(dataset.num_classes, dataset.thing_classes) for _ in range(2))
+    images = open_labels(config)
+    parse_heads = parser(images.dataset, config.fusion)
+    fused, ceiling = _new_metrics(images.dataset), _new_metrics(images.dataset)
     lost = []
-    for number, image_id in enumerate(tqdm(image_ids, unit="image")):
-        semantic, instance, crowd = read(number)
-        targets = make_targets(
-            *(tf.constant(labels) for labels in (semantic, instance, crowd)), config
-        )
-        targets = {name: value.numpy() for name, value in targets.items()}
-        heads = perfect_heads(targets, dataset.num_classes, blur=BLUR.value)
-        parse = {
-            name: value.numpy()[0] for name, value in parse_heads(heads, *semantic.shape).items()
-        }
-        fused.update(semantic, instance, parse["semantic"], parse["instance"], crowd)
-        on_grid = grid_ceiling(semantic, instance, BLUR.value)
-        ceiling.update(semantic, instance, *on_grid, crowd)
-        for segment in lost_segments(semantic, instance, crowd, parse, on_grid, config.fusion):
-            segment["class"] = dataset.class_names[segment["class"]]
+    for number, image_id in enumerate(tqdm(images.ids, unit="image")):
+        labels = images.read(number)
+        parse = _perfect_parse(labels, images.dataset, config, parse_heads)
+        on_grid = grid_ceiling(labels.semantic, labels.instance, BLUR.value)
+
+        truth = (labels.semantic, labels.instance)
+        fused.update(*truth, parse["semantic"], parse["instance"], labels.crowd)
+        ceiling.update(*truth, *on_grid, labels.crowd)
+        for segment in lost_segments(*labels, parse, on_grid, config.fusion):
+            segment["class"] = images.dataset.class_names[segment["class"]]
             lost.append({"image_id": image_id, **segment})
-    fused, ceiling = fused.result(), ceiling.result()
-    ratio = fused["pq"] / ceiling["pq"]
-    write_json(OUTPUT.value, {"fused": fused, "ceiling": ceiling, "ratio": ratio, "lost": lost})
-    for name, result in (("fused", fused), ("ceiling", ceiling)):
-        print(
-            f"{name:8} PQ {result['pq']:.4f}  things {result['pq_things']:.4f}  PC {result['pc']:.4f}"
-        )
+
+    results = {"fused": fused.result(), "ceiling": ceiling.result()}
+    ratio = results["fused"]["pq"] / results["ceiling"]["pq"]
+    write_json(OUTPUT.value, {**results, "ratio": ratio, "lost": lost})
+    for name, result in results.items():
+        quality = f"PQ {result['pq']:.4f}  things {result['pq_things']:.4f}"
+        print(f"{name:8} {quality}  PC {result['pc']:.4f}")
     print(f"ratio    {ratio:.4f}; {len(lost)} segments lost\n  wrote {OUTPUT.value}")
 
 
-def oracle_config():
+def _new_metrics(dataset: Dataset) -> ParsingMetrics:
+    return ParsingMetrics(dataset.num_classes, dataset.thing_classes)
+
+
+def _perfect_parse(
+    labels: Labels, dataset: Dataset, config: ConfigDict, parse_heads: Callable
+) -> dict[str, np.ndarray]:
+    """What `fuse` makes of the perfect heads of one image, without batch dimension."""
+    tensors = make_targets(*(tf.constant(values) for values in labels), config)
+    targets = {name: tensor.numpy() for name, tensor in tensors.items()}
+    heads = perfect_heads(targets, dataset.num_classes, blur=BLUR.value)
+    parse = parse_heads(heads, *labels.semantic.shape)
+    return {name: tensor.numpy()[0] for name, tensor in parse.items()}
+
+
+def oracle_config() -> ConfigDict:
     """The default config with the flags' dataset, keypoint radius and graph."""
     config = default_config()
     config.data.root, config.data.classes = ROOT.value, CLASSES.value
@@ -106,85 +151,67 @@ def oracle_config():
     return config
 
 
-def open_labels(config):
-    """The labels that the flags name.
-
-    Returns:
-      the `Dataset`, the image ids, and a function of an image's number that gives its labels,
-      resized and padded: semantic int32 [H, W] (255 = ignore), instance int32 [H, W], crowd bool
-        [H, W].
-    """
+def open_labels(config: ConfigDict) -> Images:
+    """The images that the flags name."""
     if DATASET.value:
-        source = open_source(config, SPLIT.value)
-        numbers = range(0, len(source), EVERY.value)
-
-        def read(number):
-            sample = source[numbers[number]]
-            return fit(sample["semantic"], sample["instance"], sample["crowd"])
-
-        return source.dataset, [f"{SPLIT.value} {number}" for number in numbers], read
+        return _images_of_source(config)
     if not (GT_JSON.value and GT_DIR.value):
         raise UserError("no labels are named; give --gt_json and --gt_dir, or --dataset.")
+
     files = PanopticFiles(GT_JSON.value, GT_DIR.value)
-    image_ids = files.image_ids[:: EVERY.value]
-    return files.dataset, image_ids, lambda number: fit(*read_labels(files, image_ids[number]))
+    ids = files.image_ids[:: EVERY.value]
+
+    def read(number: int) -> Labels:
+        return fit(Labels(*files.read_labels(ids[number])))
+
+    return Images(files.dataset, ids, read)
 
 
-def parser(dataset, config):
+def _images_of_source(config: ConfigDict) -> Images:
+    source = open_source(config, SPLIT.value)
+    numbers = range(0, len(source), EVERY.value)
+
+    def read(number: int) -> Labels:
+        sample = source[numbers[number]]
+        return fit(Labels(sample["semantic"], sample["instance"], sample["crowd"]))
+
+    return Images(source.dataset, [f"{SPLIT.value} {number}" for number in numbers], read)
+
+
+def parser(dataset: Dataset, fusion: ConfigDict) -> Callable[[dict, int, int], dict[str, Any]]:
     """`fuse` as one graph for images of all sizes: (heads, H, W) -> parse."""
-    heads = {
-        name: tf.TensorSpec([1, None, None, channels])
-        for name, channels in _channels(dataset, config).items()
-    }
+    channels = head_channels(keypoint_graph(fusion.keypoint_graph), dataset.num_classes)
+    heads = {name: tf.TensorSpec([1, None, None, count]) for name, count in channels.items()}
     side = tf.TensorSpec([], tf.int32)
-    function = tf.function(
-        lambda heads, height, width: fuse(heads, (height, width), dataset.thing_classes, config),
-        input_signature=[heads, side, side],
-    )
-    return lambda heads, height, width: function(heads, tf.constant(height), tf.constant(width))
+
+    @tf.function(input_signature=[heads, side, side])
+    def parse(heads, height, width):
+        return fuse(heads, (height, width), dataset.thing_classes, fusion)
+
+    return lambda heads, height, width: parse(heads, tf.constant(height), tf.constant(width))
 
 
-def _channels(dataset, config):
-    graph = keypoint_graph(config.keypoint_graph)
-    points, edges = 2 * graph.num_keypoints, 2 * graph.num_edges
-    return {
-        "semantic_logits": dataset.num_classes,
-        "keypoint_logits": graph.num_keypoints,
-        "short_offsets": points,
-        "middle_offsets": edges,
-        "long_offsets": points,
-    }
+def fit(labels: Labels) -> Labels:
+    """Labels resized (nearest) by --scale or to the longer side --image_size.
 
-
-def read_labels(files, image_id):
-    """Labels of one image: semantic int32 [H, W] (255 = ignore), instance int32 [H, W], crowd bool
-    [H, W].
+    They are padded with ignore to sides 16k + 1.
     """
-    ids, segments = files.read(image_id)
-    index = np.searchsorted(segments["ids"], ids)  # void, and ids that the JSON lacks, come last
-    known = np.append(segments["ids"], -1)
-    index = np.where(known[index] == ids, index, len(segments["ids"]))
-    semantic, crowd = segments["classes"][index], segments["crowd"][index] > 0
-    is_thing = np.isin(segments["classes"], files.dataset.thing_classes) & (segments["crowd"] == 0)
-    instance = (np.cumsum(is_thing) * is_thing)[index]
-    return semantic.astype(np.int32), instance.astype(np.int32), crowd
-
-
-def fit(semantic, instance, crowd):
-    """Labels resized (nearest) by --scale or to the longer side --image_size, padded with ignore to
-    sides 16k + 1.
-    """
-    factor = SCALE.value or IMAGE_SIZE.value / max(semantic.shape)
-    height, width = (max(1, round(side * factor)) for side in semantic.shape)
+    shape = labels.semantic.shape
+    factor = SCALE.value or IMAGE_SIZE.value / max(shape)
+    height, width = (max(1, round(side * factor)) for side in shape)
     padding = [(0, int(padded_side(side)) - side) for side in (height, width)]
 
-    def resize(labels, fill):
-        resized = cv2.resize(
-            labels.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST
-        )
+    def resize(values: np.ndarray, fill: int) -> np.ndarray:
+        # OpenCV resizes no int32.
+        values = values.astype(np.float32)
+        resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
         return np.pad(resized, padding, constant_values=fill).astype(np.int32)
 
-    return resize(semantic, IGNORE_LABEL), resize(instance, 0), resize(crowd, 0) > 0
+    return Labels(
+        resize(labels.semantic, IGNORE_LABEL),
+        resize(labels.instance, 0),
+        resize(labels.crowd, 0) > 0,
+    )
 
 
 if __name__ == "__main__":

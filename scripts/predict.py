@@ -7,8 +7,12 @@ For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), N
 what --pictures asks for; for a video NAME_overlay.mp4 and NAME.json (the segments of each frame).
 """
 
+from __future__ import annotations
+
 import os
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -20,6 +24,9 @@ from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.prediction.video import batches, parse_video
 from deeperlab_tf.visualize.drawing import write_image
+
+if TYPE_CHECKING:
+    from deeperlab_tf import Parsing, Predictor
 
 MODEL = flags.DEFINE_string(
     "model", None, "Workdir of a training, or folder of an exported SavedModel."
@@ -35,91 +42,103 @@ PICTURES = flags.DEFINE_multi_enum(
     "pictures",
     [],
     ["semantic", "instances", "detection", "heatmap", "offsets", "sheet"],
-    "Picture of an image to write beside the overlay; may be repeated. A sheet has the columns of the paper's Fig. 10.",
+    "Picture of an image to write beside the overlay; may be repeated. "
+    "A sheet has the columns of the paper's Fig. 10.",
 )
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+_DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 
 
-def main():
+def main() -> None:
     path = INPUT.value
     is_video = path.lower().endswith(VIDEOS) and os.path.isfile(path)
-    names = {} if is_video else _find_images(path)
-    # After the input is known to be there: TensorFlow takes seconds.
+    files = {} if is_video else _name_outputs(_find_images(path), path)
+    # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.predictor import Predictor
 
     predictor = Predictor(MODEL.value)
     start = time.perf_counter()
-    count = _predict_video(predictor, path) if is_video else _predict_images(predictor, names)
+    count = _predict_video(predictor, path) if is_video else _predict_images(predictor, files)
     rate = count / (time.perf_counter() - start)
+
     unit = "frames" if is_video else "images"
-    print(
-        f"parsed {count} {unit}, {rate:.2f} {unit}/s with reading and writing; wrote {OUTPUT.value}"
-    )
+    speed = f"{rate:.2f} {unit}/s with reading and writing"
+    print(f"parsed {count} {unit}, {speed}; wrote {OUTPUT.value}")
 
 
-def _find_images(path):
-    """dict output name -> image file; every file has been seen to be an image."""
+# === Images ===
+
+
+def _find_images(path: str) -> list[str]:
+    """The image files that --input names; each has been seen to be an image."""
     if os.path.isfile(path):
-        files, root = [path], os.path.dirname(path)
+        files = [path]
     elif os.path.isdir(path):
-        root = path
-        files = sorted(
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if name.lower().endswith(IMAGES)
-        )
+        files = []
+        for folder, _, names in os.walk(path):
+            images = (name for name in names if name.lower().endswith(IMAGES))
+            files += [os.path.join(folder, name) for name in images]
         if not files:
             raise UserError(f"the folder {path} has no images ({', '.join(IMAGES)}).")
     else:
         raise UserError(
             f"there is no file or folder {path}; give an image, a folder of images or a video."
         )
-    names = {}
+
+    # What is not an image is refused before anything is written.
     for file in files:
-        image_file_size(file)  # what is no image is refused before anything is written
-        name = os.path.relpath(os.path.splitext(file)[0], root or ".")
-        name = os.path.relpath(file, root or ".") if name in names else name  # a.jpg beside a.png
-        names[name] = file
-    return names
+        image_file_size(file)
+    return sorted(files)
 
 
-def _predict_images(predictor, names):
-    with tqdm(total=len(names), unit="image", desc="parsing", dynamic_ncols=True) as progress:
-        for batch in batches(names.items(), BATCH_SIZE.value):
-            for (name, _), parsing in zip(
-                batch, predictor([read_image(file) for _, file in batch])
-            ):
+def _name_outputs(files: list[str], path: str) -> dict[str, str]:
+    """dict output name -> image file; the name is its path below --input, without the suffix."""
+    root = path if os.path.isdir(path) else os.path.dirname(path)
+    named = {}
+    for file in files:
+        relative = os.path.relpath(file, root or ".")
+        name = os.path.splitext(relative)[0]
+        # b.jpg becomes b; a.png beside a.jpg stays a.png.
+        named[relative if name in named else name] = file
+    return named
+
+
+def _predict_images(predictor: Predictor, files: dict[str, str]) -> int:
+    """Number of images; their parses and pictures are written."""
+    with tqdm(total=len(files), unit="image", desc="parsing", dynamic_ncols=True) as progress:
+        for batch in batches(files.items(), BATCH_SIZE.value):
+            parses = predictor([read_image(file) for _, file in batch])
+            for (name, _), parsing in zip(batch, parses):
                 parsing.save(OUTPUT.value, name)
                 for kind, picture in _pictures(predictor, parsing):
                     write_image(path_inside(OUTPUT.value, f"{name}_{kind}.png"), picture)
                 progress.update()
-    return len(names)
+    return len(files)
 
 
-def _pictures(predictor, parsing):
-    """Yields (kind, picture) of those that --pictures asks for."""
+def _pictures(predictor: Predictor, parsing: Parsing) -> Iterator[tuple[str, np.ndarray]]:
+    """(kind, picture) of those that --pictures asks for."""
+    # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.keypoints import keypoint_graph
     from deeperlab_tf.visualize import parses as visualize
 
-    image = parsing.image
-    maps = predictor.maps(image) if {"heatmap", "offsets", "sheet"} & set(PICTURES.value) else None
-    graph, scale = (
-        keypoint_graph(predictor.config.model.keypoint_graph),
-        visualize.overlay_scale(image),
-    )
+    image, scale = parsing.image, visualize.overlay_scale(parsing.image)
+    graph = keypoint_graph(predictor.config.model.keypoint_graph)
+    needs_maps = _DRAWN_FROM_MAPS & set(PICTURES.value)
+    maps = predictor.maps(image) if needs_maps else None
+
+    def heatmap() -> np.ndarray:
+        picture = visualize.heatmap(maps["heatmap"], image, scale)
+        legend = visualize.heatmap_legend(graph, image.shape[1] * scale)
+        return np.vstack([picture, legend])
+
     draw = {
         "semantic": lambda: visualize.semantic_map(parsing.semantic, parsing.dataset),
         "instances": lambda: visualize.instance_map(parsing.instance),
         "detection": lambda: visualize.detection(image, parsing, scale),
-        "heatmap": lambda: np.vstack(
-            [
-                visualize.heatmap(maps["heatmap"], image, scale),
-                visualize.heatmap_legend(graph, image.shape[1] * scale),
-            ]
-        ),
+        "heatmap": heatmap,
         "offsets": lambda: visualize.offset_sheet(maps, graph, image),
         "sheet": lambda: visualize.prediction_sheet(image, parsing, maps["heatmap"]),
     }
@@ -127,7 +146,11 @@ def _pictures(predictor, parsing):
         yield kind, draw[kind]()
 
 
-def _predict_video(predictor, path):
+# === Video ===
+
+
+def _predict_video(predictor: Predictor, path: str) -> int:
+    """Number of frames; what became of them is written."""
     parsed, expected = parse_video(predictor, path, OUTPUT.value, BATCH_SIZE.value)
     if parsed < expected:
         print(f"the video broke off after {parsed} of {expected} frames; those were kept.")

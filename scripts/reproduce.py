@@ -9,31 +9,42 @@ call them. What was not measured says so. The output is Markdown, and a .json of
 beside it.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
+from deeperlab_tf.schema import Dataset
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments" / "paper"
-SAME_MODELS = {2: 1, 11: 10}  # tables of other splits: the experiments are those of the table named
-TABLES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+TABLES = range(1, 12)
+# Tables of other splits: the experiments are those of the table named.
+SAME_MODELS = {2: 1, 11: 10}
 # Columns of accuracy: the paper's name and the key of metrics.json.
-ACCURACY = {"PQ": "pq", "SQ": "sq", "RQ": "rq", "PC": "pc"}
-ACCURACY.update(
-    {
-        f"{name}_{part[:2].title()}": f"{key}_{part}"
-        for part in ("things", "stuff")
-        for name, key in (("PQ", "pq"), ("SQ", "sq"), ("RQ", "rq"))
-    }
-)
+ACCURACY = {
+    "PQ": "pq",
+    "SQ": "sq",
+    "RQ": "rq",
+    "PC": "pc",
+    "PQ_Th": "pq_things",
+    "SQ_Th": "sq_things",
+    "RQ_Th": "rq_things",
+    "PQ_St": "pq_stuff",
+    "SQ_St": "sq_stuff",
+    "RQ_St": "rq_stuff",
+}
 NOT_MEASURED = "not measured"
 FUSED_INSTANCES = 20  # in the scene whose heads are fused
 FUSION_REPEATS = 5
@@ -44,45 +55,49 @@ MEASURE = flags.DEFINE_bool("measure", True, "Time network and fusion on this ma
 OUTPUT = flags.DEFINE_string("output", None, "Markdown file to write; a .json beside it.")
 
 
-def main():
-    if TABLE.value not in TABLES:
-        raise UserError(f"--table={TABLE.value} is none of the paper's; give 1 to 11.")
-    rows = table_rows(TABLE.value, RUNS.value, MEASURE.value)
-    text = f"# Table {TABLE.value}\n\n{markdown(rows)}\n\n{notes(MEASURE.value)}\n"
+def main() -> None:
+    table = TABLE.value
+    if table not in TABLES:
+        raise UserError(f"--table={table} is none of the paper's; give 1 to 11.")
+
+    rows = table_rows(table, RUNS.value, MEASURE.value)
+    explained = notes(MEASURE.value)
     with atomic_path(OUTPUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    write_json(f"{os.path.splitext(OUTPUT.value)[0]}.json", {"table": TABLE.value, "rows": rows})
-    print(f"{aligned(rows)}\n\n{notes(MEASURE.value)}\nwrote {OUTPUT.value}")
+        file.write(f"# Table {table}\n\n{markdown(rows)}\n\n{explained}\n")
+    write_json(f"{os.path.splitext(OUTPUT.value)[0]}.json", {"table": table, "rows": rows})
+    print(f"{aligned(rows)}\n\n{explained}\nwrote {OUTPUT.value}")
 
 
 # === Rows ===
 
 
-def table_rows(table, runs, measure):
-    """One dict a row: `experiment`, `row`, `paper` (dict of its numbers), `here` (the same keys and
-    more).
+def table_rows(table: int, runs: str, measure: bool) -> list[dict[str, Any]]:
+    """The rows of a table.
+
+    Each is a dict of `experiment`, `row`, `paper` (dict of the paper's numbers) and `here` (the
+    same keys and more).
     """
-    paths = sorted(EXPERIMENTS.glob(f"table{SAME_MODELS.get(table, table):02d}_*.py"))
     costs, rows = {}, []
-    for path in paths:
+    for path in sorted(EXPERIMENTS.glob(f"table{SAME_MODELS.get(table, table):02d}_*.py")):
         text, config = load_experiment(path)
         dataset = importlib.import_module(f"input_pipeline.datasets.{config.data.dataset}").DATASET
+
+        # Rows that differ in their training alone have one network.
         key = json.dumps([config.model.to_dict(), config.eval.image_size, dataset.num_classes])
         if key not in costs:
             costs[key] = network_cost(config, dataset, measure)
-        here = {**costs[key], **accuracy(runs, path.stem)}
-        rows.append(
-            dict(
-                experiment=path.name,
-                row=row_name(text),
-                paper=paper_numbers(text, table),
-                here=here,
-            )
-        )
+
+        row = {
+            "experiment": path.name,
+            "row": row_name(text),
+            "paper": paper_numbers(text, table),
+            "here": {**costs[key], **accuracy(runs, path.stem)},
+        }
+        rows.append(row)
     return rows
 
 
-def load_experiment(path):
+def load_experiment(path: Path) -> tuple[str, ConfigDict]:
     """(docstring, config) of an experiment's file."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -90,51 +105,51 @@ def load_experiment(path):
     return module.__doc__, module.get_config()
 
 
-def row_name(text):
+def row_name(text: str) -> str:
     """`Table 4, row 5: space-to-depth.` → `space-to-depth`."""
     return text.splitlines()[0].split(": ", 1)[1].rstrip(".")
 
 
-def paper_numbers(text, table):
-    """dict of the numbers that the docstring of an experiment quotes from a table."""
-    quoted = re.search(rf"^Paper, Table {table} \(\w+\): (.+?)\.$", text, re.MULTILINE | re.DOTALL)[
-        1
-    ]
+def paper_numbers(text: str, table: int) -> dict[str, float]:
+    """The numbers that the docstring of an experiment quotes from a table."""
+    quotation = rf"^Paper, Table {table} \(\w+\): (.+?)\.$"
+    quoted = re.search(quotation, text, re.MULTILINE | re.DOTALL)[1]
     return {name: float(value) for name, value in re.findall(r"(\w+) ([\d.]*\d)", quoted)}
 
 
-def accuracy(runs, experiment):
-    """dict of the accuracies (in percent) of the training of an experiment; empty if there is none."""
-    for name in (experiment, "_".join(experiment.split("_")[:2])):
+def accuracy(runs: str, experiment: str) -> dict[str, float]:
+    """The accuracies, in percent, of the training of an experiment; empty if there is none."""
+    short_name = "_".join(experiment.split("_")[:2])
+    for name in (experiment, short_name):
         path = os.path.join(runs, name, "evaluation", "metrics.json")
         if os.path.exists(path):
             metrics = read_json(path, "result of an evaluation")
-            return {
-                name: 100 * metrics[key]
-                for name, key in ACCURACY.items()
-                if metrics.get(key) is not None
-            }
+            known = {name: metrics.get(key) for name, key in ACCURACY.items()}
+            return {name: 100 * value for name, value in known.items() if value is not None}
     return {}
 
 
-def network_cost(config, dataset, measure):
+def network_cost(config: ConfigDict, dataset: Dataset, measure: bool) -> dict[str, Any]:
     """Size of the network and, if asked for, its times in milliseconds."""
-    from benchmarks import network  # TensorFlow loads here: mistakes above need not wait for it
+    # Imported here: mistakes in flags need not wait for TensorFlow.
+    from benchmarks import network
 
     from deeperlab_tf.model import build_model
 
-    if measure:
-        row = network.in_own_process(
-            network.measure_inference, config.model, dataset.num_classes, config.eval.image_size
-        )
-        return {**row, "fusion_milliseconds": fusion_milliseconds(config, dataset)}
-    return network.network_size(build_model(config.model, dataset, (*config.eval.image_size, 3)))
+    size = config.eval.image_size
+    if not measure:
+        return network.network_size(build_model(config.model, dataset, (*size, 3)))
+
+    row = network.in_own_process(network.measure_inference, config.model, dataset.num_classes, size)
+    return {**row, "fusion_milliseconds": fusion_milliseconds(config, dataset)}
 
 
-def fusion_milliseconds(config, dataset):
-    """Time to fuse made-up heads of this size; None for the rectangle graph, of which no scenes are
-    made.
+def fusion_milliseconds(config: ConfigDict, dataset: Dataset) -> float | None:
+    """Time to fuse made-up heads of this size.
+
+    None for the rectangle graph, of which no scenes are made.
     """
+    # As in `network_cost`.
     import tensorflow as tf
     from benchmarks.scene import scene_heads
 
@@ -144,89 +159,108 @@ def fusion_milliseconds(config, dataset):
     graph = keypoint_graph(config.model.keypoint_graph)
     if not graph.has_center:
         return None
-    size, things = config.eval.image_size, len(dataset.thing_classes)
-    heads = scene_heads(
-        size, FUSED_INSTANCES, dataset.num_classes, things, graph, config.model.keypoint_radius
+
+    size, num_things = config.eval.image_size, len(dataset.thing_classes)
+    arrays = scene_heads(
+        size, FUSED_INSTANCES, dataset.num_classes, num_things, graph, config.model.keypoint_radius
     )
-    heads = {name: tf.constant(head) for name, head in heads.items()}
+    heads = {name: tf.constant(head) for name, head in arrays.items()}
     # The scene's things come last.
-    classes = tuple(range(dataset.num_classes - things, dataset.num_classes))
-    parse = tf.function(lambda heads: fuse(heads, size, classes, config.fusion))
+    things = tuple(range(dataset.num_classes - num_things, dataset.num_classes))
+    parse = tf.function(lambda heads: fuse(heads, size, things, config.fusion))
+
     seconds = []
     for _ in range(1 + FUSION_REPEATS):
         start = time.perf_counter()
         parse(heads)["panoptic"].numpy()
         seconds.append(time.perf_counter() - start)
+    # The first call traces.
     return 1000 * min(seconds[1:])
 
 
 # === Text ===
 
 
-def columns(rows):
+def columns(rows: list[dict[str, Any]]) -> dict[str, Callable[[dict], str]]:
     """Headings, and for each the function of a row that gives its text."""
-    first = list(rows[0]["paper"])
+
+    def of_paper(key: str, form: str, factor: Callable = float) -> Callable[[dict], str]:
+        return lambda row: form.format(factor(row["paper"][key]))
+
+    def here(key: str, form: str, divisor: float = 1) -> Callable[[dict], str]:
+        def text(row: dict[str, Any]) -> str:
+            value = row["here"].get(key)
+            return NOT_MEASURED if value is None else form.format(value / divisor)
+
+        return text
+
+    def milliseconds(frames_per_second: float) -> float:
+        return 1000 / frames_per_second
+
+    in_paper = rows[0]["paper"]
     result = {"row": lambda row: row["row"]}
-    for name in (name for name in ACCURACY if name in first):
-        result[f"{name} paper"] = lambda row, name=name: f"{row['paper'][name]:g}"
-        result[f"{name} here"] = lambda row, name=name: number(row["here"].get(name), "{:.2f}")
-    result["parameters"] = lambda row: f"{row['here']['parameters'] / 1e6:.2f} M"
-    result["GFLOP"] = lambda row: f"{row['here']['gflop']:.1f}"
-    result["receptive field"] = lambda row: str(row["here"]["receptive_field"])
-    if "CPU" in first:
-        for device in ("CPU", "GPU"):
-            result[f"{device} paper"] = lambda row, device=device: (
-                f"{1000 / row['paper'][device]:.0f} ms"
-            )
-    result["network here"] = lambda row: number(row["here"].get("milliseconds"), "{:.0f} ms")
-    if "merge" in first:
-        result["fusion paper"] = lambda row: f"{row['paper']['merge']:.0f} ms"
-    result["fusion here"] = lambda row: number(row["here"].get("fusion_milliseconds"), "{:.0f} ms")
+    for name in ACCURACY:
+        if name in in_paper:
+            result[f"{name} paper"] = of_paper(name, "{:g}")
+            result[f"{name} here"] = here(name, "{:.2f}")
+    result["parameters"] = here("parameters", "{:.2f} M", divisor=1e6)
+    result["GFLOP"] = here("gflop", "{:.1f}")
+    result["receptive field"] = here("receptive_field", "{:.0f}")
+    if "CPU" in in_paper:
+        result["CPU paper"] = of_paper("CPU", "{:.0f} ms", milliseconds)
+        result["GPU paper"] = of_paper("GPU", "{:.0f} ms", milliseconds)
+    result["network here"] = here("milliseconds", "{:.0f} ms")
+    if "merge" in in_paper:
+        result["fusion paper"] = of_paper("merge", "{:.0f} ms")
+    result["fusion here"] = here("fusion_milliseconds", "{:.0f} ms")
     return result
 
 
-def number(value, form):
-    return NOT_MEASURED if value is None else form.format(value)
-
-
-def cells(rows):
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Lines of cells, the headings first."""
     parts = columns(rows)
-    return [list(parts), *([text(row) for text in parts.values()] for row in rows)]
+    lines = [[text(row) for text in parts.values()] for row in rows]
+    return [list(parts), *lines]
 
 
-def markdown(rows):
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table in Markdown."""
     head, *lines = cells(rows)
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
 
 
-def aligned(rows):
-    """The table for a terminal: one block of `heading: value` columns, each as wide as it has to
-    be.
-    """
+def aligned(rows: list[dict[str, Any]]) -> str:
+    """The table for a terminal: each column as wide as it has to be."""
     lines = cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
-    )
+    result = []
+    for line in lines:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths)]
+        result.append("  ".join(padded).rstrip())
+    return "\n".join(result)
 
 
-def notes(measured):
+def notes(measured: bool) -> str:
     """What the numbers are of."""
     text = (
-        "Parameters and operations are of the network at the row's input size; the receptive field is the backbone's. "
-        "The paper's times are the inverse of its fps (Xeon E5-1650 v3 and V100)."
+        "Parameters and operations are of the network at the row's input size; the receptive "
+        "field is the backbone's. The paper's times are the inverse of its fps (Xeon E5-1650 v3 "
+        "and V100)."
     )
-    if measured:
-        from benchmarks.machine import machine
+    if not measured:
+        return text
 
-        here = machine()
-        gpus = f", {len(here['gpus'])} GPU" if here["gpus"] else ""
-        text += (
-            f" Here: {here['processor']}, {here['threads']} threads{gpus}, TensorFlow {here['tensorflow']}; the fusion "
-            f"is of a made-up scene of {FUSED_INSTANCES} things."
-        )
-    return text
+    # Imported here: it loads TensorFlow, which takes seconds.
+    from benchmarks.machine import machine
+
+    this = machine()
+    gpus = f", {len(this['gpus'])} GPU" if this["gpus"] else ""
+    computer = f"{this['processor']}, {this['threads']} threads{gpus}"
+    return (
+        f"{text} Here: {computer}, TensorFlow {this['tensorflow']}; the fusion is of a made-up "
+        f"scene of {FUSED_INSTANCES} things."
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ It speaks gRPC with --server=localhost:8500, or REST with --rest --server=localh
 For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments) and NAME_overlay.jpg.
 """
 
+from __future__ import annotations
+
 import glob
 import os
 
@@ -31,43 +33,45 @@ DATASET = flags.DEFINE_string(
 )
 INPUT = flags.DEFINE_string("input", None, "A JPEG or PNG file, or a folder of such.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images a request.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images per request.", lower_bound=1)
 TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds a request may take.", lower_bound=0.0)
 
 
-def main():
-    files, dataset = _find_images(INPUT.value), _read_dataset(DATASET.value)
-    client = (RestClient if REST.value else GrpcClient)(SERVER.value, MODEL.value, TIMEOUT.value)
+def main() -> None:
+    files = _find_images(INPUT.value)
+    dataset = Dataset.from_json(
+        _read_bytes(DATASET.value).decode("utf-8", "replace"), DATASET.value
+    )
+    connect = RestClient if REST.value else GrpcClient
+    client = connect(SERVER.value, MODEL.value, TIMEOUT.value)
+
     with tqdm(total=len(files), unit="image", desc="parsing", dynamic_ncols=True) as progress:
         for start in range(0, len(files), BATCH_SIZE.value):
             batch = files[start : start + BATCH_SIZE.value]
-            for path, outputs in zip(batch, client([_read_bytes(path) for path in batch])):
+            answers = client([_read_bytes(path) for path in batch])
+            for path, outputs in zip(batch, answers):
                 name = os.path.splitext(os.path.basename(path))[0]
-                Parsing.from_fused(outputs, dataset, read_image(path)).save(OUTPUT.value, name)
+                parsing = Parsing.from_fused(outputs, dataset, read_image(path))
+                parsing.save(OUTPUT.value, name)
                 progress.update()
     print(f"parsed {len(files)} images on {SERVER.value}; wrote {OUTPUT.value}")
 
 
-def _find_images(path):
+def _find_images(path: str) -> list[str]:
+    """The image files that --input names."""
     if os.path.isfile(path):
         return [path]
-    files = [
-        file
-        for file in sorted(glob.glob(os.path.join(glob.escape(path), "*")))
-        if file.lower().endswith((".jpg", ".jpeg", ".png"))
-    ]
+    inside = sorted(glob.glob(os.path.join(glob.escape(path), "*")))
+    files = [file for file in inside if file.lower().endswith((".jpg", ".jpeg", ".png"))]
     if not files:
         raise UserError(
-            f"there is no image and no folder of JPEG or PNG images at {path}; choose another --input."
+            f"there is no image and no folder of JPEG or PNG images at {path}; "
+            "choose another --input."
         )
     return files
 
 
-def _read_dataset(path):
-    return Dataset.from_json(_read_bytes(path).decode("utf-8", "replace"), path)
-
-
-def _read_bytes(path):
+def _read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()

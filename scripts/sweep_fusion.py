@@ -8,7 +8,7 @@ Takes the flags of scripts/oracle.py, for datasets as for files. The file holds 
 with the PQ under each kind of noise.
 """
 
-import deeperlab_tf  # noqa: F401 isort: skip - first, for it quiets TensorFlow's start-up banners
+from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ from tqdm import tqdm
 # isort: split
 from oracle import GRAPH, OUTPUT, RADIUS, open_labels, oracle_config, parser
 
-from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.oracle import perfect_heads
