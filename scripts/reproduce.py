@@ -133,7 +133,6 @@ def network_cost(config: ConfigDict, dataset: Dataset, measure: bool) -> dict[st
     """Size of the network and, if asked for, its times in milliseconds."""
     # Imported here: mistakes in flags need not wait for TensorFlow.
     from benchmarks import network
-
     from deeperlab_tf.model import build_model
 
     size = config.eval.image_size
@@ -151,8 +150,8 @@ def fusion_milliseconds(config: ConfigDict, dataset: Dataset) -> float | None:
     """
     # As in `network_cost`.
     import tensorflow as tf
-    from benchmarks.scene import scene_heads
 
+    from benchmarks.scene import scene_heads
     from deeperlab_tf.fusion import fuse
     from deeperlab_tf.keypoints import keypoint_graph
 

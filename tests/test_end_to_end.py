@@ -56,29 +56,26 @@ def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository,
     run = tmp_path / "run"
     train(config, str(run), source.dataset, functools.partial(make_dataset, config, "train"))
 
-    program(
-        repository,
-        "evaluate.py",
-        f"--workdir={run}",
-        "--split=train",
-        f"--output={tmp_path / 'evaluation'}",
-    )
-    metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    evaluation, export = tmp_path / "evaluation", tmp_path / "export"
+    flags = (f"--workdir={run}", "--split=train", f"--output={evaluation}")
+    program(repository, "evaluate.py", *flags)
+    metrics = json.loads((evaluation / "metrics.json").read_text())
     assert metrics["num_images"] == 4
     assert metrics["pq"] >= 0.9, metrics
 
     # The exported model gives the very parses that were scored.
-    program(repository, "export.py", f"--workdir={run}", f"--output={tmp_path / 'export' / '1'}")
+    program(repository, "export.py", f"--workdir={run}", f"--output={export / '1'}")
     quality = PanopticQuality(source.dataset.num_classes, source.dataset.thing_classes)
-    predict = Predictor(str(tmp_path / "export"))
-    for sample in (source[index] for index in range(len(source))):
+    predict = Predictor(str(export))
+    for index in range(len(source)):
+        sample = source[index]
         parsing = predict(sample["image"])
         quality.update(sample["semantic"], sample["instance"], parsing.semantic, parsing.instance)
     assert quality.result()["pq"] == pytest.approx(metrics["pq"], abs=1e-6)
 
 
 def program(repository, name, *flags):
-    result = subprocess.run(
-        [sys.executable, str(repository / "scripts" / name), *flags], capture_output=True, text=True
-    )
+    """Runs a program of scripts/, which must end well."""
+    command = [sys.executable, str(repository / "scripts" / name), *flags]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

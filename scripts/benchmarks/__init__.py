@@ -1,1 +1,1 @@
-"""Benchmarks: each module has `run()`, which returns a list of rows."""
+"""Benchmarks: the module of a suite has `run()`, which returns a list of rows."""

@@ -7,31 +7,40 @@ above what it held before its one call (Linux): TensorFlow keeps what it once ha
 can measure only once.
 """
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from benchmarks.memory import added_peak_mb
-from deeperlab_tf.config import default_config
+from benchmarks.street import NUM_CLASSES, NUM_THINGS, street_dataset
+from deeperlab_tf.config import default_config, light_decoder
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.layers import upsample
-from deeperlab_tf.losses import Pixels, hardest_share, semantic_loss, total_loss
+from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
 from deeperlab_tf.model import build_model
-from deeperlab_tf.paper import set_network
-from deeperlab_tf.schema import Category, Dataset, distinct_colors
-from deeperlab_tf.training.optimizer import build_optimizer
-from deeperlab_tf.training.trainer import Trainer
+from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from input_pipeline import make_targets
+from input_pipeline.pipeline import train_batches
 
-NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 ROUNDS = 4
+INPUT_BATCHES = 20
 PLAIN, MINED, PLAIN_STEP = "plain cross-entropy", "semantic loss", "step, plain cross-entropy"
-_MODELS = {"full": "wider_mobilenet_v2", "light": "light_wider_mobilenet_v2"}
+# Names of models: what makes one of the config's, which is the full one.
+_MODELS = {"full": None, "light": light_decoder}
+
+Tasks = dict[str, Callable[[], Any]]  # by the name of their part
+Row = dict[str, Any]
 
 
-def run():
+def run() -> list[Row]:
     """Rows of the benchmark.
 
     Returns:
@@ -46,20 +55,28 @@ def run():
     targets = _targets(config)
     rows = _times(_selections(config))
     rows += _times(_cross_entropies(config, targets))
-    for name, network in _MODELS.items():
-        set_network(config.model, network)
-        rows += _step_rows(name, config, targets)
-        rows.append(dict(part=PLAIN_STEP, model=name))
+    for model in _MODELS:
+        rows += _step_rows(model, targets)
+        rows.append(dict(part=PLAIN_STEP, model=model))
+
     for row in rows:
         if row["part"] in (PLAIN, MINED, "step", PLAIN_STEP):
             row["peak_mb"] = _peak_megabytes(row["part"], row.get("model", "full"))
     return rows
 
 
+def _config_of(model: str) -> ConfigDict:
+    config = default_config()
+    change = _MODELS[model]
+    if change is not None:
+        change(config.model)
+    return config
+
+
 # === Eq. 1 ===
 
 
-def _selections(config):
+def _selections(config: ConfigDict) -> Tasks:
     side = config.data.crop_size[0]
     values = tf.random.stateless_uniform([1, side * side], (0, 0))
     count = int(config.train.hard_pixel_fraction * side * side)
@@ -73,7 +90,7 @@ def _selections(config):
     return {"eq1 sort": by_sorting, "eq1 selection": by_selection}
 
 
-def _cross_entropies(config, targets):
+def _cross_entropies(config: ConfigDict, targets: dict[str, tf.Tensor]) -> Tasks:
     grid = targets["keypoint_mask"].shape[1]
     logits = tf.random.stateless_normal([1, grid, grid, NUM_CLASSES], (0, 1))
     labels, weight = targets["semantic"], targets["semantic_weight"]
@@ -82,7 +99,7 @@ def _cross_entropies(config, targets):
         return plain_cross_entropy(logits, labels)
 
     def mined(logits):
-        return semantic_loss(logits, Pixels(labels, weight), config.train.hard_pixel_fraction)
+        return semantic_loss(logits, labels, weight, config.train.hard_pixel_fraction)
 
     def with_gradient(loss):
         @tf.function
@@ -97,39 +114,62 @@ def _cross_entropies(config, targets):
     return {PLAIN: with_gradient(plain), MINED: with_gradient(mined)}
 
 
-def plain_cross_entropy(logits, labels):
-    """What Eq. 1 is compared to: logits upsampled as a whole, every pixel counts. float32 [B, H,
-    W].
+def plain_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """What Eq. 1 is compared to: logits upsampled as a whole, every pixel counts.
+
+    Args:
+      logits: float32 [B, h, w, classes].
+      labels: int32 [B, H, W].
+
+    Returns:
+      float32 [B, H, W].
     """
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsample(logits, HEAD_STRIDE))
+    upsampled = upsample(logits, HEAD_STRIDE)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsampled)
 
 
 def _plain_total(heads, targets, config):
-    """`total_loss` with it in place of Eq. 1's."""
+    """`total_loss` with the plain cross-entropy in place of Eq. 1's."""
+    # Eq. 1's costs nothing on a corner of four cells.
     few = dict(heads, semantic_logits=heads["semantic_logits"][:, :2, :2])
     corner = {name: targets[name][:, :5, :5] for name in ("semantic", "semantic_weight")}
     total, losses = total_loss(few, dict(targets, **corner), config)
-    plain = tf.reduce_mean(
-        plain_cross_entropy(heads["semantic_logits"], targets["semantic"]), axis=(1, 2)
-    )
+
+    pixels = plain_cross_entropy(heads["semantic_logits"], targets["semantic"])
+    plain = tf.reduce_mean(pixels, axis=(1, 2))
     return total - losses["semantic"] + plain, dict(losses, semantic=plain)
 
 
 # === A step ===
 
 
-def _trainer(config, loss=total_loss):
+def _trainer(config: ConfigDict, loss: Callable = total_loss) -> Trainer:
     config.train.batch_size = 1
-    trainer = Trainer(build_model(config.model, _dataset()), config, loss)
+    network = build_model(config.model, street_dataset())
+    trainer = Trainer(network, config, loss)
     trainer.compile(build_optimizer(config))
     return trainer
 
 
-def _images(config):
+def _images(config: ConfigDict) -> tf.Tensor:
     return tf.zeros([1, *config.data.crop_size, 3], tf.uint8)
 
 
-def _step_rows(name, config, targets):
+def _step_rows(model: str, targets: dict[str, tf.Tensor]) -> list[Row]:
+    """The step of a model as a whole, by its parts, and the input it takes."""
+    config = _config_of(model)
+    times = {row["part"]: row["milliseconds"] for row in _times(_step_parts(config, targets))}
+    # What cannot be run alone is a difference.
+    times["backward"] = times.pop("there and back") - times["forward"]
+    times["update"] = times["step"] - times["forward"] - times["losses"] - times["backward"]
+    times["input"] = _input_milliseconds(config)
+    return [
+        dict(part=part, milliseconds=value, model=model, share=value / times["step"])
+        for part, value in times.items()
+    ]
+
+
+def _step_parts(config: ConfigDict, targets: dict[str, tf.Tensor]) -> Tasks:
     images, trainer = _images(config), _trainer(config)
     network, variables = trainer.network, trainer.network.trainable_variables
     heads = network(images, training=True)
@@ -153,115 +193,93 @@ def _step_rows(name, config, targets):
             outputs = network(images, training=True)
         return tape.gradient(outputs, variables, output_gradients=seeds)
 
-    tasks = {
+    return {
         "step": tf.function(lambda: trainer.train_step((images, targets))),
         "forward": forward,
         "losses": losses,
         "there and back": there_and_back,
     }
-    rows = {row["part"]: row for row in _times(tasks)}
-    step = rows["step"]["milliseconds"]
-    backward = rows.pop("there and back")["milliseconds"] - rows["forward"]["milliseconds"]
-    update = step - backward - rows["forward"]["milliseconds"] - rows["losses"]["milliseconds"]
-    rows["backward"] = dict(part="backward", milliseconds=backward)
-    rows["update"] = dict(part="update", milliseconds=update)
-    rows["input"] = dict(part="input", milliseconds=_input_milliseconds(config))
-    return [dict(row, model=name, share=row["milliseconds"] / step) for row in rows.values()]
 
 
-def _input_milliseconds(config):
-    # The benchmark looks at both sides; nothing else here does.
-    from input_pipeline.pipeline import train_batches
+# === Data ===
 
-    data = _samples(config).repeat()
-    batches = iter(
-        train_batches(tf.data.Dataset.zip((tf.data.Dataset.range(10**6), data)), config, 1)
-    )
+
+def _input_milliseconds(config: ConfigDict) -> float:
+    """Processor time to prepare a batch of one image."""
+    samples = _samples(config).repeat().enumerate()
+    batches = iter(train_batches(samples, config, 1))
     next(batches)
-    count, start = 20, time.process_time()
-    for _ in range(count):
+    start = time.process_time()
+    for _ in range(INPUT_BATCHES):
         next(batches)
-    return 1000 * (time.process_time() - start) / count
+    return 1000 * (time.process_time() - start) / INPUT_BATCHES
 
 
-def _targets(config):
-    from input_pipeline import make_targets
-
+def _targets(config: ConfigDict) -> dict[str, tf.Tensor]:
+    """Targets of the scene, with a batch dimension of 1."""
     sample = next(iter(_samples(config)))
     targets = make_targets(sample["semantic"], sample["instance"], sample["crowd"], config)
     return {name: values[tf.newaxis] for name, values in targets.items()}
 
 
-def _samples(config):
-    """One scene of blocks, 24 of them instances, as a tf.data.Dataset of one sample."""
-    side = config.data.crop_size[0]
-    rows, columns = tf.meshgrid(
-        tf.range(side) * 8 // side, tf.range(side) * 8 // side, indexing="ij"
-    )
+def _samples(config: ConfigDict) -> tf.data.Dataset:
+    """One scene of 8 x 8 blocks, 24 of them instances, as a dataset of one sample."""
+    side, num_stuff = config.data.crop_size[0], NUM_CLASSES - NUM_THINGS
+    eighth = tf.range(side) * 8 // side
+    rows, columns = tf.meshgrid(eighth, eighth, indexing="ij")
     block = rows * 8 + columns
-    thing = block % 8 < 3
+
+    is_thing = block % 8 < 3
+    semantic = tf.where(is_thing, num_stuff + block % NUM_THINGS, block % num_stuff)
     sample = {
         "image": tf.zeros([side, side, 3], tf.uint8),
-        "semantic": tf.where(
-            thing, NUM_CLASSES - NUM_THINGS + block % NUM_THINGS, block % (NUM_CLASSES - NUM_THINGS)
-        ),
-        "instance": tf.where(thing, block + 1, 0),
+        "semantic": semantic,
+        "instance": tf.where(is_thing, block + 1, 0),
         "crowd": tf.zeros([side, side], tf.bool),
     }
     return tf.data.Dataset.from_tensors(sample)
 
 
-def _dataset():
-    colors = distinct_colors(NUM_CLASSES)
-    things = NUM_CLASSES - NUM_THINGS
-    return Dataset(
-        "street",
-        tuple(Category(f"class {i}", i >= things, colors[i], i) for i in range(NUM_CLASSES)),
-    )
-
-
 # === Measuring ===
 
 
-def _times(tasks):
+def _times(tasks: Tasks) -> list[Row]:
+    """A row for each task: its fastest round."""
     clock = time.perf_counter if tf.config.list_logical_devices("GPU") else time.process_time
-    best = dict.fromkeys(tasks, float("inf"))
     for task in tasks.values():
         task()  # traces
+
+    best = dict.fromkeys(tasks, float("inf"))
     for _ in range(ROUNDS):
         for name, task in tasks.items():
             start = clock()
-            tf.nest.map_structure(lambda x: x.numpy(), task())
+            tf.nest.map_structure(lambda tensor: tensor.numpy(), task())
             best[name] = min(best[name], clock() - start)
     return [dict(part=name, milliseconds=1000 * seconds) for name, seconds in best.items()]
 
 
-def _peak_megabytes(part, model):
+def _peak_megabytes(part: str, model: str) -> float:
     """Peak memory of one call of a part, measured by a process of its own."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     command = [sys.executable, "-m", "benchmarks.loss", part, model]
-    return float(
-        subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.split()[
-            -1
-        ]
-    )
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return float(done.stdout.split()[-1])
 
 
-def _measure_memory(part, model):
+def _measure_memory(part: str, model: str) -> None:
     """Prints the peak memory of a part's first call, MB; NaN where the system does not tell."""
-    config = default_config()
-    set_network(config.model, _MODELS[model])
+    config = _config_of(model)
     targets = _targets(config)
     if part in (PLAIN, MINED):
         task = _cross_entropies(config, targets)[part]
     else:
-        trainer, images = (
-            _trainer(config, _plain_total if part == PLAIN_STEP else total_loss),
-            _images(config),
-        )
+        images = _images(config)
+        trainer = _trainer(config, _plain_total if part == PLAIN_STEP else total_loss)
         trainer.optimizer.build(trainer.network.trainable_variables)
         task = tf.function(lambda: trainer.train_step((images, targets)))
-    task.get_concrete_function()  # traces: graphs are no part of it
+
+    # Traces: graphs are not part of it.
+    task.get_concrete_function()
     print(added_peak_mb(task))
 
 

@@ -2,37 +2,41 @@
 allocated there.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
-def memory_mb(key):
-    """MB: now (VmRSS) or at most since the process began or `added_peak_mb` was called (VmHWM); NaN
-    where not Linux.
+def memory_mb(key: str) -> float:
+    """Resident memory, MB; NaN where the system is not Linux.
+
+    Args:
+      key: VmRSS, memory now; or VmHWM, the most since the process began or `added_peak_mb` was
+        called.
     """
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{key}:"))
-    except (OSError, StopIteration):
-        return float("nan")
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) / 1024
+    return float("nan")
 
 
-def added_peak_mb(call):
-    """What one call takes at most above what the process holds before it, MB: of the GPU's memory
-    if there is one.
+def added_peak_mb(call: Callable[[], object]) -> float:
+    """What one call takes at most above what the process holds before it, MB.
 
-    Call it once a process: TensorFlow keeps what it once had. NaN without a GPU where not Linux.
+    Of the GPU's memory if there is one, else resident; NaN without a GPU where the system is not
+    Linux. Call it once per process: TensorFlow keeps what it once had.
     """
     if tf.config.list_logical_devices("GPU"):
-        before = tf.config.experimental.get_memory_info("GPU:0")["current"]
-        tf.config.experimental.reset_memory_stats("GPU:0")
-        call()
-        tf.test.experimental.sync_devices()
-        return (tf.config.experimental.get_memory_info("GPU:0")["peak"] - before) / 2**20
+        return _added_peak_of_gpu(call)
+
+    # What is free, but kept, would hide what the call takes.
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # what is free, but kept, would hide what the call takes
+        ctypes.CDLL(None).malloc_trim(0)
     before = memory_mb("VmRSS")
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
@@ -41,3 +45,12 @@ def added_peak_mb(call):
         before = float("nan")
     call()
     return memory_mb("VmHWM") - before
+
+
+def _added_peak_of_gpu(call: Callable[[], object]) -> float:
+    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    call()
+    tf.test.experimental.sync_devices()
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return (peak - before) / 2**20

@@ -1,27 +1,32 @@
 """Speed and memory of the network, beside the rate at which this machine multiplies matrices.
 
-Each row is measured in a process of its own, so that its peak memory is its own. To measure another
-form of the network (an export, say), add a function to `FORMS`.
+Each row is measured in a process of its own, so that its peak memory is its own. How exported forms
+of a network do is what `exported` measures.
 """
+
+from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from benchmarks.memory import memory_mb
+from benchmarks.street import street_dataset
 from deeperlab_tf import paper
 from deeperlab_tf.backbones.complexity import count_flops, count_parameters, receptive_field
 from deeperlab_tf.backbones.initial_checkpoint import find_backbone
-from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.compat import keras
+from deeperlab_tf.heads import grid_side, head_channels
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
-from deeperlab_tf.schema import Category, Dataset, distinct_colors
-from deeperlab_tf.training.optimizer import build_optimizer
-from deeperlab_tf.training.trainer import Trainer
+from deeperlab_tf.training.trainer import Trainer, build_optimizer
 
 VARIANTS = {
     "Light Wider MNV2": lambda: paper.light(paper.vistas()),
@@ -38,62 +43,54 @@ NUM_CLASSES = 65  # Mapillary Vistas
 _MATRIX_SIDE = 2048
 
 
-def plain(network):
-    """The network as TensorFlow runs it in a graph: function of uint8 images [B, H, W, 3]."""
-    return tf.function(lambda images: network(images, training=False))
-
-
-FORMS = {"tensorflow": plain}  # name: function of a keras.Model that gives a function of images
-
-
-def run():
+def run() -> list[dict[str, Any]]:
     """Rows of the benchmark.
 
     Returns:
-      list of dicts. Of inference: `variant`, `image_size`, `form` and what `measure_inference`
-      gives. Of training steps with equal crops: `decoder`, `crop`, `batch_size` and what
-        `measure_training` gives.
+      list of dicts. Of inference: `variant`, `image_size` and what `measure_inference` gives. Of
+      training steps with equal crops: `decoder`, `crop`, `batch_size` and what `measure_training`
+      gives.
     """
     rows = []
     for variant, make_config in VARIANTS.items():
         for size in SIZES:
-            for form in FORMS:
-                row = in_own_process(
-                    measure_inference, make_config().model, NUM_CLASSES, size, form
-                )
-                rows.append(dict(variant=variant, image_size=list(size), form=form, **row))
+            row = in_own_process(measure_inference, make_config().model, NUM_CLASSES, size)
+            rows.append(dict(variant=variant, image_size=list(size), **row))
     for decoder in DECODERS:
-        row = in_own_process(
-            measure_training, decoder, TRAINING_CROP, TRAINING_BATCH, **WITHOUT_ONEDNN
-        )
+        task = (decoder, TRAINING_CROP, TRAINING_BATCH)
+        row = in_own_process(measure_training, *task, **WITHOUT_ONEDNN)
         rows.append(dict(decoder=decoder, crop=TRAINING_CROP, batch_size=TRAINING_BATCH, **row))
     return rows
 
 
-def in_own_process(function, *arguments, **environment):
-    """Calls a function of this module in a fresh process, with variables of its environment
-    changed.
+def in_own_process(function: Callable, *arguments: Any, **environment: str) -> Any:
+    """What a function of a module gives in a fresh process.
+
+    Args:
+      function: the function.
+      *arguments: what it is called with.
+      **environment: variables that the process has besides this one's.
     """
     before = dict(os.environ)
     os.environ.update(environment)
+    context = multiprocessing.get_context("spawn")
     try:
-        with concurrent.futures.ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn")
-        ) as pool:
+        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
             return pool.submit(function, *arguments).result()
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def measure_inference(model, num_classes, size, form="tensorflow"):
+def measure_inference(
+    model: ConfigDict, num_classes: int, size: tuple[int, int]
+) -> dict[str, float]:
     """Time and memory of one image.
 
     Args:
       model: config.model.
       num_classes: of the semantic head.
       size: (H, W) of the image.
-      form: key of `FORMS`.
 
     Returns:
       dict of `network_size`, `milliseconds` of the fastest call,
@@ -101,31 +98,35 @@ def measure_inference(model, num_classes, size, form="tensorflow"):
       of it that is achieved; `peak_mb`, resident memory of the whole process at most, and
       `added_mb`, that beyond what there was before the first call.
     """
-    network = build_model(model, stand_in_dataset(num_classes), (*size, 3))
-    predict, rate = FORMS[form](network), matrix_rate()
+    network = build_model(model, street_dataset(num_classes, 0), (*size, 3))
+    predict = tf.function(lambda images: network(images, training=False))
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
-    before = memory_mb("VmRSS")
+    rate, before = matrix_rate(), memory_mb("VmRSS")
+
     seconds = []
     for _ in range(1 + REPEATS):
         start = time.perf_counter()
         tf.nest.map_structure(np.asarray, predict(image))
         seconds.append(time.perf_counter() - start)
-    peak, rate, best = memory_mb("VmHWM"), max(rate, matrix_rate()), min(seconds[1:])
-    size = network_size(network)
+
+    # The first call traces.
+    best, peak = min(seconds[1:]), memory_mb("VmHWM")
+    rate, cost = max(rate, matrix_rate()), network_size(network)
     return dict(
-        **size,
+        **cost,
         milliseconds=1000 * best,
-        gflop_per_second=size["gflop"] / best,
+        gflop_per_second=cost["gflop"] / best,
         matrix_gflop_per_second=rate,
-        share=size["gflop"] / best / rate,
+        share=cost["gflop"] / best / rate,
         peak_mb=peak,
         added_mb=peak - before,
     )
 
 
-def network_size(network):
-    """dict of `parameters`, `receptive_field` of the backbone, `gflop` an image; the input's shape
-    must be static.
+def network_size(network: keras.Model) -> dict[str, float]:
+    """`parameters`, `receptive_field` of the backbone, `gflop` per image.
+
+    The shape of the network's input must be static.
     """
     return dict(
         parameters=count_parameters(network),
@@ -134,67 +135,61 @@ def network_size(network):
     )
 
 
-def measure_training(decoder, crop, batch_size):
-    """Memory and time of a training step of Wider MobileNetV2 with the full heads and the given
-    decoder.
+def measure_training(decoder: str, crop: int, batch_size: int) -> dict[str, float]:
+    """Memory and time of a training step of Wider MobileNetV2 with the full heads.
 
     S2D has 20 million weights that bilinear upsampling has not, and smaller feature maps: what
     counts with large crops and batches, as in the paper, are the maps.
 
+    Args:
+      decoder: s2d | bilinear.
+      crop: side of the images, pixels.
+      batch_size: images per step.
+
     Returns:
-      dict of `peak_mb` and `added_mb` as in `measure_inference`, `milliseconds` a step after the
+      dict of `peak_mb` and `added_mb` as in `measure_inference`, `milliseconds` of a step after the
       first.
     """
     config = paper.decoder_ablation(decoder, deep_heads=True, large_kernels=True)
     config.train.batch_size = batch_size
-    trainer = Trainer(
-        build_model(config.model, stand_in_dataset(NUM_CLASSES), (crop, crop, 3)), config
-    )
+    network = build_model(config.model, street_dataset(NUM_CLASSES, 0), (crop, crop, 3))
+    trainer = Trainer(network, config)
     trainer.compile(build_optimizer(config))
     trainer.optimizer.build(trainer.network.trainable_variables)
+
     batches = tf.data.Dataset.from_tensors(_blank_batch(crop, batch_size, config)).repeat()
     before = memory_mb("VmRSS")
     trainer.fit(batches, steps_per_epoch=1, verbose=0)
     start = time.perf_counter()
     trainer.fit(batches, steps_per_epoch=TRAINING_STEPS, verbose=0)
-    seconds, peak = (time.perf_counter() - start) / TRAINING_STEPS, memory_mb("VmHWM")
+    seconds = (time.perf_counter() - start) / TRAINING_STEPS
+    peak = memory_mb("VmHWM")
     return dict(milliseconds=1000 * seconds, peak_mb=peak, added_mb=peak - before)
 
 
-def stand_in_dataset(num_classes):
-    """A descriptor of so many classes."""
-    colors = distinct_colors(num_classes)
-    return Dataset(
-        "benchmark", tuple(Category(f"class {i}", True, colors[i], i) for i in range(num_classes))
-    )
-
-
-def _blank_batch(crop, batch_size, config):
+def _blank_batch(
+    crop: int, batch_size: int, config: ConfigDict
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """(images, targets) in which every pixel counts."""
     graph = keypoint_graph(config.model.keypoint_graph)
-    grid = (batch_size, *[(crop - 1) // HEAD_STRIDE + 1] * 2)
-    channels = {
-        "short": graph.num_keypoints,
-        "middle": graph.num_edges,
-        "long": graph.num_keypoints,
-    }
+    channels = head_channels(graph)
+    pixels = (batch_size, crop, crop)
+    cells = (batch_size, grid_side(crop), grid_side(crop))
     targets = {
-        "semantic": tf.zeros((batch_size, crop, crop), tf.int32),
-        "semantic_weight": tf.ones((batch_size, crop, crop)),
-        "keypoint_heatmap": tf.zeros((*grid, graph.num_keypoints)),
-        "keypoint_mask": tf.ones(grid),
-        **{f"{name}_offsets": tf.zeros((*grid, 2 * count)) for name, count in channels.items()},
-        **{
-            f"{name}_mask": tf.ones((*grid, count))
-            for name, count in channels.items()
-            if name != "long"
-        },
-        "long_mask": tf.ones(grid),
+        "semantic": tf.zeros(pixels, tf.int32),
+        "semantic_weight": tf.ones(pixels),
+        "keypoint_heatmap": tf.zeros((*cells, graph.num_keypoints)),
+        "keypoint_mask": tf.ones(cells),
+        "short_mask": tf.ones((*cells, graph.num_keypoints)),
+        "middle_mask": tf.ones((*cells, graph.num_edges)),
+        "long_mask": tf.ones(cells),
     }
-    return tf.zeros((batch_size, crop, crop, 3), tf.uint8), targets
+    for name in ("short_offsets", "middle_offsets", "long_offsets"):
+        targets[name] = tf.zeros((*cells, channels[name]))
+    return tf.zeros((*pixels, 3), tf.uint8), targets
 
 
-def matrix_rate():
+def matrix_rate() -> float:
     """GFLOP/s of a product of two large float32 matrices; the best of five."""
     matrix = tf.random.stateless_normal((_MATRIX_SIDE, _MATRIX_SIDE), (0, 0))
     multiply = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))

@@ -1,9 +1,12 @@
 """Does an exported model hold up? Many requests of mixed sizes, its memory looked at as they go.
 
-python -m benchmarks.soak exports/shapes/1 --requests=10000
+cd scripts && python -m benchmarks.soak EXPORT/1 --requests=10000
 """
 
+from __future__ import annotations
+
 import argparse
+import os
 
 import cv2
 import numpy as np
@@ -16,8 +19,8 @@ _SIZES = 40  # different ones, again and again in another order
 _SAMPLES = 20
 
 
-def soak(path, requests, largest=96):
-    """Sends encoded images of mixed sizes, one to three a request, to the signature `image_bytes`.
+def soak(path: str | os.PathLike, requests: int, largest: int = 96) -> list[float]:
+    """Sends encoded images of mixed sizes, one to three per request, to `image_bytes`.
 
     Args:
       path: folder of a SavedModel.
@@ -25,30 +28,41 @@ def soak(path, requests, largest=96):
       largest: side of the largest image, pixels.
 
     Returns:
-      list of resident memory in MB, `_SAMPLES` times on the way: the first after the first
-      requests, the last at the end. Errors are raised.
+      resident memory in MB, `_SAMPLES` times on the way: the first after the first requests, the
+      last at the end. Errors are raised.
     """
-    module, rng = tf.saved_model.load(path), np.random.default_rng(0)
-    signature = module.signatures["image_bytes"]
-    images = []
-    for height, width in rng.integers(1, largest + 1, (_SIZES, 2)):
-        picture = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-        images.append(cv2.imencode(rng.choice([".jpg", ".png"]), picture)[1].tobytes())
+    module = tf.saved_model.load(str(path))
+    parse = module.signatures["image_bytes"]
+    rng = np.random.default_rng(0)
+    images = _encoded_images(rng, largest)
+
     memory = []
     for number in tqdm(range(requests), unit="request", dynamic_ncols=True):
         batch = rng.choice(_SIZES, rng.integers(1, 4))
-        signature(image_bytes=tf.constant([images[index] for index in batch]))["panoptic"].numpy()
+        parse(image_bytes=tf.constant([images[index] for index in batch]))["panoptic"].numpy()
         if (number + 1) % max(requests // _SAMPLES, 1) == 0:
             memory.append(memory_mb("VmRSS"))
     return memory
 
 
-if __name__ == "__main__":
+def _encoded_images(rng: np.random.Generator, largest: int) -> list[bytes]:
+    images = []
+    for height, width in rng.integers(1, largest + 1, (_SIZES, 2)):
+        picture = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        suffix = rng.choice([".jpg", ".png"])
+        images.append(cv2.imencode(suffix, picture)[1].tobytes())
+    return images
+
+
+def main() -> None:
+    """Prints the memory as it grows, or does not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", help="folder of a SavedModel")
     parser.add_argument("--requests", type=int, default=10_000)
     arguments = parser.parse_args()
-    print(
-        "resident memory, MB:",
-        *(f"{value:.0f}" for value in soak(arguments.path, arguments.requests)),
-    )
+    memory = soak(arguments.path, arguments.requests)
+    print("resident memory, MB:", *(f"{value:.0f}" for value in memory))
+
+
+if __name__ == "__main__":
+    main()

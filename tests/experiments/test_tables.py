@@ -16,15 +16,13 @@ import tensorflow as tf
 
 from deeperlab_tf import model
 from deeperlab_tf.config import check_config
-from deeperlab_tf.training.optimizer import build_optimizer
-from deeperlab_tf.training.trainer import Trainer
+from deeperlab_tf.training.trainer import Trainer, build_optimizer
 from input_pipeline import make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 from input_pipeline.records import write
 
-EXPERIMENTS = sorted(
-    (Path(__file__).resolve().parents[2] / "experiments" / "paper").glob("table*.py")
-)
+PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper"
+EXPERIMENTS = sorted(PAPER.glob("table*.py"))
 ROWS = {1: 4, 3: 6, 4: 7, 5: 4, 6: 2, 7: 4, 8: 4, 9: 4, 10: 4}
 DATASETS = {module.DATASET.name: module.DATASET for module in (cityscapes, coco, vistas, voc)}
 CROP = 33
@@ -40,17 +38,17 @@ def load(path):
 
 @pytest.fixture(scope="module")
 def record_folders(tmp_path_factory):
-    """dict from a dataset's name to a folder of records of two images, with a stuff region and two
-    things.
-    """
+    """dict dataset name -> folder of records of two images, with a stuff region and two things."""
     folders = {}
     for name, dataset in DATASETS.items():
         folder = tmp_path_factory.mktemp(name)
         (folder / "dataset.json").write_text(dataset.to_json())
         split = "train_aug" if name == "voc" else "train"
-        with tf.io.TFRecordWriter(str(folder / f"{split}-00000-of-00001.tfrecord")) as writer:
+        shard = folder / f"{split}-00000-of-00001.tfrecord"
+        with tf.io.TFRecordWriter(str(shard)) as writer:
             for index in range(2):
-                writer.write(write.encode_example(made_up_sample(dataset, index), dataset))
+                sample = made_up_sample(dataset, index)
+                writer.write(write.encode_example(sample, dataset))
         (folder / f"{split}.json").write_text("{}")
         folders[name] = str(folder)
     return folders
@@ -80,45 +78,51 @@ def shrink(config, folders):
     config.train.batch_size = 2
 
 
+def table_and_row(path):
+    """(4, 5) of table04_5_s2d.py."""
+    return tuple(map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups()))
+
+
 def test_there_is_a_file_for_every_row():
-    found = [
-        tuple(map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups())) for path in EXPERIMENTS
-    ]
-    assert found == [(table, row + 1) for table, rows in ROWS.items() for row in range(rows)]
+    wanted = [(table, row + 1) for table, rows in ROWS.items() for row in range(rows)]
+    assert [table_and_row(path) for path in EXPERIMENTS] == wanted
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_a_file_says_how_it_is_run_and_what_the_paper_got(path):
     text, config = load(path)
-    table, row = map(int, re.match(r"table(\d+)_(\d+)_", path.name).groups())
+    table, row = table_and_row(path)
     assert re.match(rf"Tables? {table}( and \d+)?, row {row}: ", text)
-    assert f"scripts/train.py \\\n        --config=experiments/paper/{path.name}" in text
+    assert f"scripts/train.py --config=experiments/paper/{path.name}" in text
     assert re.search(rf"^Paper, Table {table} \(val\): PQ [\d.]+, PC [\d.]+", text, re.MULTILINE)
     assert re.search(r"^Measured: ", text, re.MULTILINE)
-    start = re.search(r"initial_checkpoint=runs/(\w+)", text)[1]
-    pretrained = load(path.with_name(f"{start}.py"))[1].model
-    assert (pretrained.backbone, pretrained.kernel_size) == (
-        config.model.backbone,
-        config.model.kernel_size,
-    )
     check_config(config)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_row_starts_from_a_pretraining_of_its_backbone(path):
+    text, config = load(path)
+    start = re.search(r"initial_checkpoint=runs/(\w+)", text)[1]
+    _, pretraining = load(path.with_name(f"{start}.py"))
+    for key in ("backbone", "kernel_size"):
+        assert pretraining.model[key] == config.model[key]
 
 
 def same_network():
     """Paths of the experiments, grouped by network and loss-independent data."""
     groups = {}
     for path in EXPERIMENTS:
-        config = load(path)[1]
-        groups.setdefault((config.data.dataset, json.dumps(config.model.to_dict())), []).append(
-            path
-        )
+        _, config = load(path)
+        network = (config.data.dataset, json.dumps(config.model.to_dict()))
+        groups.setdefault(network, []).append(path)
     return list(groups.values())
 
 
 @pytest.fixture(scope="module")
 def two_batches(record_folders):
-    """Function of a config that gives its first two batches; equal ones are made once, and so are
-    equal backbones.
+    """Function of a config that gives its first two batches.
+
+    Equal ones are made once, and so are equal backbones.
     """
     made = {}
 
@@ -129,9 +133,7 @@ def two_batches(record_folders):
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            model, "build_backbone", functools.lru_cache(maxsize=None)(model.build_backbone)
-        )
+        patch.setattr(model, "build_backbone", functools.cache(model.build_backbone))
         yield batches
 
 

@@ -1,3 +1,5 @@
+"""Scores from the command line: files, and one sentence for each mistake."""
+
 import json
 import os
 import subprocess
@@ -35,10 +37,9 @@ def test_truth_against_itself_writes_ones(evaluate, truth, tmp_path):
     done = evaluate(*file_flags(truth), f"--output={tmp_path / 'metrics.json'}")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    keys = [
-        *(f"{name}{group}" for name in ("pq", "sq", "rq") for group in ("", "_things", "_stuff"))
-    ]
-    keys += ["pc", "pc_normalized", "miou"]
+    keys = ["pc", "pc_normalized", "miou"]
+    for name in ("pq", "sq", "rq"):
+        keys += [name, f"{name}_things", f"{name}_stuff"]
     assert [metrics[key] for key in keys] == [1.0] * len(keys)
     assert metrics["num_images"] == 2 and len(metrics["per_class"]) == 133
     assert metrics["per_class"][1]["pq"] is None

@@ -2,17 +2,22 @@
 what can go wrong.
 """
 
+import base64
 import concurrent.futures
+import http.server
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.soak import soak
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
@@ -50,6 +55,7 @@ def exported(program, workdir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(exported):
     pytest.importorskip("tensorflow_serving")
+    # It needs that package.
     from benchmarks.local_server import LocalServer
 
     with LocalServer(str(exported), "toy") as running:
@@ -57,15 +63,14 @@ def server(exported):
 
 
 def photo(height, width, seed=0):
-    image = (
-        np.random.default_rng(seed)
-        .integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
-        .astype(np.uint8)
-    )
-    return cv2.imencode(".png", cv2.resize(image, (width, height)))[1].tobytes()
+    """A PNG of smooth noise."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    return cv2.imencode(".png", cv2.resize(small, (width, height)))[1].tobytes()
 
 
 def error_of(done):
+    """The one line a user sees."""
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr
@@ -83,19 +88,16 @@ def test_everything_a_server_needs_is_beside_the_model(exported, server):
     assert models.model_config_list.config[0].name == "toy"
     assert models.model_config_list.config[0].base_path == "/models/toy"
     assert "prometheus_config {\n  enable: true" in (folder / "monitoring.config").read_text()
-    assert (
-        "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n"
-        in (folder / "batching.config").read_text()
-    )
+    batching = (folder / "batching.config").read_text()
+    assert "allowed_batch_sizes: 1\nallowed_batch_sizes: 2\n" in batching
 
     seen = []
     for signature, inputs in warmup_requests(str(exported)):
         outputs = server.module.signatures[signature](**inputs)
         seen.append((signature, outputs["panoptic"].shape.as_list()))
-    shapes = [[1, 65, 65], [2, 65, 65]]
-    assert seen == [
-        (name, shape) for name in ("serving_default", "image_bytes") for shape in shapes
-    ]
+    signatures = ("serving_default", "image_bytes")
+    shapes = ([1, 65, 65], [2, 65, 65])
+    assert seen == [(name, shape) for name in signatures for shape in shapes]
 
 
 @pytest.mark.slow
@@ -147,11 +149,6 @@ def test_a_bad_request_says_why_and_the_server_goes_on(server, assert_same_label
 
 
 def test_rest_asks_and_reads_as_tf_serving_wants_it(server):
-    import base64
-    import http.server
-    import json
-    import threading
-
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -161,10 +158,8 @@ def test_rest_asks_and_reads_as_tf_serving_wants_it(server):
             images = [base64.b64decode(item["b64"]) for item in body["inputs"]]
             try:
                 outputs = server.module.signatures["image_bytes"](image_bytes=tf.constant(images))
-                status, answer = (
-                    200,
-                    {"outputs": {name: v.numpy().tolist() for name, v in outputs.items()}},
-                )
+                lists = {name: values.numpy().tolist() for name, values in outputs.items()}
+                status, answer = 200, {"outputs": lists}
             except tf.errors.OpError as error:
                 status, answer = 400, {"error": str(error)}
             self.send_response(status)
@@ -191,14 +186,14 @@ def test_many_clients_at_once_get_their_own_parses(server, assert_same_labels):
     images = [photo(20 + 7 * index, 60 - 5 * index, index) for index in range(6)]
     client = GrpcClient(server.address, "toy")
     expected = [client([image])[0]["panoptic"] for image in images]
+
+    def ask(number):
+        return client([images[number % 6]])[0]["panoptic"]
+
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
-        answers = list(
-            clients.map(
-                lambda index: (index % 6, client([images[index % 6]])[0]["panoptic"]), range(120)
-            )
-        )
-    for index, panoptic in answers:
-        assert_same_labels(panoptic, expected[index])
+        answers = list(clients.map(ask, range(120)))
+    for number, panoptic in enumerate(answers):
+        assert_same_labels(panoptic, expected[number % 6])
 
 
 def test_what_cannot_be_exported_is_one_clear_sentence(program, exported, workdir, tmp_path):
@@ -237,7 +232,5 @@ def test_flags_that_do_not_go_together_are_told(program, workdir, tmp_path, flag
 
 @pytest.mark.slow
 def test_requests_of_mixed_sizes_do_not_fill_the_memory(exported):
-    from benchmarks.soak import soak
-
     memory = soak(str(exported), requests=200, largest=64)
     assert memory[-1] < 1.1 * memory[len(memory) // 2]

@@ -22,13 +22,12 @@ def workdir(small_sized_config, toy_dataset, tmp_path_factory):
     """Workdir of a network with random weights, batch norm statistics included."""
     network = build_model(small_sized_config.model, toy_dataset)
     rng = np.random.default_rng(0)
-    for layer in (
-        part for model in (network, network.get_layer("mobilenet_v2")) for part in model.layers
-    ):
+    for layer in (*network.layers, *network.get_layer("mobilenet_v2").layers):
         if isinstance(layer, keras.layers.BatchNormalization):
             size = layer.gamma.shape
             gamma, beta = rng.uniform(0.5, 1.5, size), rng.normal(0, 0.3, size)
-            layer.set_weights([gamma, beta, rng.normal(0, 0.3, size), rng.uniform(0.5, 2, size)])
+            mean, variance = rng.normal(0, 0.3, size), rng.uniform(0.5, 2, size)
+            layer.set_weights([gamma, beta, mean, variance])
     for name in ("semantic_logits", "keypoint_logits", "long_offsets"):
         kernel = network.get_layer(f"{name}_conv").kernel
         kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))

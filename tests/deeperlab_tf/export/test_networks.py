@@ -5,8 +5,8 @@ same parses.
 import numpy as np
 import pytest
 import tensorflow as tf
-from benchmarks import exported
 
+from benchmarks import exported
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.onnx import export_onnx

@@ -36,14 +36,16 @@ class Scene:
         return self
 
     def heads(self, seed=0):
-        labels = (tf.constant(x) for x in (self.semantic, self.instance, self.crowd))
-        targets = {
-            name: value.numpy() for name, value in make_targets(*labels, self.config).items()
-        }
+        """The perfect heads of the scene."""
+        labels = (self.semantic, self.instance, self.crowd)
+        tensors = make_targets(*map(tf.constant, labels), self.config)
+        targets = {name: tensor.numpy() for name, tensor in tensors.items()}
         return perfect_heads(targets, NUM_CLASSES, seed)
 
     def fuse(self, heads=None):
-        parse = fuse(heads or self.heads(), self.semantic.shape, THINGS, self.config.fusion)
+        """The parse of some heads, by default the perfect ones; without batch dimension."""
+        heads = heads or self.heads()
+        parse = fuse(heads, self.semantic.shape, THINGS, self.config.fusion)
         return {name: value.numpy()[0] for name, value in parse.items()}
 
     def ious(self, parse):
@@ -51,14 +53,11 @@ class Scene:
         ious = []
         for number in range(1, self.instance.max() + 1):
             mask = self.instance == number
-            ids = np.unique(parse["instance"][mask])
-            ious.append(
-                max(
-                    (mask & (parse["instance"] == i)).sum()
-                    / (mask | (parse["instance"] == i)).sum()
-                    for i in ids
-                )
-            )
+            best = 0.0
+            for found in np.unique(parse["instance"][mask]):
+                segment = parse["instance"] == found
+                best = max(best, (mask & segment).sum() / (mask | segment).sum())
+            ious.append(best)
         return ious
 
 

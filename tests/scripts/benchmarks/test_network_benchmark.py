@@ -1,4 +1,5 @@
 import pytest
+
 from benchmarks import network
 
 
@@ -20,7 +21,7 @@ def test_rows_tell_speed_and_memory_of_every_variant_and_decoder(monkeypatch):
     assert inference["share"] == pytest.approx(
         inference["gflop_per_second"] / inference["matrix_gflop_per_second"]
     )
-    assert (inference["form"], inference["receptive_field"]) == ("tensorflow", 981)
+    assert (inference["variant"], inference["receptive_field"]) == ("Light Wider MNV2", 981)
     assert [row["decoder"] for row in training] == ["s2d", "bilinear"]
     for row in (inference, *training):
         assert row["peak_mb"] > 100 and row["milliseconds"] > 0

@@ -1,0 +1,88 @@
+"""What programs share: they are quiet, and a mistake is one sentence."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from absl import flags
+from deeperlab_tf import cli
+{body}
+def main():
+    {main}
+
+if __name__ == "__main__":
+    cli.run(main, {required})
+"""
+
+
+@pytest.fixture
+def run_program(repository, tmp_path):
+    """Function (*flags, main, body, required): runs a program that does `main`, returns the
+    finished process.
+    """
+
+    def run(*flags, main="pass", body="", required=()):
+        path = tmp_path / "program.py"
+        path.write_text(PROGRAM.format(main=main, body=body, required=required))
+        environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+        environment["PYTHONPATH"] = str(repository)
+        command = [sys.executable, str(path), *flags]
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    return run
+
+
+def test_a_program_with_tensorflow_says_nothing_but_what_it_means_to(run_program):
+    main = "import tensorflow as tf; print(int(tf.reduce_sum(tf.ones([3]))))"
+    done = run_program(main=main)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+def test_a_log_level_of_the_environment_is_kept(monkeypatch, repository):
+    program = "import os; from deeperlab_tf import cli; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1", PYTHONPATH=str(repository))
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    "flags, options, message",
+    [
+        (
+            (),
+            {"main": "from deeperlab_tf.errors import UserError; raise UserError('bad: x.')"},
+            "bad: x.",
+        ),
+        (
+            (),
+            {"main": "raise RuntimeError('in a graph: UserError: bad y.\\ntrace')"},
+            "bad y.",
+        ),
+        (("more",), {}, "unexpected argument 'more': every option is a --flag, see --help."),
+        (
+            (),
+            {"body": "flags.DEFINE_string('name', None, '')", "required": ("name",)},
+            "flag --name=None: Flag --name must have a value other than None.",
+        ),
+        (("--nome=x",), {}, "Unknown command line flag 'nome'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_one(run_program, flags, options, message):
+    done = run_program(*flags, **options)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_not_a_mistake_of_the_user_keeps_its_traceback(run_program):
+    done = run_program(main="raise RuntimeError('a defect')")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_an_interruption_has_the_status_of_shells(run_program):
+    done = run_program(main="raise KeyboardInterrupt")
+    assert done.returncode == 130 and done.stderr == "\ninterrupted\n"
