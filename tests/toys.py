@@ -1,8 +1,10 @@
-"""The smallest network and dataset, which tests share: as fixtures (conftest.py), or from here where
-a test runs in a process of its own.
+"""The smallest network and dataset, which tests share: as fixtures of conftest.py, or from here
+where a test runs in a process of its own.
 """
 
 from __future__ import annotations
+
+import os
 
 from ml_collections import ConfigDict
 
@@ -49,3 +51,23 @@ def tiny_config() -> ConfigDict:
         panels_every=4,
     )
     return config
+
+
+def save_untrained(folder: str | os.PathLike, dataset: Dataset) -> str:
+    """Makes a folder the workdir of a tiny network with random weights; gives its path.
+
+    Its parses have several classes.
+    """
+    # Imported here: most tests do without TensorFlow, which takes seconds.
+    import tensorflow as tf
+
+    from deeperlab_tf.model import build_model
+    from deeperlab_tf.training.checkpoints import prepare_workdir
+
+    config = tiny_config()
+    prepare_workdir(str(folder), config, dataset)
+    network = build_model(config.model, dataset)
+    kernel = network.get_layer("semantic_logits_conv").kernel
+    kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))
+    tf.train.Checkpoint(network=network).save(os.path.join(folder, "checkpoints", "ckpt"))
+    return str(folder)

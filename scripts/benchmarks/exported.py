@@ -1,5 +1,4 @@
-"""Every exported form of one network: time, memory, size on disk, and how the exported model holds
-up as a server.
+"""Every exported form of one network: time, memory, size on disk; and the SavedModel as a server.
 
 The network is the paper's Light Wider MobileNetV2 with random weights. Random heads are no scene,
 so fusion is given those of a made-up street instead; the network's own are computed all the same.
@@ -7,7 +6,6 @@ so fusion is given those of a made-up street instead; the network's own are comp
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import statistics
 import tempfile
@@ -15,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -23,14 +20,12 @@ from ml_collections import ConfigDict
 from benchmarks.memory import memory_mb
 from benchmarks.network import in_own_process, matrix_rate, network_size
 from benchmarks.scene import scene_heads
-from benchmarks.street import NUM_CLASSES, NUM_THINGS, street_dataset
+from benchmarks.served import load_test, server_start
+from benchmarks.street import NUM_CLASSES, NUM_THINGS, jpegs, pictures, street_dataset
 from deeperlab_tf.config import default_config, light_decoder
-from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.client import GrpcClient
 from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.saved_model import export_saved_model
-from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.keypoints import keypoint_graph
@@ -44,7 +39,6 @@ from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
 IMAGE_SIZE = (721, 721)
 NUM_INSTANCES = 20
 ROUNDS = {1: 12, 4: 3}  # batch size: times that each form has its turn
-CLIENTS, REQUESTS = 8, 48  # of the load test
 
 TENSORFLOW = "tensorflow"  # the workdir as Predictor runs it
 # Of the others: function of the exporter, its options.
@@ -71,9 +65,8 @@ def run(forms: tuple[str, ...] = tuple(FORMS)) -> list[dict[str, Any]]:
       fresh process that parses one image. For each form and batch size, in milliseconds per image:
       `network_p50`, `network_p90`, `fusion_p50`, `fusion_p90`, `end_to_end_p50`, `end_to_end_p90`
       (JPEG bytes in, panoptic map out), and `share`, of the rate at which the machine multiplies
-      float32 matrices, that the network reaches. Of a server's start, with and without warm-up:
-      `load_s`, `warm_up_s`, `first_answer_s`, `second_answer_s`. Of the load test: `clients`,
-      `requests`, `failed`, `images_per_s`, `p50_ms`, `p90_ms`.
+      float32 matrices, that the network reaches. Of the SavedModel what `served` gives: a server's
+      start, with and without warm-up, and the load test.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -91,8 +84,8 @@ def run(forms: tuple[str, ...] = tuple(FORMS)) -> list[dict[str, Any]]:
         saved_model = paths.get("saved_model")
         if saved_model is not None:
             for warm in (False, True):
-                rows.append(in_own_process(_measure_server_start, saved_model, warm))
-            rows.append(in_own_process(_load_test, saved_model))
+                rows.append(in_own_process(server_start, saved_model, jpegs(1, IMAGE_SIZE), warm))
+            rows.append(in_own_process(load_test, saved_model, jpegs(4, IMAGE_SIZE)))
     return rows
 
 
@@ -112,20 +105,8 @@ def _make_workdir(path: str) -> None:
 def _export(form: str, workdir: str, path: str) -> None:
     exporter, options = FORMS[form]
     if "calibration_images" in options:
-        options = {"calibration_images": _pictures(options["calibration_images"])}
+        options = {"calibration_images": pictures(options["calibration_images"], IMAGE_SIZE)}
     exporter(*load_run(workdir), path, **options)
-
-
-def _pictures(count: int) -> list[np.ndarray]:
-    """Smooth noise, uint8 [H, W, 3] each."""
-    rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (count, 24, 24, 3)).astype(np.uint8)
-    size = IMAGE_SIZE[::-1]
-    return [cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in small]
-
-
-def _jpegs(count: int) -> list[bytes]:
-    return [cv2.imencode(".jpg", picture)[1].tobytes() for picture in _pictures(count)]
 
 
 # === Starting ===
@@ -133,7 +114,7 @@ def _jpegs(count: int) -> list[bytes]:
 
 def _measure_start(path: str) -> dict[str, float]:
     """What a fresh process takes to the first answer."""
-    (picture,) = _pictures(1)
+    (picture,) = pictures(1, IMAGE_SIZE)
     start = time.perf_counter()
     predictor = Predictor(path)
     loaded = time.perf_counter()
@@ -152,37 +133,6 @@ def _disk_mb(path: str) -> float:
     for root, _, names in os.walk(path):
         total += sum(os.path.getsize(os.path.join(root, name)) for name in names)
     return total / 2**20
-
-
-def _measure_server_start(path: str, warm: bool) -> dict[str, Any]:
-    """A row: what a server takes to the first answer.
-
-    Args:
-      path: folder of the SavedModel.
-      warm: whether the export's warm-up requests come first.
-    """
-    (jpeg,) = _jpegs(1)
-    start = time.perf_counter()
-    module = tf.saved_model.load(path)
-    loaded = time.perf_counter()
-    if warm:
-        for signature, inputs in warmup_requests(path):
-            module.signatures[signature](**inputs)
-    ready = time.perf_counter()
-
-    answers = []
-    for _ in range(2):
-        before = time.perf_counter()
-        module.signatures["image_bytes"](image_bytes=tf.constant([jpeg]))["panoptic"].numpy()
-        answers.append(time.perf_counter() - before)
-    return dict(
-        form="server start",
-        warm_up=warm,
-        load_s=loaded - start,
-        warm_up_s=ready - loaded,
-        first_answer_s=answers[0],
-        second_answer_s=answers[1],
-    )
 
 
 # === The forms by turns ===
@@ -231,13 +181,13 @@ def _steps(
     """What is timed of each form: dict form -> dict name -> function."""
     first = next(iter(predictors.values()))
     prepare, fuse = _graphs(first.config, first.dataset)
-    jpegs = tf.constant(_jpegs(batch_size))
-    images, heads = prepare(jpegs), _street(first.config, batch_size)
+    encoded = tf.constant(jpegs(batch_size, IMAGE_SIZE))
+    images, heads = prepare(encoded), _street(first.config, batch_size)
 
     def of_network(network: Callable) -> dict[str, Callable[[], object]]:
         def end_to_end() -> None:
             # What follows the network is given the street instead of its heads.
-            _ready(network(prepare(jpegs)))
+            _ready(network(prepare(encoded)))
             _ready(fuse(heads))
 
         return {
@@ -284,45 +234,3 @@ def _graphs(config: ConfigDict, dataset: Dataset) -> tuple[Callable, Callable]:
 def _ready(outputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """Waits for the outputs and hands them over."""
     return {name: np.asarray(values) for name, values in outputs.items()}
-
-
-# === Under load ===
-
-
-def _load_test(path: str) -> dict[str, Any]:
-    """A row: `CLIENTS` clients at once on a server in this process."""
-    # Imported here: all else here does without tensorflow-serving-api.
-    from benchmarks.local_server import LocalServer
-
-    jpegs = _jpegs(4)
-
-    def ask(index: int) -> float | None:
-        """Milliseconds to the answer; None without one."""
-        start = time.perf_counter()
-        try:
-            clients[index % CLIENTS]([jpegs[index % len(jpegs)]])
-        except UserError:
-            return None
-        return 1000 * (time.perf_counter() - start)
-
-    with (
-        LocalServer(path, "benchmark") as server,
-        concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool,
-    ):
-        clients = [GrpcClient(server.address, "benchmark", timeout=600) for _ in range(CLIENTS)]
-        ask(0)
-        start = time.perf_counter()
-        times = list(pool.map(ask, range(REQUESTS)))
-        seconds = time.perf_counter() - start
-
-    good = [value for value in times if value is not None]
-    return dict(
-        form="server",
-        clients=CLIENTS,
-        requests=REQUESTS,
-        failed=REQUESTS - len(good),
-        images_per_s=len(good) / seconds,
-        p50_ms=statistics.median(good),
-        p90_ms=float(np.percentile(good, 90)),
-        peak_mb=memory_mb("VmHWM"),
-    )

@@ -1,14 +1,13 @@
-"""A tiny untrained network for the programs that use one."""
+"""Programs, and a tiny untrained network for those that use one."""
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 import pytest
-import tensorflow as tf
 
-from deeperlab_tf.model import build_model
-from deeperlab_tf.training.checkpoints import prepare_workdir
-from tests.toys import tiny_config
+from tests.toys import save_untrained
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +22,41 @@ def toy_dataset(toy_dataset):
 
 @pytest.fixture(scope="session")
 def workdir(toy_dataset, tmp_path_factory):
-    """Workdir of a network with random weights; its parses have several classes."""
-    config, folder = tiny_config(), str(tmp_path_factory.mktemp("run"))
-    prepare_workdir(folder, config, toy_dataset)
-    network = build_model(config.model, toy_dataset)
-    kernel = network.get_layer("semantic_logits_conv").kernel
-    kernel.assign(tf.random.stateless_normal(kernel.shape, seed=[1, 2]))
-    tf.train.Checkpoint(network=network).save(os.path.join(folder, "checkpoints", "ckpt"))
-    return folder
+    """Workdir of a network with random weights."""
+    return save_untrained(tmp_path_factory.mktemp("run"), toy_dataset)
+
+
+@pytest.fixture(scope="session")
+def program(repository):
+    """Function (script, *flags): runs a program of scripts/, returns the finished process."""
+
+    def run(script, *flags):
+        command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
+        environment = dict(os.environ, PYTHONPATH=str(repository))
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def error_of():
+    """Function of a finished process: the one line that a user sees, after which it ended."""
+
+    def line_of(done):
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        return line
+
+    return line_of
+
+
+@pytest.fixture(scope="session")
+def exported(program, workdir, tmp_path_factory):
+    """Version 1 of the model `toy`, as export.py writes it."""
+    path = tmp_path_factory.mktemp("exports") / "toy" / "1"
+    sizes = ("--batch_size=1", "--batch_size=2")
+    done = program("export.py", f"--workdir={workdir}", f"--output={path}", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {path}" in done.stdout
+    return path

@@ -1,25 +1,8 @@
 """Scores from the command line: files, and one sentence for each mistake."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-
-
-@pytest.fixture
-def evaluate(repository):
-    """Function (*flags): runs scripts/evaluate.py, returns the finished process."""
-
-    def run(*flags):
-        command = [sys.executable, str(repository / "scripts" / "evaluate.py"), *map(str, flags)]
-        environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env=environment, check=False
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -33,8 +16,8 @@ def file_flags(truth, **changes):
     return [f"--{name}={path}" for name, path in {**flags, **changes}.items() if path is not None]
 
 
-def test_truth_against_itself_writes_ones(evaluate, truth, tmp_path):
-    done = evaluate(*file_flags(truth), f"--output={tmp_path / 'metrics.json'}")
+def test_truth_against_itself_writes_ones(program, truth, tmp_path):
+    done = program("evaluate.py", *file_flags(truth), f"--output={tmp_path / 'metrics.json'}")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     keys = ["pc", "pc_normalized", "miou"]
@@ -46,7 +29,7 @@ def test_truth_against_itself_writes_ones(evaluate, truth, tmp_path):
     assert "100.00" in done.stdout
 
 
-def test_bad_input_is_one_line_and_status_one(evaluate, truth, tmp_path):
+def test_bad_input_is_one_line_and_status_one(program, truth, tmp_path):
     output = f"--output={tmp_path / 'metrics.json'}"
     cases = {
         "missing: --pred_json": file_flags(truth, pred_json=None),
@@ -55,7 +38,7 @@ def test_bad_input_is_one_line_and_status_one(evaluate, truth, tmp_path):
         "not both": [*file_flags(truth), "--workdir=somewhere"],
     }
     for message, flags in cases.items():
-        done = evaluate(*flags, output)
+        done = program("evaluate.py", *flags, output)
         assert done.returncode == 1
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert message in done.stderr

@@ -1,22 +1,15 @@
 """The paper's tables beside this project's numbers."""
 
 import json
-import subprocess
-import sys
 
 
-def reproduce(repository, *flags):
-    command = [sys.executable, str(repository / "scripts" / "reproduce.py"), *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=repository)
-
-
-def test_a_table_holds_the_papers_numbers_and_ours(repository, tmp_path):
+def test_a_table_holds_the_papers_numbers_and_ours(program, tmp_path):
     evaluation = tmp_path / "runs" / "table06_2" / "evaluation"
     evaluation.mkdir(parents=True)
     (evaluation / "metrics.json").write_text(json.dumps({"pq": 0.25, "pc": 0.5}))
     output = tmp_path / "table06.md"
     flags = ("--table=6", f"--runs={tmp_path / 'runs'}", "--nomeasure", f"--output={output}")
-    result = reproduce(repository, *flags)
+    result = program("reproduce.py", *flags)
     assert result.returncode == 0, result.stderr
     table = [line for line in output.read_text().splitlines() if line.startswith("| ")]
     head, _, star, rectangle = (line.split(" | ") for line in table)
@@ -31,7 +24,7 @@ def test_a_table_holds_the_papers_numbers_and_ours(repository, tmp_path):
     assert rows[0]["here"]["gflop"] > 400 and rows[0]["paper"] == {"PQ": 24.07, "PC": 48.23}
 
 
-def test_a_table_the_paper_does_not_have_is_refused(repository, tmp_path):
-    result = reproduce(repository, "--table=12", f"--output={tmp_path / 'x.md'}")
+def test_a_table_the_paper_does_not_have_is_refused(program, tmp_path):
+    result = program("reproduce.py", "--table=12", f"--output={tmp_path / 'x.md'}")
     assert result.returncode == 1 and not list(tmp_path.iterdir())
     assert "error: --table=12 is none of the paper's; give 1 to 11." in result.stderr

@@ -1,15 +1,11 @@
-"""The way to a server: export.py, a server that speaks TF Serving's gRPC, serving_client.py, and
-what can go wrong.
+"""An exported model on a server that speaks TF Serving's gRPC, the program and the clients that ask
+it, and what can go wrong.
 """
 
 import base64
 import concurrent.futures
 import http.server
 import json
-import os
-import shutil
-import subprocess
-import sys
 import threading
 
 import cv2
@@ -17,39 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.soak import soak
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
 from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.prediction.predictor import Predictor
-from deeperlab_tf.training.workdir import load_run
-
-
-@pytest.fixture(scope="module")
-def program(repository):
-    """Function (script, *flags): runs it, returns the finished process."""
-
-    def run(script, *flags):
-        command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
-        environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env=environment, check=False
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def exported(program, workdir, tmp_path_factory):
-    """Version 1 of the model `toy`, as export.py writes it."""
-    path = tmp_path_factory.mktemp("exports") / "toy" / "1"
-    done = program(
-        "export.py", f"--workdir={workdir}", f"--output={path}", "--batch_size=1", "--batch_size=2"
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"wrote {path}" in done.stdout
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +35,6 @@ def photo(height, width, seed=0):
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
     return cv2.imencode(".png", cv2.resize(small, (width, height)))[1].tobytes()
-
-
-def error_of(done):
-    """The one line a user sees."""
-    assert done.returncode == 1, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "Traceback" not in done.stderr
-    return line
 
 
 def test_everything_a_server_needs_is_beside_the_model(exported, server):
@@ -102,7 +62,7 @@ def test_everything_a_server_needs_is_beside_the_model(exported, server):
 
 @pytest.mark.slow
 def test_the_client_writes_the_parses_the_predictor_gives(
-    program, server, exported, workdir, tmp_path, assert_same_labels
+    program, error_of, server, exported, workdir, tmp_path, assert_same_labels
 ):
     images = tmp_path / "images"
     images.mkdir()
@@ -194,43 +154,3 @@ def test_many_clients_at_once_get_their_own_parses(server, assert_same_labels):
         answers = list(clients.map(ask, range(120)))
     for number, panoptic in enumerate(answers):
         assert_same_labels(panoptic, expected[number % 6])
-
-
-def test_what_cannot_be_exported_is_one_clear_sentence(program, exported, workdir, tmp_path):
-    again = program("export.py", f"--workdir={workdir}", f"--output={exported}")
-    assert "exists already; choose another --output, the next version number" in error_of(again)
-
-    untrained, half = tmp_path / "untrained", tmp_path / "half"
-    shutil.copytree(workdir, untrained, ignore=shutil.ignore_patterns("checkpoints"))
-    output = tmp_path / "model" / "1"
-    done = program("export.py", f"--workdir={untrained}", f"--output={output}")
-    assert "has no checkpoint yet; train first" in error_of(done)
-    assert not output.parent.exists()
-
-    shutil.copytree(workdir, half)
-    for data in (half / "checkpoints").glob("*.data-*"):
-        data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(UserError, match="can be read"):
-        load_run(str(half))
-    (half / "dataset.json").write_text('{"name": "toy"')
-    with pytest.raises(UserError, match=r"dataset\.json is not a dataset description"):
-        load_run(str(half))
-
-
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        (("--format=onnx", "--precision=int8"), "needs --calibration"),
-        (("--format=onnx", "--precision=float16"), "offers --precision=float32 or int8"),
-    ],
-)
-def test_flags_that_do_not_go_together_are_told(program, workdir, tmp_path, flags, message):
-    assert message in error_of(
-        program("export.py", f"--workdir={workdir}", f"--output={tmp_path / 'x'}", *flags)
-    )
-
-
-@pytest.mark.slow
-def test_requests_of_mixed_sizes_do_not_fill_the_memory(exported):
-    memory = soak(str(exported), requests=200, largest=64)
-    assert memory[-1] < 1.1 * memory[len(memory) // 2]
