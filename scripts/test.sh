@@ -23,12 +23,13 @@ if [ "${1:-}" = --quick ]; then
     tests/input_pipeline/datasets
     tests/input_pipeline/test_checks.py
     tests/scripts/test_evaluate.py
-    # One of each room that does.
+    # Of each room that does, a few.
     tests/deeperlab_tf/test_layers.py::test_upsample_is_bilinear_interpolation_with_aligned_corners
     tests/deeperlab_tf/test_losses.py::test_semantic_loss_equals_eq_1
     tests/deeperlab_tf/test_model.py::test_heads_have_stride_4_and_the_papers_channels
     tests/deeperlab_tf/backbones/test_mobilenet_v2.py::test_features_come_at_the_output_stride_and_detail_at_stride_4
     tests/deeperlab_tf/evaluation/test_evaluate.py::test_perfect_model_scores_one_and_its_files_are_all_there
+    tests/deeperlab_tf/fusion/test_{hough,merge,nearest}.py
     tests/deeperlab_tf/fusion/test_fuse.py::test_perfect_heads_come_back_as_the_labels
     tests/deeperlab_tf/training/test_training.py::test_frozen_batch_norms_do_not_change
     tests/input_pipeline/test_preprocess.py::test_flipping_mirrors_image_and_labels_together

@@ -93,7 +93,8 @@ def test_a_file_says_how_it_is_run_and_what_the_paper_got(path):
     text, config = load(path)
     table, row = table_and_row(path)
     assert re.match(rf"Tables? {table}( and \d+)?, row {row}: ", text)
-    assert f"scripts/train.py --config=experiments/paper/{path.name}" in text
+    command = " ".join(text.replace("\\\n", " ").split())
+    assert f"scripts/train.py --config=experiments/paper/{path.name}" in command
     assert re.search(rf"^Paper, Table {table} \(val\): PQ [\d.]+, PC [\d.]+", text, re.MULTILINE)
     assert re.search(r"^Measured: ", text, re.MULTILINE)
     check_config(config)
