@@ -22,7 +22,6 @@ PIPELINE = "input_pipeline"
 
 # From the ground up: a file may import from its own floor and from those below it.
 GROUND = (
-    "cli",
     "compat",
     "config",
     "config_json",
@@ -43,6 +42,8 @@ FLOORS = (
     ("visualize",),
     ("training", "prediction"),
     ("evaluation", "export", "models"),
+    # What programs share: nothing else imports it.
+    ("cli",),
 )
 # The network's file is on the ground floor, for it is the paper's, yet it starts from a backbone.
 MAY_CLIMB = {("model", "backbones")}

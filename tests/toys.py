@@ -62,7 +62,7 @@ def save_untrained(folder: str | os.PathLike, dataset: Dataset) -> str:
     import tensorflow as tf
 
     from deeperlab_tf.model import build_model
-    from deeperlab_tf.training.checkpoints import prepare_workdir
+    from deeperlab_tf.training.workdir import prepare_workdir
 
     config = tiny_config()
     prepare_workdir(str(folder), config, dataset)

@@ -22,19 +22,21 @@ from benchmarks.network import in_own_process, matrix_rate, network_size
 from benchmarks.scene import scene_heads
 from benchmarks.served import load_test, server_start
 from benchmarks.street import NUM_CLASSES, NUM_THINGS, jpegs, pictures, street_dataset
-from deeperlab_tf.config import default_config, light_decoder
-from deeperlab_tf.export.encoded import check_headers, decode_image, image_headers
+from deeperlab_tf.config import default_config
+from deeperlab_tf.export.encoded import check_headers, decode_image
+from deeperlab_tf.export.headers import image_headers
 from deeperlab_tf.export.onnx import export_onnx
-from deeperlab_tf.export.saved_model import export_saved_model
+from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 from deeperlab_tf.export.tflite import export_tflite
 from deeperlab_tf.image_size import MAX_PIXELS
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
+from deeperlab_tf.paper import set_network
 from deeperlab_tf.prediction.inference import parse_heads, prepare_images
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.runtimes import load_network
 from deeperlab_tf.schema import Dataset
-from deeperlab_tf.training.checkpoints import load_run, prepare_workdir
+from deeperlab_tf.training.workdir import load_run, prepare_workdir
 
 IMAGE_SIZE = (721, 721)
 NUM_INSTANCES = 20
@@ -45,8 +47,11 @@ TENSORFLOW = "tensorflow"  # the workdir as Predictor runs it
 FORMS = {
     TENSORFLOW: None,
     "saved_model": (export_saved_model, {}),
-    "saved_model optimised": (export_saved_model, {"optimise": True}),
-    "saved_model bfloat16": (export_saved_model, {"optimise": True, "precision": "bfloat16"}),
+    "saved_model optimised": (export_saved_model, {"options": ExportOptions(optimise=True)}),
+    "saved_model bfloat16": (
+        export_saved_model,
+        {"options": ExportOptions(optimise=True, precision="bfloat16")},
+    ),
     "onnx": (export_onnx, {}),
     "onnx int8": (export_onnx, {"calibration_images": 8}),
     "tflite": (export_tflite, {}),
@@ -95,7 +100,7 @@ def run(forms: tuple[str, ...] = tuple(FORMS)) -> list[dict[str, Any]]:
 def _make_workdir(path: str) -> None:
     """A run of the network with random weights."""
     config, dataset = default_config(), street_dataset()
-    light_decoder(config.model)
+    set_network(config.model, "light_wider_mobilenet_v2")
     config.eval.image_size = IMAGE_SIZE
     prepare_workdir(path, config, dataset)
     network = build_model(config.model, dataset)

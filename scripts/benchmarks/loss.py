@@ -21,20 +21,21 @@ from ml_collections import ConfigDict
 
 from benchmarks.memory import added_peak_mb
 from benchmarks.street import NUM_CLASSES, NUM_THINGS, street_dataset
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.layers import upsample
-from deeperlab_tf.losses import hardest_share, semantic_loss, total_loss
+from deeperlab_tf.losses import Pixels, hardest_share, semantic_loss, total_loss
 from deeperlab_tf.model import build_model
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.paper import set_network
+from deeperlab_tf.training.optimizer import build_optimizer
+from deeperlab_tf.training.trainer import Trainer
 from input_pipeline import make_targets
 from input_pipeline.pipeline import train_batches
 
 ROUNDS = 4
 INPUT_BATCHES = 20
 PLAIN, MINED, PLAIN_STEP = "plain cross-entropy", "semantic loss", "step, plain cross-entropy"
-# Names of models: what makes one of the config's, which is the full one.
-_MODELS = {"full": None, "light": light_decoder}
+_MODELS = {"full": "wider_mobilenet_v2", "light": "light_wider_mobilenet_v2"}
 
 Tasks = dict[str, Callable[[], Any]]  # by the name of their part
 Row = dict[str, Any]
@@ -67,9 +68,7 @@ def run() -> list[Row]:
 
 def _config_of(model: str) -> ConfigDict:
     config = default_config()
-    change = _MODELS[model]
-    if change is not None:
-        change(config.model)
+    set_network(config.model, _MODELS[model])
     return config
 
 
@@ -99,7 +98,7 @@ def _cross_entropies(config: ConfigDict, targets: dict[str, tf.Tensor]) -> Tasks
         return plain_cross_entropy(logits, labels)
 
     def mined(logits):
-        return semantic_loss(logits, labels, weight, config.train.hard_pixel_fraction)
+        return semantic_loss(logits, Pixels(labels, weight), config.train.hard_pixel_fraction)
 
     def with_gradient(loss):
         @tf.function

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 
 from benchmarks.street import street_dataset
-from deeperlab_tf.files.coco_panoptic import PanopticFiles, PanopticWriter, compare
+from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.panoptic_pair import compare
+from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset

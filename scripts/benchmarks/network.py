@@ -26,7 +26,8 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.heads import grid_side, head_channels
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.training.optimizer import build_optimizer
+from deeperlab_tf.training.trainer import Trainer
 
 VARIANTS = {
     "Light Wider MNV2": lambda: paper.light(paper.vistas()),

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_collections import ConfigDict
 
 from benchmarks.street import street_dataset
-from deeperlab_tf.config import default_config, light_decoder
+from deeperlab_tf.config import default_config
 from deeperlab_tf.heads import grid_side, head_channels
 from deeperlab_tf.keypoints import keypoint_graph
+from deeperlab_tf.paper import set_network
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -111,8 +112,9 @@ def _work(job: Job) -> None:
 
     from deeperlab_tf.compat import keras
     from deeperlab_tf.model import build_model
+    from deeperlab_tf.training.optimizer import build_optimizer
     from deeperlab_tf.training.strategy import build_strategy
-    from deeperlab_tf.training.trainer import Trainer, build_optimizer
+    from deeperlab_tf.training.trainer import Trainer
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
@@ -139,7 +141,7 @@ def _work(job: Job) -> None:
 
 def _config(job: Job) -> ConfigDict:
     config = default_config()
-    light_decoder(config.model)
+    set_network(config.model, "light_wider_mobilenet_v2")
     config.data.crop_size = (job.crop, job.crop)
     config.train.batch_size = job.batch_size
     config.train.sync_batch_norm = job.sync_batch_norm

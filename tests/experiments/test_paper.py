@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from deeperlab_tf import model
 from deeperlab_tf.config import check_config
-from deeperlab_tf.training.trainer import Trainer, build_optimizer
+from deeperlab_tf.training.optimizer import build_optimizer
+from deeperlab_tf.training.trainer import Trainer
 from input_pipeline import make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 from input_pipeline.records import write

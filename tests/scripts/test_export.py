@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.training.checkpoints import load_run
+from deeperlab_tf.training.workdir import load_run
 
 
 def test_what_cannot_be_exported_is_one_clear_sentence(

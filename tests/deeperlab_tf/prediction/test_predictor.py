@@ -6,7 +6,7 @@ import pytest
 from deeperlab_tf import Predictor
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import export_saved_model
-from deeperlab_tf.training.checkpoints import load_run
+from deeperlab_tf.training.workdir import load_run
 from deeperlab_tf.visualize.drawing import write_image
 from tests.toys import save_untrained
 

@@ -7,7 +7,8 @@ from tests.toys import tiny_config
 @pytest.mark.slow
 def test_rows_tell_the_parts_of_a_step(monkeypatch):
     monkeypatch.setattr(loss, "default_config", tiny_config)
-    monkeypatch.setattr(loss, "_MODELS", {"full": None})
+    monkeypatch.setattr(loss, "set_network", lambda model, name: None)
+    monkeypatch.setattr(loss, "_MODELS", {"full": ""})
     monkeypatch.setattr(loss, "ROUNDS", 1)
     monkeypatch.setattr(loss, "INPUT_BATCHES", 1)
     monkeypatch.setattr(loss, "_peak_megabytes", lambda part, model: 1.0)
