@@ -1,92 +1,197 @@
-"""The heads' grid: cell (i, j) sits exactly on pixel (stride · i, stride · j)."""
+"""What goes through the fusion together: the grid, an image's maps on it, keypoints."""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
 
 import tensorflow as tf
+from tensorflow import Tensor
 
 from deeperlab_tf.fusion import ops
 from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.keypoints import KeypointGraph
 
-CORNERS = ([0, 0, 1, 1], [0, 1, 0, 1])  # rows and columns of a cell's corners
+# Rows and columns of a cell's corners, as steps from its own.
+_CORNERS_Y = [0, 0, 1, 1]
+_CORNERS_X = [0, 1, 0, 1]
 
 
-def positions(cells):
-    """Pixel coordinates of grid cells: integer (row, column) of any shape [..., 2] -> float32 of
-    the same shape.
+class Grid(NamedTuple):
+    """The heads' grid: cell (i, j) sits exactly on pixel (4 i, 4 j) of the network input.
+
+    A *flat* cell is one number, row · width + column.
+
+    Attributes:
+      height, width: cells along the sides; int32 scalars or ints.
     """
-    return tf.cast(cells * HEAD_STRIDE, tf.float32)
+
+    height: Tensor | int
+    width: Tensor | int
+
+    @property
+    def num_cells(self) -> Tensor | int:
+        """Cells in all: h · w."""
+        return self.height * self.width
+
+    def rows_columns(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and columns of flat cells: int32 [...] -> two int32 [...]."""
+        rows = cells // self.width
+        columns = cells - rows * self.width
+        return rows, columns
+
+    def clamp(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest rows and columns there are: two int32 [...] -> two int32 [...]."""
+        rows = tf.clip_by_value(rows, 0, self.height - 1)
+        columns = tf.clip_by_value(columns, 0, self.width - 1)
+        return rows, columns
+
+    def flat(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Flat cells, clamped to the grid: two int32 [...] -> int32 [...].
+
+        Only indices are ever clamped, never coordinates.
+        """
+        rows, columns = self.clamp(rows, columns)
+        return rows * self.width + columns
+
+    def contains(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Which cells are on the grid: two int32 [...] -> bool [...]."""
+        # One comparison a side: without their sign, negative numbers are the largest.
+        is_row = _unsigned(rows) < _unsigned(self.height)
+        is_column = _unsigned(columns) < _unsigned(self.width)
+        return is_row & is_column
+
+    def spans(self, y: Tensor, x: Tensor) -> Tensor:
+        """Which points lie on the image: two float32 [...], pixels -> bool [...]; NaN: False."""
+        last_y = positions(self.height - 1)
+        last_x = positions(self.width - 1)
+        return (y >= 0) & (y <= last_y) & (x >= 0) & (x <= last_x)
+
+    def corners(self, cells: Tensor) -> Tensor:
+        """Flat cells at the corners of flat cells: int32 [n] -> [n, 4]."""
+        rows, columns = self.rows_columns(cells)
+        return self.corners_at(rows[:, None], columns[:, None])
+
+    def corners_at(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The same for cells by row and column: two int32 [..., 1] -> [..., 4]."""
+        return self.flat(rows + _CORNERS_Y, columns + _CORNERS_X)
 
 
-def inside(y, x, grid_size):
-    """bool [...]: which points (float32 [...], pixels) lie on the image the grid spans. False for
-    NaN.
+class Maps(NamedTuple):
+    """One image's heads, flat over the grid. Offsets are (y, x) in pixels.
+
+    Attributes:
+      semantic_logits: float32 [h · w, classes].
+      keypoint_logits: float32 [h · w, P]. Their sigmoid, the heatmap, is wanted at few cells only.
+      short_offsets: float32 [h · w, P, 2].
+      middle_offsets: float32 [h · w, E, 2].
+      long_offsets: float32 [h · w, P, 2].
+      grid: `Grid`.
+      graph: `KeypointGraph`.
+      radius: R, of the disks around keypoints; pixels.
     """
-    last = positions(grid_size - 1)
-    return (y >= 0) & (y <= last[0]) & (x >= 0) & (x <= last[1])
+
+    semantic_logits: Tensor
+    keypoint_logits: Tensor
+    short_offsets: Tensor
+    middle_offsets: Tensor
+    long_offsets: Tensor
+    grid: Grid
+    graph: KeypointGraph
+    radius: float
 
 
-def on_grid(rows, columns, grid_size):
-    """bool [...]: which cells (int32 [...]) there are. Without their sign, negative numbers are the
-    largest.
+class Candidates(NamedTuple):
+    """Keypoints of unknown instances, each of one kind.
+
+    Attributes:
+      points: float32 [C, 2], (y, x) in pixels.
+      kinds: int32 [C].
     """
-    rows, columns, size = (tf.bitcast(x, tf.uint32) for x in (rows, columns, grid_size))
-    return (rows < size[0]) & (columns < size[1])
+
+    points: Tensor
+    kinds: Tensor
+
+    def gather(self, index: Tensor) -> Candidates:
+        """Those at some places: int32 [n]."""
+        points = tf.gather(self.points, index)
+        kinds = tf.gather(self.kinds, index)
+        return Candidates(points, kinds)
+
+    def mask(self, flags: Tensor) -> Candidates:
+        """Those that are flagged: bool [C]."""
+        points = tf.boolean_mask(self.points, flags)
+        kinds = tf.boolean_mask(self.kinds, flags)
+        return Candidates(points, kinds)
 
 
-def flat_index(rows, columns, grid_size):
-    """row · w + column of int32 cells of any shape. The index is clamped to the grid; coordinates
-    never are.
-    """
-    rows = tf.clip_by_value(rows, 0, grid_size[0] - 1)
-    return rows * grid_size[1] + tf.clip_by_value(columns, 0, grid_size[1] - 1)
-
-
-def flat_positions(cells, grid_size):
-    """Pixel coordinates of flat cells: int32 [...] -> float32 [..., 2]."""
-    rows = cells // grid_size[1]
-    return positions(tf.stack([rows, cells - rows * grid_size[1]], axis=-1))
-
-
-def indices(flags):
-    """Where flags are set: bool [n] -> int32 [m], ascending."""
-    return tf.cast(tf.where(flags)[:, 0], tf.int32)
-
-
-def flags(cells, num_cells):
-    """bool [num_cells], True at flat `cells` (int32 [n], repeats allowed)."""
-    return tf.tensor_scatter_nd_update(
-        tf.zeros([num_cells], tf.bool), cells[:, None], tf.ones_like(cells, tf.bool)
+def flat_maps(heads: dict[str, Tensor], graph: KeypointGraph, radius: float) -> Maps:
+    """One image's heads, float32 [h, w, channels] each, as `Maps`."""
+    num_keypoints = graph.num_keypoints
+    logits = heads["semantic_logits"]
+    size = tf.shape(logits)
+    per_class = [-1, logits.shape[-1]]
+    per_keypoint = [-1, num_keypoints, 2]
+    per_edge = [-1, graph.num_edges, 2]
+    return Maps(
+        semantic_logits=tf.reshape(logits, per_class),
+        keypoint_logits=tf.reshape(heads["keypoint_logits"], [-1, num_keypoints]),
+        short_offsets=tf.reshape(heads["short_offsets"], per_keypoint),
+        middle_offsets=tf.reshape(heads["middle_offsets"], per_edge),
+        long_offsets=tf.reshape(heads["long_offsets"], per_keypoint),
+        grid=Grid(size[0], size[1]),
+        graph=graph,
+        radius=radius,
     )
 
 
-def sample(maps, kinds, points, grid_size, function=tf.identity):
+def positions(cells: Tensor) -> Tensor:
+    """Pixel coordinates of rows or columns: int32 [...] -> float32 [...]."""
+    return tf.cast(cells * HEAD_STRIDE, tf.float32)
+
+
+def sample(
+    channels: Tensor,
+    points: Tensor,
+    which: Tensor,
+    grid: Grid,
+    function: Callable[[Tensor], Tensor] = tf.identity,
+) -> Tensor:
     """Reads one channel group of a map at fractional positions, bilinearly.
 
     Args:
-      maps: float32 [h · w, K, D], e.g. the offsets (D = 2) of K keypoint kinds.
-      kinds: int32 [...], which of the K to read.
+      channels: float32 [h · w, K, D], e.g. the offsets (D = 2) of K keypoint kinds.
       points: float32 [..., 2], pixels. Outside the grid the nearest border value is read.
-      grid_size: int32 [2], h and w.
+      which: int32 [...], which of the K to read at each point.
+      grid: `Grid`.
       function: of the map's values, applied before they are interpolated.
 
     Returns:
       float32 [..., D].
     """
-    num_kinds, depth = maps.shape[1], maps.shape[2]
     scaled = points / HEAD_STRIDE
     corner = tf.floor(scaled)
-    weights = bilinear_weights(scaled - corner)
+    weights = _bilinear_weights(scaled - corner)
+
+    # [..., 4]
     corner = tf.cast(corner, tf.int32)
-    rows, columns = (
-        corner[..., axis, None] + tf.constant(steps) for axis, steps in enumerate(CORNERS)
-    )
-    index = flat_index(rows, columns, grid_size) * num_kinds + kinds[..., None]  # [..., 4]
-    return tf.reduce_sum(
-        weights[..., None] * function(ops.read(tf.reshape(maps, [-1, depth]), index)), axis=-2
-    )
+    cells = grid.corners_at(corner[..., :1], corner[..., 1:])
+    num_groups, depth = channels.shape[1:]
+    index = cells * num_groups + which[..., None]
+
+    # [..., 4, D]
+    flat = tf.reshape(channels, [-1, depth])
+    values = function(ops.read(flat, index))
+    return tf.reduce_sum(weights[..., None] * values, axis=-2)
 
 
-def bilinear_weights(fraction):
-    """Weights of a cell's corners (0, 0), (0, 1), (1, 0), (1, 1) at (y, x) fractions [..., 2]:
-    float32 [..., 4].
-    """
-    y, x = fraction[..., 0], fraction[..., 1]
-    return tf.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
+def _bilinear_weights(fraction):
+    """Weights of a cell's corners at fractions (y, x): float32 [..., 2] -> [..., 4]."""
+    y = fraction[..., 0]
+    x = fraction[..., 1]
+    above, left = 1 - y, 1 - x
+    weights = [above * left, above * x, y * left, y * x]
+    return tf.stack(weights, axis=-1)
+
+
+def _unsigned(cells):
+    return tf.bitcast(cells, tf.uint32)
