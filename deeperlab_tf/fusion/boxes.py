@@ -15,21 +15,23 @@ def boxes_of(keypoints: Tensor) -> Tensor:
     the upper right one. The outermost pixels belong to the box, as in the targets: a one-pixel
     object has y1 = y2.
     """
-    coordinates = tf.reshape(keypoints, [-1, 2 * keypoints.shape[1]])
+    num_coordinates = 2 * keypoints.shape[1]
+    coordinates = tf.reshape(keypoints, [-1, num_coordinates])
+    # [N, 4] each: a side's coordinate at one of its ends, and at the other.
     one = tf.gather(coordinates, _ONE, axis=1)
     other = tf.gather(coordinates, _OTHER, axis=1)
     return (one + other) / 2
 
 
-# The two corners of each side, and which of their coordinates, y or x, it is the mean of.
-_SIDES = (
-    (TOP_LEFT, TOP_RIGHT, 0),
-    (TOP_LEFT, BOTTOM_LEFT, 1),
-    (BOTTOM_LEFT, BOTTOM_RIGHT, 0),
-    (TOP_RIGHT, BOTTOM_RIGHT, 1),
-)
-_ONE = [2 * corner + axis for corner, _, axis in _SIDES]
-_OTHER = [2 * corner + axis for _, corner, axis in _SIDES]
+def _coordinates(*corners):
+    """Where the y, x, y and x of four corners are among all coordinates."""
+    axes = (0, 1, 0, 1)
+    return [2 * corner + axis for corner, axis in zip(corners, axes)]
+
+
+# The two corners of which the top, left, bottom and right sides are the mean.
+_ONE = _coordinates(TOP_LEFT, TOP_LEFT, BOTTOM_LEFT, TOP_RIGHT)
+_OTHER = _coordinates(TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT, BOTTOM_RIGHT)
 
 
 def box_sizes(boxes: Tensor) -> Tensor:
@@ -37,25 +39,30 @@ def box_sizes(boxes: Tensor) -> Tensor:
 
     Not positive where a box is degenerate.
     """
-    return boxes[..., 2:] - boxes[..., :2] + 1
+    first = boxes[..., :2]
+    last = boxes[..., 2:]
+    return last - first + 1
 
 
 def scale(boxes: Tensor) -> Tensor:
     """λ, the size of instances: square root of the box area. float32 [..., 4] -> [...], pixels."""
     sides = tf.maximum(box_sizes(boxes), 0.0)
-    return tf.sqrt(tf.reduce_prod(sides, axis=-1))
+    areas = tf.reduce_prod(sides, axis=-1)
+    return tf.sqrt(areas)
 
 
 def box_iou(boxes: Tensor) -> Tensor:
     """Intersection over union of all pairs of boxes: float32 [J, 4] -> [J, J]."""
     # Planes of pairs: short inner dimensions are slow.
     top, left, bottom, right = tf.unstack(boxes, axis=1)
+    # [J, J]
     heights = _shared(top, bottom)
     widths = _shared(left, right)
     shared = tf.maximum(heights, 0.0) * tf.maximum(widths, 0.0)
 
     areas = tf.reduce_prod(box_sizes(boxes), axis=-1)
-    return shared / (areas[:, None] + areas[None, :] - shared)
+    both = areas[:, None] + areas[None, :]
+    return shared / (both - shared)
 
 
 def _shared(first, last):

@@ -66,19 +66,21 @@ def nearest_pixels(
     corners = grid.corners(cells)
     rows = tf.gather(predictions.rows, corners)
     is_claimed = tf.gather(predictions.claimed, rows)
-    last = tf.shape(predictions.vectors)[0] - 1
-    rows = tf.minimum(rows, last)
+    num_predictions = tf.shape(predictions.vectors)[0]
+    rows = tf.minimum(rows, num_predictions - 1)
 
     is_mixed = tf.gather(semantics.is_mixed, cells)
     is_plain = tf.reduce_all(is_claimed, axis=1) & ~is_mixed
     plain = ops.indices(is_plain)
-    others = ops.indices(~is_plain)
     of_plain = nearest_between(tf.gather(rows, plain), predictions)
 
-    corner_class = tf.gather(semantics.labels.cells, tf.gather(corners, others))
-    is_claimed = tf.gather(is_claimed, others)
-    shares = claimed_shares(corner_class, is_claimed, tf.gather(pixel_class, others))
-    of_others = nearest_by_shares(tf.gather(rows, others), is_claimed, shares, predictions)
+    others = ops.indices(~is_plain)
+    rows, corners, is_claimed, pixel_class = (
+        tf.gather(each, others) for each in (rows, corners, is_claimed, pixel_class)
+    )
+    corner_class = tf.gather(semantics.labels.cells, corners)
+    shares = claimed_shares(corner_class, is_claimed, pixel_class)
+    of_others = nearest_by_shares(rows, is_claimed, shares, predictions)
     of_others = tf.where(shares.is_claimed, of_others, -1)
     return tf.dynamic_stitch([plain, others], [of_plain, of_others])
 
@@ -123,23 +125,29 @@ def nearest_by_shares(
     vectors = tf.where(is_claimed[..., None], corners.vectors, 0.0)
     corners = corners._replace(vectors=vectors)
 
+    # [n]: of the claimed corners only.
     last = tf.shape(index.points)[0] - 1
-    low = tf.reduce_min(tf.where(is_claimed, corners.instance, last), axis=1)
-    high = tf.reduce_max(tf.where(is_claimed, corners.instance, 0), axis=1)
+    low = tf.where(is_claimed, corners.instance, last)
+    low = tf.reduce_min(low, axis=1)
+    high = tf.where(is_claimed, corners.instance, 0)
+    high = tf.reduce_max(high, axis=1)
     rivals = _rivals(corners, low, high, index)
     scores = [tf.where(is_claimed, each, 0.0) for each in rivals[2:]]
 
     def interpolate(values):
-        return ops.matmul(values[:, None], shares.weights)[:, 0]
+        values = ops.matmul(values[:, None], shares.weights)
+        return values[:, 0]
 
     def vectors_of(some):
         weights = tf.gather(shares.weights, some)
-        sums = ops.matmul(tf.linalg.matrix_transpose(weights), tf.gather(vectors, some))
         total = tf.reduce_sum(weights, axis=1)
+        weights = tf.linalg.matrix_transpose(weights)
+        sums = ops.matmul(weights, tf.gather(vectors, some))
         return tf.math.divide_no_nan(sums, total[..., None])
 
     best, is_doubtful = upsample.better_of_pixels(Rivals(low, high, *scores), interpolate)
-    return _compare_all(best, is_doubtful & shares.is_claimed, vectors_of, index)
+    is_doubtful &= shares.is_claimed
+    return _compare_all(best, is_doubtful, vectors_of, index)
 
 
 def claimed_shares(corner_class: Tensor, is_claimed: Tensor, pixel_class: Tensor) -> _Shares:
@@ -154,9 +162,10 @@ def claimed_shares(corner_class: Tensor, is_claimed: Tensor, pixel_class: Tensor
       `_Shares`.
     """
     # Four of [n, 16], one for each corner: whether it is of the pixel's class.
-    is_same = [label[:, None] == pixel_class for label in tf.unstack(corner_class, axis=1)]
-    none = ~(is_same[0] | is_same[1] | is_same[2] | is_same[3])
-    none = tf.cast(none, tf.float32)
+    labels = tf.unstack(corner_class, axis=1)
+    is_same = [label[:, None] == pixel_class for label in labels]
+    any_same = is_same[0] | is_same[1] | is_same[2] | is_same[3]
+    none = tf.cast(~any_same, tf.float32)
     counts = [tf.cast(each, tf.float32) + none for each in is_same]
     shares = [count * weight for count, weight in zip(counts, PIXEL_WEIGHTS.T)]
 
@@ -164,8 +173,9 @@ def claimed_shares(corner_class: Tensor, is_claimed: Tensor, pixel_class: Tensor
     is_off = tf.cast(tf.add_n(shares) == 0, tf.float32)
     shares = [share + is_off * count for share, count in zip(shares, counts)]
 
-    flags = tf.unstack(tf.cast(is_claimed, tf.float32), axis=1)
-    claimed = [share * flag[:, None] for share, flag in zip(shares, flags)]
+    flags = tf.cast(is_claimed, tf.float32)
+    flags = tf.unstack(flags[..., None], axis=1)
+    claimed = [share * flag for share, flag in zip(shares, flags)]
     is_enough = 2 * tf.add_n(claimed) >= tf.add_n(shares)
     return _Shares(tf.stack(claimed, axis=1), is_enough)
 
@@ -181,10 +191,12 @@ def _corners_at(rows, predictions):
 def _rivals(corners, low, high, index):
     """Two instances, int32 [n] each, as `Rivals`: how near they are to what the corners predict."""
     # [n, 2, 2P + 1]
-    columns = ops.read(tf.transpose(index.table), tf.stack([low, high], axis=1))
+    both = tf.stack([low, high], axis=1)
+    columns = ops.read(tf.transpose(index.table), both)
     factors = tf.linalg.matrix_transpose(columns[..., :-1])
     # [n, 4, 2]
-    scores = ops.matmul(corners.vectors, factors) + columns[:, None, :, -1]
+    scores = ops.matmul(corners.vectors, factors)
+    scores += columns[:, None, :, -1]
     low_scores, high_scores = tf.unstack(scores, axis=2)
     others = _bound_of_others(corners, low[:, None], high[:, None], index)
     return Rivals(low, high, low_scores, high_scores, others)
@@ -200,11 +212,15 @@ def _bound_of_others(corners, low, high, index):
     # nearest themselves.
     instance = corners.instance
     distance = tf.sqrt(corners.squares)
-    first, second = tf.unstack(tf.gather(index.separation, instance), axis=2)
+    # [n, 4, 2]: from the corner's nearest instance to the next two.
+    separation = tf.gather(index.separation, instance)
+    first, second = tf.unstack(separation, axis=2)
     neighbour = tf.gather(index.neighbours[:, 0], instance)
     left = tf.where(is_rival(neighbour), second, first) - distance
-    apart = tf.where(is_rival(instance), tf.maximum(left, distance), distance)
-    return tf.reduce_sum(tf.square(corners.vectors), axis=2) - tf.square(apart)
+    farther = tf.maximum(left, distance)
+    apart = tf.where(is_rival(instance), farther, distance)
+    squares = tf.reduce_sum(tf.square(corners.vectors), axis=2)
+    return squares - tf.square(apart)
 
 
 def _compare_all(best, is_doubtful, vectors_of, index):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
+from deeperlab_tf.fusion import ops
 from deeperlab_tf.fusion.boxes import box_iou, box_sizes, boxes_of, scale
 from deeperlab_tf.fusion.maps import Candidates, Maps
 from deeperlab_tf.fusion.peaks import local_maxima
@@ -67,8 +68,10 @@ def _found_by_all(candidates, scores, maps, fusion):
     is_center = candidates.kinds == CENTER
     keypoints = found_instances(candidates.mask(is_center), [CENTER], scores, maps, fusion)
 
-    radius = detection_radius(scale(boxes_of(keypoints)), fusion.detection)
-    explained = tf.reduce_any(near_same_keypoint(candidates, keypoints, radius), axis=1)
+    sizes = scale(boxes_of(keypoints))
+    radius = detection_radius(sizes, fusion.detection)
+    is_near = near_same_keypoint(candidates, keypoints, radius)
+    explained = tf.reduce_any(is_near, axis=1)
     is_left = ~is_center & ~explained
 
     def with_corners():
@@ -105,9 +108,11 @@ def found_instances(
     if detection.return_reach_sizes:
         valid &= proposals.miss <= maps.radius + detection.return_reach_sizes * sizes
 
+    # [V]: the valid candidates, best first.
     rescored = keypoint_scores(candidates, sizes, scores, maps, detection)
-    order = tf.boolean_mask(tf.range(tf.size(rescored)), valid)
-    best_first = tf.argsort(tf.gather(rescored, order), direction="DESCENDING", stable=True)
+    order = ops.indices(valid)
+    rescored = tf.gather(rescored, order)
+    best_first = tf.argsort(rescored, direction="DESCENDING", stable=True)
     order = tf.gather(order, best_first)
 
     keypoints = tf.gather(proposals.keypoints, order)
@@ -118,6 +123,7 @@ def found_instances(
 
 def _best_apart(keypoints, scores, maps, fusion):
     """`Instances` with these keypoints, float32 [F, P, 2], scored, without those that overlap."""
+    # [F, 4] and [F]
     boxes = boxes_of(keypoints)
     confidence = _confidence(keypoints, scale(boxes), scores, maps, fusion.detection)
     order = tf.argsort(confidence, direction="DESCENDING", stable=True)
@@ -135,11 +141,13 @@ def _confidence(keypoints, sizes, scores, maps, detection):
     """An instance's confidence is the mean score of its keypoints: float32 [F, P, 2] -> [F]."""
     num_kinds = maps.graph.num_keypoints
     num_instances = tf.shape(keypoints)[0]
+    # [F · P, 2] and [F · P]
     points = tf.reshape(keypoints, [-1, 2])
     kinds = tf.tile(tf.range(num_kinds), [num_instances])
     sizes = tf.repeat(sizes, num_kinds)
     rescored = keypoint_scores(Candidates(points, kinds), sizes, scores, maps, detection)
-    return tf.reduce_mean(tf.reshape(rescored, [-1, num_kinds]), axis=1)
+    rescored = tf.reshape(rescored, [-1, num_kinds])
+    return tf.reduce_mean(rescored, axis=1)
 
 
 def _pad_rows(values, count):

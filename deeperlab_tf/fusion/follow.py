@@ -45,15 +45,18 @@ def follow_edges(
     said = _said(voters.cells, edges, maps)
     trust = voters.weights
     if origins is not None:
-        trust = trust / (1 + _miss(said, origins) / maps.radius**2)
-    agrees = _agree_with(tf.argmax(trust, axis=1), said, maps.radius)
+        miss = _miss(said, origins) / maps.radius**2
+        trust = trust / (1 + miss)
+    speaker = tf.argmax(trust, axis=1)
+    agrees = _agree_with(speaker, said, maps.radius)
 
     # [N, T, V]
     weights = tf.where(agrees, voters.weights[:, None], 0.0)
     total = tf.reduce_sum(weights, axis=2)
-    means = [tf.reduce_sum(weights * each, axis=2) / total for each in said]
+    sums = [tf.reduce_sum(weights * each, axis=2) for each in said]
+    means = tf.stack([each / total for each in sums], axis=2)
     has_voter = total[..., None] > NO_VOTER
-    return tf.where(has_voter, tf.stack(means, axis=2), at_point)
+    return tf.where(has_voter, means, at_point)
 
 
 def _follow_at_point(keypoints, edges, maps):
@@ -74,30 +77,37 @@ def _said(cells, edges, maps):
     Returns:
       y and x, two float32 [N, T, V], pixels.
     """
-    num_edges = maps.middle_offsets.shape[1]
-    index = cells[:, None] * num_edges + edges[..., None]
     # [N, T, V, 2]
-    offsets = ops.read(tf.reshape(maps.middle_offsets, [-1, 2]), index)
+    num_edges = maps.middle_offsets.shape[1]
+    index = cells[:, None] * num_edges
+    index += edges[..., None]
+    offsets = tf.reshape(maps.middle_offsets, [-1, 2])
+    offsets = ops.read(offsets, index)
+
     rows, columns = maps.grid.rows_columns(cells)
-    y = positions(rows)[:, None] + offsets[..., 0]
-    x = positions(columns)[:, None] + offsets[..., 1]
-    return y, x
+    y = positions(rows)[:, None]
+    x = positions(columns)[:, None]
+    return y + offsets[..., 0], x + offsets[..., 1]
 
 
 def _miss(said, origins):
     """How far from its origin each voter says that the last edge leads: float32 [N, V], squared."""
-    last_y, last_x = (each[:, -1] for each in said)
+    y, x = said
     origin_y, origin_x = tf.split(origins, 2, axis=1)
-    return tf.square(last_y - origin_y) + tf.square(last_x - origin_x)
+    miss_y = y[:, -1] - origin_y
+    miss_x = x[:, -1] - origin_x
+    return tf.square(miss_y) + tf.square(miss_x)
 
 
 def _agree_with(speaker, said, radius):
     """Which voters say what one of them, int32 [N], says, up to R: bool [N, T, V]."""
     y, x = said
     # [N, 1, V]
-    is_speaker = tf.one_hot(speaker, y.shape[2])[:, None]
+    num_voters = y.shape[2]
+    is_speaker = tf.one_hot(speaker, num_voters)[:, None]
     # [N, T, 1]
     speaker_y = tf.reduce_sum(is_speaker * y, axis=2, keepdims=True)
     speaker_x = tf.reduce_sum(is_speaker * x, axis=2, keepdims=True)
-    squares = tf.square(y - speaker_y) + tf.square(x - speaker_x)
+    squares = tf.square(y - speaker_y)
+    squares += tf.square(x - speaker_x)
     return squares <= radius**2

@@ -45,49 +45,44 @@ def score_map(long_targets: LongTargets, maps: Maps, voting: ConfigDict) -> Tens
     """
     # 1 / A, A the cells of a disk.
     share = 1 / (math.pi * (maps.radius / HEAD_STRIDE) ** 2)
-    num_kinds = maps.keypoint_logits.shape[1]
     votes = short_votes(maps, share, voting.lightest_vote)
-    scores = cast_votes(votes, maps.grid, num_kinds)
+    scores = cast_votes(votes, maps.grid, maps.num_kinds)
     if not voting.long_weight:
         return scores
 
     every = voting.long_every
     if every > 1:
         long_targets = _thinned(long_targets, maps.grid, every)
-    votes = long_votes(long_targets, voting.long_weight * every * share)
-    long_scores = cast_votes(votes, maps.grid, num_kinds)
+    weight = voting.long_weight * every * share
+    votes = long_votes(long_targets, weight)
+    long_scores = cast_votes(votes, maps.grid, maps.num_kinds)
     return scores + tf.minimum(long_scores, voting.long_weight)
 
 
 def short_votes(maps: Maps, share: float, lightest: float) -> Votes:
     """Every cell votes for x + S_k(x) with weight share · p_k(x), where p_k(x) >= `lightest`."""
-    num_kinds = maps.keypoint_logits.shape[1]
+    # [N], of h · w · P.
     logits = tf.reshape(maps.keypoint_logits, [-1])
     voters = ops.indices(logits >= logit(lightest))
-    cells = voters // num_kinds
-    rows, columns = maps.grid.rows_columns(cells)
+    logits, offset_y, offset_x = maps.short_range(voters)
 
-    offsets = ops.read(tf.reshape(maps.short_offsets, [-1, 2]), voters)
-    offset_y, offset_x = tf.unstack(offsets, axis=1)
-    return Votes(
-        y=positions(rows) + offset_y,
-        x=positions(columns) + offset_x,
-        kinds=voters - cells * num_kinds,
-        weights=share * tf.sigmoid(ops.read(logits, voters)),
-    )
+    cells = voters // maps.num_kinds
+    kinds = voters - cells * maps.num_kinds
+    rows, columns = maps.grid.rows_columns(cells)
+    y = positions(rows) + offset_y
+    x = positions(columns) + offset_x
+    return Votes(y, x, kinds, share * tf.sigmoid(logits))
 
 
 def long_votes(long_targets: LongTargets, weight: float) -> Votes:
     """Every cell votes for all P keypoints of its instance, with the same weight."""
     _, y, x = long_targets
     num_cells = tf.shape(y)[:1]
-    num_kinds = y.shape[1]
-    return Votes(
-        y=tf.reshape(y, [-1]),
-        x=tf.reshape(x, [-1]),
-        kinds=tf.tile(tf.range(num_kinds), num_cells),
-        weights=tf.constant(weight),
-    )
+    kinds = tf.range(y.shape[1])
+    kinds = tf.tile(kinds, num_cells)
+    y = tf.reshape(y, [-1])
+    x = tf.reshape(x, [-1])
+    return Votes(y, x, kinds, tf.constant(weight))
 
 
 def _thinned(long_targets, grid, every):
@@ -128,23 +123,23 @@ def cast_votes(votes: Votes, grid: Grid, num_kinds: int) -> Tensor:
     # Negative segments are dropped.
     segment = (row * width + column) * num_kinds + votes.kinds
     segment = tf.where(lands, segment, tf.int32.min)
-    right = num_kinds
-    down = width * num_kinds
-    segments = [segment, segment + right, segment + down, segment + down + right]
-    sums = tf.math.unsorted_segment_sum(
-        tf.concat(shares, axis=0),
-        tf.concat(segments, axis=0),
-        (grid.height + 2) * width * num_kinds,
-    )
+    right, down = num_kinds, width * num_kinds
+    below = segment + down
+    segments = [segment, segment + right, below, below + right]
+    segments = tf.concat(segments, axis=0)
+    shares = tf.concat(shares, axis=0)
+    height = grid.height + 2
+    sums = tf.math.unsorted_segment_sum(shares, segments, height * down)
 
     # Without the rim: [h, w · P].
-    sums = tf.reshape(sums, [grid.height + 2, width * num_kinds])
+    sums = tf.reshape(sums, [height, down])
     sums = sums[1:-1, num_kinds:-num_kinds]
     return tf.reshape(sums, [grid.num_cells, num_kinds])
 
 
 def _bilinear_shares(y, x, weights):
     """A vote's weight over the four cells around it, at fractions y and x: list of float32 [N]."""
+    # By differences: cheaper than products, and the shares add up to the weight.
     below = weights * y
     above = weights - below
     below_right = below * x

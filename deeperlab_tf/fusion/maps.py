@@ -64,7 +64,9 @@ class Grid(NamedTuple):
         """Which points lie on the image: two float32 [...], pixels -> bool [...]; NaN: False."""
         last_y = positions(self.height - 1)
         last_x = positions(self.width - 1)
-        return (y >= 0) & (y <= last_y) & (x >= 0) & (x <= last_x)
+        within_height = (y >= 0) & (y <= last_y)
+        within_width = (x >= 0) & (x <= last_x)
+        return within_height & within_width
 
     def corners(self, cells: Tensor) -> Tensor:
         """Flat cells at the corners of flat cells: int32 [n] -> [n, 4]."""
@@ -99,6 +101,26 @@ class Maps(NamedTuple):
     graph: KeypointGraph
     radius: float
 
+    @property
+    def num_kinds(self) -> int:
+        """P, of keypoints."""
+        return self.keypoint_logits.shape[1]
+
+    def short_range(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What cells predict for a keypoint near them.
+
+        Args:
+          index: int32 [...], flat cell · P + kind.
+
+        Returns:
+          float32 [...] each: heatmap logits, and short-range offsets y and x, pixels.
+        """
+        logits = tf.reshape(self.keypoint_logits, [-1])
+        offsets = tf.reshape(self.short_offsets, [-1, 2])
+        offsets = ops.read(offsets, index)
+        y, x = tf.unstack(offsets, axis=-1)
+        return ops.read(logits, index), y, x
+
 
 class Candidates(NamedTuple):
     """Keypoints of unknown instances, each of one kind.
@@ -127,18 +149,19 @@ class Candidates(NamedTuple):
 def flat_maps(heads: dict[str, Tensor], graph: KeypointGraph, radius: float) -> Maps:
     """One image's heads, float32 [h, w, channels] each, as `Maps`."""
     num_keypoints = graph.num_keypoints
-    logits = heads["semantic_logits"]
-    size = tf.shape(logits)
-    per_class = [-1, logits.shape[-1]]
-    per_keypoint = [-1, num_keypoints, 2]
-    per_edge = [-1, graph.num_edges, 2]
+    num_edges = graph.num_edges
+    height, width, _ = tf.unstack(tf.shape(heads["semantic_logits"]))
+
+    def flat(name, *shape):
+        return tf.reshape(heads[name], [-1, *shape])
+
     return Maps(
-        semantic_logits=tf.reshape(logits, per_class),
-        keypoint_logits=tf.reshape(heads["keypoint_logits"], [-1, num_keypoints]),
-        short_offsets=tf.reshape(heads["short_offsets"], per_keypoint),
-        middle_offsets=tf.reshape(heads["middle_offsets"], per_edge),
-        long_offsets=tf.reshape(heads["long_offsets"], per_keypoint),
-        grid=Grid(size[0], size[1]),
+        semantic_logits=flat("semantic_logits", heads["semantic_logits"].shape[-1]),
+        keypoint_logits=flat("keypoint_logits", num_keypoints),
+        short_offsets=flat("short_offsets", num_keypoints, 2),
+        middle_offsets=flat("middle_offsets", num_edges, 2),
+        long_offsets=flat("long_offsets", num_keypoints, 2),
+        grid=Grid(height, width),
         graph=graph,
         radius=radius,
     )
@@ -147,6 +170,13 @@ def flat_maps(heads: dict[str, Tensor], graph: KeypointGraph, radius: float) -> 
 def positions(cells: Tensor) -> Tensor:
     """Pixel coordinates of rows or columns: int32 [...] -> float32 [...]."""
     return tf.cast(cells * HEAD_STRIDE, tf.float32)
+
+
+def nearest_cells(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells nearest to points: float32 [N, 2], pixels -> rows, columns, int32 [N, 1]."""
+    cells = tf.round(points / HEAD_STRIDE)
+    cells = tf.cast(cells, tf.int32)
+    return cells[:, :1], cells[:, 1:]
 
 
 def sample(
@@ -175,8 +205,9 @@ def sample(
     # [..., 4]
     corner = tf.cast(corner, tf.int32)
     cells = grid.corners_at(corner[..., :1], corner[..., 1:])
-    num_groups, depth = channels.shape[1:]
-    index = cells * num_groups + which[..., None]
+    _, num_groups, depth = channels.shape
+    index = cells * num_groups
+    index += which[..., None]
 
     # [..., 4, D]
     flat = tf.reshape(channels, [-1, depth])
@@ -188,7 +219,8 @@ def _bilinear_weights(fraction):
     """Weights of a cell's corners at fractions (y, x): float32 [..., 2] -> [..., 4]."""
     y = fraction[..., 0]
     x = fraction[..., 1]
-    above, left = 1 - y, 1 - x
+    above = 1 - y
+    left = 1 - x
     weights = [above * left, above * x, y * left, y * x]
     return tf.stack(weights, axis=-1)
 

@@ -62,28 +62,20 @@ def merge_parse(
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
 
+    # [T]: the slots that can have an id; those that have one come first.
     slots = segments.slots[: num_instances + len(classes.things)]
     is_listed = tf.range(tf.size(slots)) < segments.count
     is_class = is_listed & (slots >= num_instances)
     listed = _of_instances(instances, slots, is_listed & ~is_class)
-
-    def boxes_of_classes():
-        is_wanted = tf.range(tf.size(segments.id)) >= num_instances
-        boxes = tight_boxes(parts, is_wanted & (segments.id > 0), grid, image_size)
-        return tf.gather(boxes, slots)
-
-    def no_boxes():
-        return tf.zeros_like(listed.boxes)
-
-    boxes = listed.boxes + tf.cond(tf.reduce_any(is_class), boxes_of_classes, no_boxes)
     majority = tf.gather(segments.majority, slots)
+    boxes = _class_boxes(segments, parts, num_instances, grid, image_size)
     return {
         "panoptic": semantic * label_divisor + instance,
         "semantic": semantic,
         "instance": instance,
         "instance_class": tf.where(is_listed, majority, -1),
         "instance_score": listed.scores,
-        "instance_box": boxes,
+        "instance_box": listed.boxes + tf.gather(boxes, slots),
         "instance_keypoints": listed.keypoints,
         "num_instances": segments.count,
     }
@@ -104,30 +96,31 @@ def find_segments(
     Returns:
       `Segments`.
     """
-    shape = [num_instances + classes.count, classes.count]
+    num_slots = num_instances + classes.count
 
     def votes(areas, labels, slots):
         """Pixels of each thing class in each slot, flat: int32 [S · classes]."""
         index = slots * classes.count + labels
         index = ops.choose(classes.is_thing(labels), index, -1)
-        areas, index = tf.reshape(areas, [-1]), tf.reshape(index, [-1])
-        return tf.math.unsorted_segment_sum(areas, index, shape[0] * shape[1])
+        index = tf.reshape(index, [-1])
+        areas = tf.reshape(areas, [-1])
+        return tf.math.unsorted_segment_sum(areas, index, num_slots * classes.count)
 
     labels, slots = parts
     areas = upsample.cell_areas(labels.mixed, grid, image_size)
     counts = votes(areas, labels.cells, slots.cells)
     is_visible = upsample.visible_pixels(labels.mixed, grid, image_size)
     counts += votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
-    counts = tf.reshape(counts, shape)
+    counts = tf.reshape(counts, [num_slots, classes.count])
 
-    has_pixels = tf.cast(tf.reduce_any(counts > 0, axis=1), tf.int32)
+    # The slots of classes keep theirs.
     majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
-    return Segments(
-        id=tf.cumsum(has_pixels) * has_pixels,
-        majority=tf.concat([majority, tf.range(classes.count)], axis=0),
-        slots=tf.argsort(1 - has_pixels, stable=True),
-        count=tf.reduce_sum(has_pixels),
-    )
+    majority = tf.concat([majority, tf.range(classes.count)], axis=0)
+    has_pixels = tf.reduce_any(counts > 0, axis=1)
+    ones = tf.cast(has_pixels, tf.int32)
+    ids = tf.cumsum(ones) * ones
+    order = tf.argsort(1 - ones, stable=True)
+    return Segments(ids, majority, order, tf.reduce_sum(ones))
 
 
 def _codes(segments):
@@ -135,7 +128,8 @@ def _codes(segments):
 
     So that one map is filled, and cheaply parted, unlike by a division.
     """
-    return tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
+    shifted = tf.bitwise.left_shift(segments.majority, _ID_BITS)
+    return shifted + segments.id
 
 
 def _of_instances(instances, slots, is_instance):
@@ -145,10 +139,26 @@ def _of_instances(instances, slots, is_instance):
     def ordered(values):
         values = tf.gather(values, rows)
         ones = [1] * (values.shape.rank - 1)
-        return tf.where(tf.reshape(is_instance, [-1, *ones]), values, 0.0)
+        flags = tf.reshape(is_instance, [-1, *ones])
+        return tf.where(flags, values, 0.0)
 
     keypoints, boxes, scores, count = instances
     return Instances(ordered(keypoints), ordered(boxes), ordered(scores), count)
+
+
+def _class_boxes(segments, parts, num_instances, grid, image_size):
+    """Boxes of the segments of thing classes, float32 [S, 4]; zeros for other slots."""
+    is_class = tf.range(tf.size(segments.id)) >= num_instances
+    is_wanted = is_class & (segments.id > 0)
+
+    def boxes():
+        return tight_boxes(parts, is_wanted, grid, image_size)
+
+    def no_boxes():
+        return tf.zeros([tf.size(segments.id), 4])
+
+    # Seldom are there any.
+    return tf.cond(tf.reduce_any(is_wanted), boxes, no_boxes)
 
 
 def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
@@ -169,7 +179,8 @@ def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor)
     areas = upsample.cell_areas(slots.mixed, grid, image_size)
     is_whole = tf.gather(is_wanted, slots.cells) & (areas > 0)
     cells = ops.indices(is_whole)
-    first = tf.stack(grid.rows_columns(cells), axis=1) * HEAD_STRIDE
+    first = tf.stack(grid.rows_columns(cells), axis=1)
+    first *= HEAD_STRIDE
     last = tf.minimum(first + HEAD_STRIDE, image_size) - 1
 
     # [p, 2]: pixels of mixed cells.
@@ -182,12 +193,16 @@ def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor)
     pixels = tf.stack(pixels, axis=1)
 
     num_slots = tf.size(is_wanted)
-    owners = [tf.gather(slots.cells, cells), tf.boolean_mask(slots.pixels, is_own)]
-    owners = tf.concat(owners, axis=0)
+    of_cells = tf.gather(slots.cells, cells)
+    of_pixels = tf.boolean_mask(slots.pixels, is_own)
+    owners = tf.concat([of_cells, of_pixels], axis=0)
     low = tf.concat([first, pixels], axis=0)
     low = tf.math.unsorted_segment_min(low, owners, num_slots)
     high = tf.concat([last, pixels], axis=0)
     high = tf.math.unsorted_segment_max(high, owners, num_slots)
+
     # Of nothing, the highest is the lowest number there is.
-    boxes = tf.where(high[:, :1] >= 0, tf.concat([low, high], axis=1), 0)
+    has_pixels = high[:, :1] >= 0
+    boxes = tf.concat([low, high], axis=1)
+    boxes = tf.where(has_pixels, boxes, 0)
     return tf.cast(boxes, tf.float32)

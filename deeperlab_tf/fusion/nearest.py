@@ -56,9 +56,11 @@ def index_of(points: Tensor) -> Index:
     count = tf.shape(points)[0]
     coordinates = tf.unstack(points, axis=1)
     # [J, J]
-    between = tf.add_n([tf.math.squared_difference(x[:, None], x) for x in coordinates])
+    along_axes = [tf.math.squared_difference(x[:, None], x) for x in coordinates]
+    between = tf.add_n(along_axes)
     between = tf.linalg.set_diag(between, tf.fill([count], _FAR))
 
+    # [J, 2]: the nearest two, filled up where there are fewer others.
     missing = tf.maximum(_NEIGHBOURS + 1 - count, 0)
     near = tf.math.top_k(-between, k=_NEIGHBOURS - missing)
     padding = [[0, 0], [0, missing]]
@@ -72,7 +74,8 @@ def index_of(points: Tensor) -> Index:
 def _table_of(points):
     """`Index.table` of points: float32 [J, D] -> [D + 1, J]."""
     squares = tf.reduce_sum(tf.square(points), axis=1)
-    return tf.concat([2 * tf.transpose(points), -squares[None]], axis=0)
+    twice = 2 * tf.transpose(points)
+    return tf.concat([twice, -squares[None]], axis=0)
 
 
 def find_nearest(vectors: Tensor, index: Index) -> Nearest:
@@ -86,15 +89,18 @@ def find_nearest(vectors: Tensor, index: Index) -> Nearest:
       `Nearest`.
     """
     instance = guess(vectors, index.points)
-    squares = distances(vectors, ops.read(index.points, instance))
-    reach = tf.gather(index.separation[:, 0] / 2, instance)
+    points = ops.read(index.points, instance)
+    squares = distances(vectors, points)
+    reach = index.separation[:, 0] / 2
+    reach = tf.gather(reach, instance)
     is_proven = squares < tf.square(reach)
 
     # The others, and NaN.
     rest = ops.indices(~is_proven)
     rest_vectors = tf.gather(vectors, rest)
     rest_instance = nearest_of_all(rest_vectors, index.table)
-    rest_squares = distances(rest_vectors, tf.gather(index.points, rest_instance))
+    points = tf.gather(index.points, rest_instance)
+    rest_squares = distances(rest_vectors, points)
     instance = tf.tensor_scatter_nd_update(instance, rest[:, None], rest_instance)
     squares = tf.tensor_scatter_nd_update(squares, rest[:, None], rest_squares)
     return Nearest(instance, squares)
@@ -102,7 +108,8 @@ def find_nearest(vectors: Tensor, index: Index) -> Nearest:
 
 def distances(vectors: Tensor, points: Tensor) -> Tensor:
     """Squared distances, row by row: float32 [N, D] twice -> [N]."""
-    return tf.reduce_sum(tf.math.squared_difference(vectors, points), axis=1)
+    squares = tf.math.squared_difference(vectors, points)
+    return tf.reduce_sum(squares, axis=1)
 
 
 def guess(vectors: Tensor, points: Tensor) -> Tensor:
@@ -115,6 +122,7 @@ def guess(vectors: Tensor, points: Tensor) -> Tensor:
     Returns:
       int32 [N].
     """
+    # [2P, 2]: a matrix that takes the means of y and of x.
     num_keypoints = points.shape[1] // 2
     means = tf.repeat(tf.eye(2) / num_keypoints, num_keypoints, axis=0)
     centers = tf.matmul(points, means)
@@ -125,9 +133,11 @@ def guess(vectors: Tensor, points: Tensor) -> Tensor:
 
     # [N]: the bin of each vector. What NaN becomes is undefined.
     predicted = tf.matmul(vectors, means)
-    scaled = tf.clip_by_value((predicted - low) / size, 0.0, _BINS - 1.0)
+    scaled = (predicted - low) / size
+    scaled = tf.clip_by_value(scaled, 0.0, _BINS - 1.0)
     row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
-    number = tf.clip_by_value(row * _BINS + column, 0, _BINS * _BINS - 1)
+    number = row * _BINS + column
+    number = tf.clip_by_value(number, 0, _BINS * _BINS - 1)
     return ops.read(owners, number)
 
 
@@ -135,12 +145,14 @@ def _owners_of_bins(centers, low, size):
     """The instance nearest to each bin's middle: float32 [J, 2], [2], [2] -> int32 [bins²]."""
     numbers = tf.range(_BINS, dtype=tf.float32)
     middles = low + size * (numbers[:, None] + 0.5)
+    middles = tf.transpose(middles)
+    centers = tf.transpose(centers)
     # [2, bins, J]
-    middles = tf.transpose(middles)[..., None]
-    nearness = -tf.math.squared_difference(middles, tf.transpose(centers)[:, None])
+    nearness = -tf.math.squared_difference(middles[..., None], centers[:, None])
     # [bins, bins, J]
     of_bins = nearness[0, :, None] + nearness[1]
-    return ops.best(tf.reshape(of_bins, [_BINS * _BINS, -1]))
+    of_bins = tf.reshape(of_bins, [_BINS * _BINS, -1])
+    return ops.best(of_bins)
 
 
 def nearest_of_all(vectors: Tensor, table: Tensor) -> Tensor:
@@ -153,17 +165,22 @@ def nearest_of_all(vectors: Tensor, table: Tensor) -> Tensor:
     Returns:
       int32 [N].
     """
-    count = tf.shape(vectors)[0]
     # (g, 1)
     vectors = tf.pad(vectors, [[0, 0], [0, 1]], constant_values=1.0)
-    chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
+    count = tf.shape(vectors)[0]
+    chunks = (count + _CHUNK - 1) // _CHUNK
+    chunks = tf.maximum(chunks, 1)
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None])
 
     def step(number, labels):
-        chunk = vectors[number * _CHUNK : (number + 1) * _CHUNK]
+        start = number * _CHUNK
+        chunk = vectors[start : start + _CHUNK]
         nearest = ops.best(ops.matmul(chunk, table))
         return number + 1, labels.write(number, nearest)
 
-    start = tf.constant(0), labels
-    _, labels = tf.while_loop(lambda number, _: number < chunks, step, start)
+    def is_left(number, _):
+        return number < chunks
+
+    first = tf.constant(0), labels
+    _, labels = tf.while_loop(is_left, step, first)
     return labels.concat()

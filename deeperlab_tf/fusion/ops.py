@@ -33,9 +33,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     b = tf.convert_to_tensor(b)
 
     def of_products():
-        rows = a[..., :, None, :]
-        columns = tf.linalg.matrix_transpose(b)[..., None, :, :]
-        return tf.reduce_sum(rows * columns, axis=-1)
+        columns = tf.linalg.matrix_transpose(b)
+        products = a[..., :, None, :] * columns[..., None, :, :]
+        return tf.reduce_sum(products, axis=-1)
 
     return by_device(lambda: tf.matmul(a, b), of_products)
 
@@ -44,7 +44,8 @@ def best(values: Tensor) -> Tensor:
     """tf.argmax over the last axis: float32 [..., K] -> int32 [...]; ties go to the first."""
 
     def by_top_k():
-        return tf.math.top_k(values, k=1).indices[..., 0]
+        highest = tf.math.top_k(values, k=1)
+        return highest.indices[..., 0]
 
     def by_argmax():
         return tf.argmax(values, axis=-1, output_type=tf.int32)
@@ -60,14 +61,20 @@ def best_of_rows(values: Tensor) -> Tensor:
     """
 
     def in_parts():
-        count, width = tf.shape(values)[0], values.shape[1]
-        flat = tf.reshape(values, [-1])
-        size = count // (_PARTS * _ALIGNED_ROWS) * _ALIGNED_ROWS
+        width = values.shape[1]
+        count = tf.shape(values)[0]
+        size = count // (_PARTS * _ALIGNED_ROWS)
+        size *= _ALIGNED_ROWS
         starts = [part * size for part in range(_PARTS + 1)]
+        ends = [*starts[1:], count]
+
+        flat = tf.reshape(values, [-1])
         parts = []
-        for start, end in zip(starts, [*starts[1:], count]):
-            part = tf.reshape(flat[start * width : end * width], [-1, width])
-            parts.append(tf.math.top_k(part, k=1).indices[:, 0])
+        for start, end in zip(starts, ends):
+            part = flat[start * width : end * width]
+            part = tf.reshape(part, [-1, width])
+            highest = tf.math.top_k(part, k=1)
+            parts.append(highest.indices[:, 0])
         return tf.concat(parts, axis=0)
 
     def by_argmax():
@@ -83,7 +90,8 @@ _ALIGNED_ROWS = 16
 
 def choose(flags: Tensor, labels: Tensor, others: Tensor) -> Tensor:
     """tf.where for int32 labels, by arithmetic: several times faster on CPUs."""
-    return others + tf.cast(flags, tf.int32) * (labels - others)
+    ones = tf.cast(flags, tf.int32)
+    return others + ones * (labels - others)
 
 
 def read(values: Tensor, index: Tensor) -> Tensor:
@@ -93,10 +101,12 @@ def read(values: Tensor, index: Tensor) -> Tensor:
 
 def indices(flags: Tensor) -> Tensor:
     """Where flags are set: bool [n] -> int32 [m], ascending."""
-    return tf.cast(tf.where(flags)[:, 0], tf.int32)
+    places = tf.where(flags)
+    return tf.cast(places[:, 0], tf.int32)
 
 
 def flags_at(index: Tensor, size: Tensor) -> Tensor:
     """Flags that are set at some places: int32 [n], repeats allowed -> bool [size]."""
     unset = tf.zeros([size], tf.bool)
-    return tf.tensor_scatter_nd_update(unset, index[:, None], tf.ones_like(index, tf.bool))
+    updates = tf.ones_like(index, tf.bool)
+    return tf.tensor_scatter_nd_update(unset, index[:, None], updates)

@@ -42,8 +42,9 @@ def local_maxima(scores: Tensor, grid: Grid, fusion: ConfigDict) -> Candidates:
     """
     num_kinds = scores.shape[1]
     # [n], of h · w · P. Few: the mean score is (1 + w) / A at most, what all cells can vote.
-    peaks = ops.indices(tf.reshape(scores, [-1]) > fusion.peak_threshold)
-    values = tf.gather(tf.reshape(scores, [-1]), peaks)
+    flat = tf.reshape(scores, [-1])
+    peaks = ops.indices(flat > fusion.peak_threshold)
+    values = tf.gather(flat, peaks)
     reach = fusion.detection.peak_window_cells // 2
     around = _neighbours(scores, peaks, reach, grid)
     is_highest = values >= tf.reduce_max(around.scores, axis=1)
@@ -51,9 +52,10 @@ def local_maxima(scores: Tensor, grid: Grid, fusion: ConfigDict) -> Candidates:
     values = tf.boolean_mask(values, is_highest)
 
     count = tf.minimum(fusion.max_keypoints, tf.size(peaks))
-    peaks = tf.gather(peaks, tf.math.top_k(values, count).indices)
-    points = _mean_positions(_neighbours(scores, peaks, 1, grid))
-    return Candidates(points, peaks % num_kinds)
+    best = tf.math.top_k(values, count).indices
+    peaks = tf.gather(peaks, best)
+    around = _neighbours(scores, peaks, 1, grid)
+    return Candidates(_mean_positions(around), peaks % num_kinds)
 
 
 def _mean_positions(around):
@@ -84,7 +86,9 @@ def _neighbours(scores, peaks, reach, grid):
     rows, columns = grid.rows_columns(cells)
     rows = rows[:, None] + steps_y.ravel()
     columns = columns[:, None] + steps_x.ravel()
-    index = grid.flat(rows, columns) * num_kinds + kinds[:, None]
+    index = grid.flat(rows, columns) * num_kinds
+    index += kinds[:, None]
     around = tf.gather(tf.reshape(scores, [-1]), index)
-    around = tf.where(grid.contains(rows, columns), around, 0.0)
+    is_cell = grid.contains(rows, columns)
+    around = tf.where(is_cell, around, 0.0)
     return _Neighbourhood(around, rows, columns)

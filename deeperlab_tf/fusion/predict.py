@@ -62,16 +62,19 @@ def predict_instances(
     """
     # Centred: float32 has seven digits.
     grid = maps.grid
-    center = positions(grid.height) / 2, positions(grid.width) / 2
+    center_y = positions(grid.height) / 2
+    center_x = positions(grid.width) / 2
 
     def vectors_of(y, x):
-        scaled_y = (y - center[0]) / maps.radius
-        scaled_x = (x - center[1]) / maps.radius
+        scaled_y = (y - center_y) / maps.radius
+        scaled_x = (x - center_x) / maps.radius
         return tf.concat([scaled_y, scaled_x], axis=1)
 
     vectors = vectors_of(long_targets.y, long_targets.x)
     points = vectors_of(*tf.unstack(instances.keypoints, axis=2))
-    index = nearest.index_of(points[: tf.maximum(instances.count, 1)])
+    # Padding, where there is no instance at all: then none claims anything.
+    count = tf.maximum(instances.count, 1)
+    index = nearest.index_of(points[:count])
     found = nearest.find_nearest(vectors, index)
 
     is_claimed = _claims(found, instances, maps.radius, assignment)
@@ -96,7 +99,8 @@ def _claims(found, instances, radius, assignment):
     reach = 1 + share * scale(instances.boxes) / radius
     num_keypoints = instances.keypoints.shape[1]
     limit = num_keypoints * tf.square(reach)
-    return claimed & (found.squares <= tf.gather(limit, found.instance))
+    is_near = found.squares <= tf.gather(limit, found.instance)
+    return claimed & is_near
 
 
 def follow_neighbours(rows: Tensor, semantics: Semantics, claimed: Tensor, grid: Grid) -> Tensor:
@@ -122,12 +126,17 @@ def follow_neighbours(rows: Tensor, semantics: Semantics, claimed: Tensor, grid:
 
     # [n, 8]: the neighbours, and which of them will do.
     lost_rows, lost_columns = grid.rows_columns(lost)
-    around = grid.flat(lost_rows[:, None] + _AROUND_Y, lost_columns[:, None] + _AROUND_X)
-    is_same = tf.gather(label, around) == tf.gather(label, lost)[:, None]
-    fits = is_same & tf.gather(claimed, tf.gather(rows, around))
+    around_y = lost_rows[:, None] + _AROUND_Y
+    around_x = lost_columns[:, None] + _AROUND_X
+    around = grid.flat(around_y, around_x)
+    own = tf.gather(label, lost)
+    is_same = tf.gather(label, around) == own[:, None]
+    fits = tf.gather(claimed, tf.gather(rows, around))
+    fits &= is_same
 
     num_fitting = tf.math.count_nonzero(fits, axis=1)
-    is_rim = num_fitting * 2 >= tf.math.count_nonzero(is_same, axis=1)
+    num_same = tf.math.count_nonzero(is_same, axis=1)
+    is_rim = num_fitting * 2 >= num_same
     follows = tf.reduce_any(fits, axis=1) & is_rim
     first = tf.argmax(tf.cast(fits, tf.int32), axis=1)
     neighbour = tf.gather(around, first, batch_dims=1)

@@ -50,16 +50,19 @@ def propose(
     miss = tf.zeros_like(points[:, 0])
 
     for hop in route.hops:
-        source = Candidates(reached[:, hop.place], tf.gather(hop.sources, kinds))
+        source = reached[:, hop.place]
+        source = Candidates(source, tf.gather(hop.sources, kinds))
         edges = tf.gather(hop.edges, kinds)
         # The first hop starts from the candidate; later ones know how to lead back to it.
         if hop.place == 0:
             landed = follow_edges(source, edges, None, maps, refinement)
         else:
             landed = follow_edges(source, edges, points, maps, refinement)
-            miss = tf.maximum(miss, tf.norm(landed[:, -1] - points, axis=1))
+            back = landed[:, -1] - points
+            miss = tf.maximum(miss, tf.norm(back, axis=1))
             landed = landed[:, :-1]
-        landed = _refine(landed, tf.gather(hop.targets, kinds), maps, refinement)
+        targets = tf.gather(hop.targets, kinds)
+        landed = _refine(landed, targets, maps, refinement)
         reached = tf.concat([reached, landed], axis=1)
 
     # [C, P, 2]: in the order of the kinds.
@@ -71,9 +74,10 @@ def propose(
 def _refine(points, kinds, maps, refinement):
     """`refine_points` for several keypoints of each candidate: float32 [C, T, 2], int32 [C, T]."""
     num_targets = points.shape[1]
-    flat = Candidates(tf.reshape(points, [-1, 2]), tf.reshape(kinds, [-1]))
-    refined = refine_points(flat, maps, refinement)
-    return tf.reshape(refined, [-1, num_targets, 2])
+    points = tf.reshape(points, [-1, 2])
+    kinds = tf.reshape(kinds, [-1])
+    points = refine_points(Candidates(points, kinds), maps, refinement)
+    return tf.reshape(points, [-1, num_targets, 2])
 
 
 class _Hop(NamedTuple):
@@ -115,8 +119,9 @@ def _route_from(starts, graph):
         for start, (source, ends) in zip(starts, steps):
             sources[start] = source
             targets[start] = ends
-            back = [start] if place else []
-            edges[start] = [graph.edge(source, end) for end in [*ends, *back]]
+            if place:
+                ends = (*ends, start)
+            edges[start] = [graph.edge(source, end) for end in ends]
         tables = [_by_kind(rows, graph) for rows in (sources, targets, edges)]
         hops.append(_Hop(place, *tables))
 
@@ -132,6 +137,7 @@ def _by_kind(rows, graph):
     """A table with a row for each keypoint kind, int32 [P, ...], from some of its rows."""
     kinds = list(rows)
     values = np.array([rows[kind] for kind in kinds], np.int32)
-    table = np.zeros([graph.num_keypoints, *values.shape[1:]], np.int32)
+    width = values.shape[1:]
+    table = np.zeros([graph.num_keypoints, *width], np.int32)
     table[kinds] = values
     return table

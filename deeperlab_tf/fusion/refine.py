@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from scipy.special import logit
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
 from deeperlab_tf.fusion.maps import Candidates, Maps, positions, sample
 from deeperlab_tf.fusion.voters import NO_VOTER, voters_of
 from deeperlab_tf.heads import HEAD_STRIDE
@@ -57,6 +56,7 @@ def refine_points(keypoints: Candidates, maps: Maps, refinement: ConfigDict) -> 
 def _mean_vote(keypoints, maps, reach):
     """Where the voters of keypoints see them: float32 [N, 2]; the points where there are none."""
     voters = voters_of(keypoints, maps, reach)
+    # [N, 1]
     total = tf.reduce_sum(voters.weights, axis=1, keepdims=True)
     y = tf.reduce_sum(voters.weights * voters.y, axis=1)
     x = tf.reduce_sum(voters.weights * voters.x, axis=1)
@@ -95,6 +95,7 @@ def refine_long_range(cells: Tensor, maps: Maps, refinement: ConfigDict) -> Long
 def _snap(y, x, maps, threshold):
     """Moves points that land on a disk to its keypoint: float32 [N, P] twice -> the same."""
     grid = maps.grid
+    # [N, P]: the cells nearest to the points.
     nearest_y = tf.round(y / HEAD_STRIDE)
     nearest_x = tf.round(x / HEAD_STRIDE)
     rows = tf.cast(nearest_y, tf.int32)
@@ -104,15 +105,15 @@ def _snap(y, x, maps, threshold):
     # Here and below: weights 1 and 0 instead of tf.where, which is several times slower on CPUs.
     cells = rows * grid.width + columns
     cells *= tf.cast(is_inside, tf.int32)
-    num_kinds = maps.keypoint_logits.shape[1]
-    index = cells * num_kinds + tf.range(num_kinds)
-    offsets = ops.read(tf.reshape(maps.short_offsets, [-1, 2]), index)
-    logits = ops.read(tf.reshape(maps.keypoint_logits, [-1]), index)
+    kinds = tf.range(maps.num_kinds)
+    logits, offset_y, offset_x = maps.short_range(cells * maps.num_kinds + kinds)
 
-    offset_y, offset_x = tf.unstack(offsets, axis=2)
-    is_short = tf.square(offset_y) + tf.square(offset_x) <= maps.radius**2
-    on_disk = (logits > logit(threshold)) & is_short
+    squares = tf.square(offset_y) + tf.square(offset_x)
+    is_near = squares <= maps.radius**2
+    on_disk = (logits > logit(threshold)) & is_near
     snaps = tf.cast(on_disk & is_inside, tf.float32)
-    y += snaps * (nearest_y * HEAD_STRIDE + offset_y - y)
-    x += snaps * (nearest_x * HEAD_STRIDE + offset_x - x)
+    keypoint_y = nearest_y * HEAD_STRIDE + offset_y
+    keypoint_x = nearest_x * HEAD_STRIDE + offset_x
+    y += snaps * (keypoint_y - y)
+    x += snaps * (keypoint_x - x)
     return y, x

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion.maps import Candidates, Maps, positions, sample
+from deeperlab_tf.fusion.maps import Candidates, Maps, nearest_cells, positions, sample
 from deeperlab_tf.heads import HEAD_STRIDE
 
 
@@ -31,7 +31,8 @@ def keypoint_scores(
         widths = tf.maximum(sizes * detection.oks_kappa, HEAD_STRIDE)
         return expected_oks(keypoints, widths, scores, maps)
     points, kinds = keypoints
-    return sample(scores[..., None], points, kinds, maps.grid)[..., 0]
+    values = sample(scores[..., None], points, kinds, maps.grid)
+    return values[..., 0]
 
 
 def expected_oks(keypoints: Candidates, widths: Tensor, scores: Tensor, maps: Maps) -> Tensor:
@@ -50,26 +51,35 @@ def expected_oks(keypoints: Candidates, widths: Tensor, scores: Tensor, maps: Ma
       float32 [N], in 0..1.
     """
     points, kinds = keypoints
-    grid, radius = maps.grid, maps.radius
+    grid = maps.grid
 
     # [N, D]: the cells of the disk, and how far off they are.
-    nearest = tf.cast(tf.round(points / HEAD_STRIDE), tf.int32)
-    steps_y, steps_x = _disk(radius)
-    rows = nearest[:, :1] + steps_y
-    columns = nearest[:, 1:] + steps_x
+    row, column = nearest_cells(points)
+    steps_y, steps_x = _disk(maps.radius)
+    rows = row + steps_y
+    columns = column + steps_x
     y, x = tf.split(points, 2, axis=1)
-    squares = tf.square(positions(rows) - y) + tf.square(positions(columns) - x)
+    squares = tf.square(positions(rows) - y)
+    squares += tf.square(positions(columns) - x)
 
     # [N, D]: the score map there.
-    index = grid.flat(rows, columns) * scores.shape[1] + kinds[:, None]
+    num_kinds = scores.shape[1]
+    index = grid.flat(rows, columns) * num_kinds
+    index += kinds[:, None]
     values = tf.gather(tf.reshape(scores, [-1]), index)
-    on_disk = squares <= radius * radius
-    values = tf.where(grid.contains(rows, columns) & on_disk, values, 0.0)
+    on_disk = squares <= maps.radius * maps.radius
+    counts = grid.contains(rows, columns) & on_disk
+    values = tf.where(counts, values, 0.0)
 
-    similarity = tf.exp(squares / (-2 * tf.square(widths[:, None])))
+    # [N]: the mean similarity under the score map.
+    widths = widths[:, None]
+    similarity = tf.exp(squares / (-2 * tf.square(widths)))
     weighted = tf.reduce_sum(values * similarity, axis=1)
-    mean = tf.math.divide_no_nan(weighted, tf.reduce_sum(values, axis=1))
-    heatmap = sample(maps.keypoint_logits[..., None], points, kinds, grid, tf.sigmoid)
+    total = tf.reduce_sum(values, axis=1)
+    mean = tf.math.divide_no_nan(weighted, total)
+
+    logits = maps.keypoint_logits[..., None]
+    heatmap = sample(logits, points, kinds, grid, tf.sigmoid)
     return mean * heatmap[..., 0]
 
 

@@ -28,17 +28,22 @@ def greedy(rejects: Tensor, valid: Tensor) -> Tensor:
     Returns:
       bool [C].
     """
-    places = tf.range(tf.shape(valid)[0])
+    # [C, C]: 1 where an earlier candidate rejects a later one.
+    places = tf.range(tf.size(valid))
     is_earlier = places[:, None] > places
     matrix = tf.cast(rejects & is_earlier, tf.float32)
 
     def step(kept, _):
-        rejected = tf.linalg.matvec(matrix, tf.cast(kept, tf.float32)) > 0
+        ones = tf.cast(kept, tf.float32)
+        rejected = tf.linalg.matvec(matrix, ones) > 0
         updated = valid & ~rejected
         return updated, tf.reduce_any(updated != kept)
 
+    def has_changed(_, changed):
+        return changed
+
     start = valid, tf.constant(True)
-    kept, _ = tf.while_loop(lambda _, changed: changed, step, start)
+    kept, _ = tf.while_loop(has_changed, step, start)
     return kept
 
 
@@ -71,16 +76,19 @@ def founders(candidates: Candidates, keypoints: Tensor, radius: Tensor) -> Tenso
         new = tf.boolean_mask(block, kept)
         explained = tf.reduce_any(near(rest, new), axis=1)
         rest = tf.boolean_mask(rest, ~explained)
-        return tf.size(rest) > 0, rest, tf.concat([found, new], axis=0)
+        found = tf.concat([found, new], axis=0)
+        return tf.size(rest) > 0, rest, found
 
-    everyone = tf.range(tf.shape(candidates.points)[0])
-    some_left = tf.size(everyone) > 0
-    shapes = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None])
-    *_, found = tf.while_loop(
-        lambda some_left, *_: some_left,
+    def is_left(flag, *_):
+        return flag
+
+    everyone = tf.range(tf.size(candidates.kinds))
+    flag, any_number = tf.TensorShape([]), tf.TensorShape([None])
+    _, _, found = tf.while_loop(
+        is_left,
         step,
-        (some_left, everyone, everyone[:0]),
-        shape_invariants=shapes,
+        loop_vars=(tf.size(everyone) > 0, everyone, everyone[:0]),
+        shape_invariants=(flag, any_number, any_number),
     )
     return found
 
@@ -109,10 +117,11 @@ def near_same_keypoint(candidates: Candidates, keypoints: Tensor, radius: Tensor
     Returns:
       bool [C, N].
     """
-    points, kinds = candidates
     # [C, N]
     squares = []
     for axis in (0, 1):
-        of_kinds = tf.gather(tf.transpose(keypoints[..., axis]), kinds)
-        squares.append(tf.square(points[:, axis, None] - of_kinds))
+        of_kinds = tf.transpose(keypoints[..., axis])
+        proposed = tf.gather(of_kinds, candidates.kinds)
+        offsets = candidates.points[:, axis, None] - proposed
+        squares.append(tf.square(offsets))
     return squares[0] + squares[1] <= radius * radius

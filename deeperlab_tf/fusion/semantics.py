@@ -88,18 +88,17 @@ def label_pixels(logits: Tensor, classes: Classes, grid: Grid) -> Semantics:
     # Only where all classes were compared can one surface that no corner has.
     corners = grid.corners(tf.gather(mixed, compared))
     is_bare = ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
-    surfaces = tf.reduce_any(classes.is_thing(tf.gather(pixels, compared)), axis=1)
-    orphans = tf.gather(mixed, tf.boolean_mask(compared, is_bare & surfaces))
+    pixel_is_thing = classes.is_thing(tf.gather(pixels, compared))
+    surfaces = tf.reduce_any(pixel_is_thing, axis=1)
+    orphans = tf.boolean_mask(compared, is_bare & surfaces)
+    is_orphan = ops.flags_at(tf.gather(mixed, orphans), grid.num_cells)
     corners = tf.boolean_mask(corners, is_bare & surfaces)
     is_corner = ops.flags_at(tf.reshape(corners, [-1]), grid.num_cells)
-    return Semantics(
-        labels=Labels(best, mixed, pixels),
-        is_thing=is_thing,
-        is_mixed=is_mixed,
-        is_orphan=ops.flags_at(orphans, grid.num_cells),
-        things=ops.indices(is_thing),
-        orphan_corners=ops.indices(is_corner),
-    )
+
+    labels = Labels(best, mixed, pixels)
+    things = ops.indices(is_thing)
+    orphan_corners = ops.indices(is_corner)
+    return Semantics(labels, is_thing, is_mixed, is_orphan, things, orphan_corners)
 
 
 def semantic_pixels(
@@ -121,16 +120,18 @@ def semantic_pixels(
     best, is_doubtful = upsample.better_of_pixels(rivals, upsample.interpolate)
     # [d]: rows of the cells that have a doubtful pixel.
     pixels = ops.indices(tf.reshape(is_doubtful, [-1]))
-    doubtful = ops.flags_at(pixels // upsample.PIXELS, tf.size(cells))
-    doubtful = ops.indices(doubtful)
+    has_doubtful = ops.flags_at(pixels // upsample.PIXELS, tf.size(cells))
+    doubtful = ops.indices(has_doubtful)
 
     def compare_all(cells):
         # [n, 4, classes]
         values = tf.gather(logits, grid.corners(cells))
-        return ops.best(ops.matmul(upsample.PIXEL_WEIGHTS, values))
+        values = ops.matmul(upsample.PIXEL_WEIGHTS, values)
+        return ops.best(values)
 
     compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
-    return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared), doubtful
+    best = tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)
+    return best, doubtful
 
 
 def _rivals(logits, label, corners):
@@ -147,7 +148,8 @@ def _rivals(logits, label, corners):
     low, high = upsample.range_of_corners(corner_label)
 
     def scores(candidate):
-        return ops.read(flat_logits, corners * num_classes + candidate[:, None])
+        index = corners * num_classes + candidate[:, None]
+        return ops.read(flat_logits, index)
 
     # A corner whose best class is a third one makes its pixels doubtful.
     others = _second_best(logits, label, corners)
@@ -165,10 +167,14 @@ def _second_best(logits, label, corners):
     num_cells = tf.size(label)
     is_met = ops.flags_at(tf.reshape(corners, [-1]), num_cells)
     met = ops.indices(is_met)
-    best = ops.read(_NEVER * tf.eye(logits.shape[1]), tf.gather(label, met))
-    highest = tf.reduce_max(ops.read(logits, met) - best, axis=1)
+    # [corners that are met, classes]
+    never = _NEVER * tf.eye(logits.shape[1])
+    best = ops.read(never, tf.gather(label, met))
+    others = ops.read(logits, met) - best
+    highest = tf.reduce_max(others, axis=1)
     rows = upsample.row_of_cell(met, num_cells)
-    return tf.gather(highest, tf.gather(rows, corners))
+    rows = tf.gather(rows, corners)
+    return tf.gather(highest, rows)
 
 
 def _is_in_range(labels, first, last):

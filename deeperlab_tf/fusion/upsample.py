@@ -25,10 +25,12 @@ _CHUNK = 2048  # doubtful cells interpolated at once: bounds the memory
 
 def _pixel_weights():
     """Shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell: [16, 4]."""
-    steps = np.arange(HEAD_STRIDE) / HEAD_STRIDE
-    y, x = (each.ravel() for each in np.meshgrid(steps, steps, indexing="ij"))
-    weights = [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
-    return np.stack(weights, axis=1).astype(np.float32)
+    steps = np.arange(HEAD_STRIDE, dtype=np.float32) / HEAD_STRIDE
+    y = np.repeat(steps, HEAD_STRIDE)
+    x = np.tile(steps, HEAD_STRIDE)
+    above = 1 - y
+    left = 1 - x
+    return np.stack([above * left, above * x, y * left, y * x], axis=1)
 
 
 PIXEL_WEIGHTS = _pixel_weights()  # exact: k / 16
@@ -67,21 +69,32 @@ class Rivals(NamedTuple):
 def over_corners(reduce: Callable, values: Tensor, grid: Grid) -> Tensor:
     """Combines each cell's four corner values, e.g. by tf.maximum: [h · w] -> [h · w]."""
     values = tf.reshape(values, [grid.height, grid.width])
-    right = tf.concat([values[:, 1:], values[:, -1:]], axis=1)
-    values = reduce(values, right)
-    below = tf.concat([values[1:], values[-1:]], axis=0)
-    return tf.reshape(reduce(values, below), [-1])
+    values = reduce(values, _right_of(values))
+    values = reduce(values, _below(values))
+    return tf.reshape(values, [-1])
 
 
 def disagree(values: Tensor, grid: Grid) -> Tensor:
     """Cells whose corners differ: [h · w] -> bool [h · w]."""
     values = tf.reshape(values, [grid.height, grid.width])
-    down = tf.pad(values[1:] != values[:-1], [[0, 1], [0, 0]])
-    across = tf.pad(values[:, 1:] != values[:, :-1], [[0, 0], [0, 1]])
-    across_below = tf.concat([across[1:], across[-1:]], axis=0)
-    down_right = tf.concat([down[:, 1:], down[:, -1:]], axis=1)
-    differ = down | across | across_below | down_right
+    down = values[1:] != values[:-1]
+    down = tf.pad(down, [[0, 1], [0, 0]])
+    across = values[:, 1:] != values[:, :-1]
+    across = tf.pad(across, [[0, 0], [0, 1]])
+    differ = down | across | _below(across) | _right_of(down)
     return tf.reshape(differ, [-1])
+
+
+def _right_of(values):
+    """The values one column further right, the last twice: [h, w] -> [h, w]."""
+    last = values[:, -1:]
+    return tf.concat([values[:, 1:], last], axis=1)
+
+
+def _below(values):
+    """The values one row further down, the last twice: [h, w] -> [h, w]."""
+    last = values[-1:]
+    return tf.concat([values[1:], last], axis=0)
 
 
 def range_of_corners(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,13 +126,16 @@ def better_of_pixels(
     Returns:
       int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
     """
+    # [m, 16]
     of_low = interpolate(rivals.low_scores)
     of_high = interpolate(rivals.high_scores)
     bound = interpolate(rivals.others)
-    best = ops.choose(of_high > of_low, rivals.high[:, None], rivals.low[:, None])
+    low = rivals.low[:, None]
+    high = rivals.high[:, None]
+    best = ops.choose(of_high > of_low, high, low)
     # NaN is doubtful, too.
-    certain = tf.maximum(of_low, of_high) > bound
-    return best, ~certain
+    is_certain = tf.maximum(of_low, of_high) > bound
+    return best, ~is_certain
 
 
 def interpolate(values: Tensor) -> Tensor:
@@ -134,22 +150,22 @@ def in_chunks(label: Callable[[Tensor], Tensor], cells: Tensor) -> Tensor:
       label: function of int32 [m] -> int32 [m, 16].
       cells: int32 [n].
     """
-    count = tf.size(cells)
-    chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
+    chunks = (tf.size(cells) + _CHUNK - 1) // _CHUNK
+    chunks = tf.maximum(chunks, 1)
     shape = [None, PIXELS]
     labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=shape)
 
     def step(number, labels):
-        chunk = cells[number * _CHUNK : (number + 1) * _CHUNK]
+        start = number * _CHUNK
+        chunk = cells[start : start + _CHUNK]
         labelled = tf.ensure_shape(label(chunk), shape)
         return number + 1, labels.write(number, labelled)
 
-    _, labels = tf.while_loop(
-        lambda number, _: number < chunks,
-        step,
-        (tf.constant(0), labels),
-        parallel_iterations=1,
-    )
+    def is_left(number, _):
+        return number < chunks
+
+    first = tf.constant(0), labels
+    _, labels = tf.while_loop(is_left, step, first, parallel_iterations=1)
     return labels.concat()
 
 
@@ -164,8 +180,8 @@ def row_of_cell(cells: Tensor, num_cells: Tensor) -> Tensor:
       int32 [num_cells]; n for cells without a row.
     """
     count = tf.size(cells)
-    none = tf.fill([num_cells], count)
-    return tf.tensor_scatter_nd_update(none, cells[:, None], tf.range(count))
+    rows = tf.fill([num_cells], count)
+    return tf.tensor_scatter_nd_update(rows, cells[:, None], tf.range(count))
 
 
 def whole(labels: Tensor) -> Tensor:
@@ -187,9 +203,11 @@ def cell_areas(mixed: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
 
     0 for mixed cells, fewer than 16 at the far borders.
     """
+    # [h] and [w]
     heights = _visible_sides(grid.height, image_size[0])
     widths = _visible_sides(grid.width, image_size[1])
-    areas = tf.reshape(heights[:, None] * widths, [-1])
+    areas = heights[:, None] * widths
+    areas = tf.reshape(areas, [-1])
     return tf.tensor_scatter_nd_update(areas, mixed[:, None], tf.zeros_like(mixed))
 
 
@@ -203,9 +221,9 @@ def pixel_positions(cells: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     """Rows and columns of the pixels of flat cells: int32 [n] -> two int32 [n, 4]."""
     steps = tf.range(HEAD_STRIDE)
     rows, columns = grid.rows_columns(cells)
-    pixel_rows = (rows * HEAD_STRIDE)[:, None] + steps
-    pixel_columns = (columns * HEAD_STRIDE)[:, None] + steps
-    return pixel_rows, pixel_columns
+    rows = rows[:, None] * HEAD_STRIDE
+    columns = columns[:, None] * HEAD_STRIDE
+    return rows + steps, columns + steps
 
 
 def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tensor:
@@ -223,12 +241,14 @@ def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tens
     Returns:
       int32 [H, W].
     """
-    of_pixels = tf.reshape(ops.read(values, labels.pixels), [-1])
-    table = tf.concat([tf.repeat(values, PIXELS), of_pixels], axis=0)
+    of_cells = tf.repeat(values, PIXELS)
+    of_pixels = ops.read(values, labels.pixels)
+    table = tf.concat([of_cells, tf.reshape(of_pixels, [-1])], axis=0)
     table = tf.reshape(table, [-1, HEAD_STRIDE])
 
     # [h, w]: the row of the table with which each cell begins; mixed cells come last.
-    own = tf.size(values) + tf.range(tf.size(labels.mixed))
+    num_mixed = tf.size(labels.mixed)
+    own = tf.size(values) + tf.range(num_mixed)
     first = tf.tensor_scatter_nd_update(labels.cells, labels.mixed[:, None], own)
     first = tf.reshape(first * HEAD_STRIDE, [grid.height, grid.width])
 
@@ -236,4 +256,5 @@ def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tens
     rows = tf.stack([first + row for row in range(HEAD_STRIDE)], axis=1)
     filled = ops.read(table, rows)
     size = [HEAD_STRIDE * grid.height, HEAD_STRIDE * grid.width]
-    return tf.reshape(filled, size)[: image_size[0], : image_size[1]]
+    filled = tf.reshape(filled, size)
+    return filled[: image_size[0], : image_size[1]]

@@ -14,8 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
-from deeperlab_tf.fusion.maps import Candidates, Maps, positions
+from deeperlab_tf.fusion.maps import Candidates, Maps, nearest_cells, positions
 from deeperlab_tf.heads import HEAD_STRIDE
 
 NO_VOTER = 1e-3  # sum of weights below which a keypoint has no voter
@@ -52,22 +51,21 @@ def voters_of(keypoints: Candidates, maps: Maps, reach: float) -> Voters:
     """
     # [N, V]
     grid = maps.grid
-    nearest = tf.cast(tf.round(keypoints.points / HEAD_STRIDE), tf.int32)
+    row, column = nearest_cells(keypoints.points)
     steps_y, steps_x = _pattern(maps.radius)
-    rows, columns = grid.clamp(nearest[:, :1] + steps_y, nearest[:, 1:] + steps_x)
+    rows, columns = grid.clamp(row + steps_y, column + steps_x)
     cells = rows * grid.width + columns
 
     # What they predict for the keypoint's kind.
-    num_kinds = maps.keypoint_logits.shape[1]
-    index = cells * num_kinds + keypoints.kinds[:, None]
-    offsets = ops.read(tf.reshape(maps.short_offsets, [-1, 2]), index)
-    logits = ops.read(tf.reshape(maps.keypoint_logits, [-1]), index)
-
-    offset_y, offset_x = tf.unstack(offsets, axis=-1)
+    kinds = keypoints.kinds[:, None]
+    index = cells * maps.num_kinds + kinds
+    logits, offset_y, offset_x = maps.short_range(index)
     vote_y = positions(rows) + offset_y
     vote_x = positions(columns) + offset_x
+
     y, x = tf.split(keypoints.points, 2, axis=1)
-    squares = tf.square(vote_y - y) + tf.square(vote_x - x)
+    squares = tf.square(vote_y - y)
+    squares += tf.square(vote_x - x)
     nearness = tf.exp(squares / (-2 * reach**2))
     weights = nearness * tf.sigmoid(logits)
     return Voters(cells, vote_y, vote_x, weights)
