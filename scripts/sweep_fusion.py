@@ -31,28 +31,28 @@ SEEDS = flags.DEFINE_integer(
 )
 ONLY = flags.DEFINE_list("choices", None, "Only these choices; all, if not given.")
 
+# Keys of config.fusion that differ from the defaults.
 CHOICES = {
     "defaults": {},
-    "offsets read at the point": {"keypoint_read": "point"},
-    "no middle-range refinement": {"refine_middle_steps": 0},
-    "two middle-range refinements": {"refine_middle_steps": 2},
-    "no long-range refinement": {"refine_long": False},
-    "no long-range votes": {"long_vote_weight": 0.0},
-    "w = 1": {"long_vote_weight": 1.0},
-    "every long-range vote": {"long_vote_every": 1},
-    "peak window 3": {"peak_window": 3},
+    "offsets read at the point": {"refinement.keypoint_read": "point"},
+    "no middle-range refinement": {"refinement.middle_steps": 0},
+    "two middle-range refinements": {"refinement.middle_steps": 2},
+    "no long-range refinement": {"refinement.long_range": False},
+    "no long-range votes": {"voting.long_weight": 0.0},
+    "w = 1": {"voting.long_weight": 1.0},
+    "every long-range vote": {"voting.long_every": 1},
+    "peak window 3": {"detection.peak_window_cells": 3},
     "peak threshold 0.05": {"peak_threshold": 0.05},
     "peak threshold 0.2": {"peak_threshold": 0.2},
-    "no Expected-OKS": {"rescore": "none"},
-    "kappa 0.05": {"oks_kappa": 0.05},
-    "kappa 0.2": {"oks_kappa": 0.2},
+    "no Expected-OKS": {"detection.rescore": "none"},
+    "kappa 0.05": {"detection.oks_kappa": 0.05},
+    "kappa 0.2": {"detection.oks_kappa": 0.2},
     "box NMS at 0.5": {"nms_iou": 0.5},
     "box NMS at 0.8": {"nms_iou": 0.8},
-    "every pixel claimed": {"claim_reach": 0.0},
-    "claim reach 1": {"claim_reach": 1.0},
-    "proposals need not lead back": {"return_reach": 0.0},
-    "10 px for small things": {"detection_reach": 0.0},
-    "assigned by 1/λ": {"assign_by": "scaled"},
+    "every pixel claimed": {"assignment.claim_reach_sizes": 0.0},
+    "claim reach 1": {"assignment.claim_reach_sizes": 1.0},
+    "proposals need not lead back": {"detection.return_reach_sizes": 0.0},
+    "10 px for small things": {"detection.reach_sizes": 0.0},
 }
 
 
@@ -139,30 +139,37 @@ def main():
             f"--choices names {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}."
         )
     rows = []
-    for choice, fields in tqdm(
-        [(name, CHOICES[name]) for name in ONLY.value or CHOICES], unit="choice"
-    ):
+    names = ONLY.value or list(CHOICES)
+    for choice in tqdm(names, unit="choice"):
         fusion = default_config().fusion
-        fusion.update({"keypoint_radius": RADIUS.value, "keypoint_graph": GRAPH.value, **fields})
-        parse_heads = parser(dataset, fusion)
-        qualities = {
-            noise: PanopticQuality(dataset.num_classes, dataset.thing_classes) for noise in NOISES
-        }
-        for noise, (semantic, instance, crowd), heads in scenes:
-            parse = parse_heads(heads, *semantic.shape)
-            maps = parse["semantic"].numpy()[0], parse["instance"].numpy()[0]
-            qualities[noise].update(semantic, instance, *maps, crowd)
-        rows.append(
-            {
-                "choice": choice,
-                **{noise: quality.result()["pq"] for noise, quality in qualities.items()},
-            }
-        )
+        fusion.keypoint_radius = RADIUS.value
+        fusion.keypoint_graph = GRAPH.value
+        fusion.update_from_flattened_dict(CHOICES[choice])
+        rows.append({"choice": choice, **_qualities(scenes, dataset, fusion)})
     write_json(OUTPUT.value, {"rows": rows})
     print("| choice | " + " | ".join(NOISES) + " |\n" + "|---" * (len(NOISES) + 1) + "|")
     for row in rows:
         print(f"| {row['choice']} | " + " | ".join(f"{row[noise]:.3f}" for noise in NOISES) + " |")
     print(f"wrote {OUTPUT.value}")
+
+
+def _qualities(scenes, dataset, fusion):
+    """PQ under each kind of noise, as a dict.
+
+    Args:
+      scenes: list of noise, labels and heads.
+      dataset: `Dataset`.
+      fusion: config.fusion.
+    """
+    parse_heads = parser(dataset, fusion)
+    qualities = {
+        noise: PanopticQuality(dataset.num_classes, dataset.thing_classes) for noise in NOISES
+    }
+    for noise, (semantic, instance, crowd), heads in scenes:
+        parse = parse_heads(heads, *semantic.shape)
+        parsed = parse["semantic"].numpy()[0], parse["instance"].numpy()[0]
+        qualities[noise].update(semantic, instance, *parsed, crowd)
+    return {noise: quality.result()["pq"] for noise, quality in qualities.items()}
 
 
 if __name__ == "__main__":

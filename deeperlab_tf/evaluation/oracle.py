@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from deeperlab_tf.fusion.detect import detection_radius
+from deeperlab_tf.fusion.select import detection_radius
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -180,7 +180,8 @@ def _reason(code, mask, iou, on_grid, semantic, keypoints, parse, config):
     mine = keypoints[code]
     others = {other: points for other, points in keypoints.items() if other != code}
     for other, points in others.items():
-        radius = detection_radius(tf.constant([_size(points)], tf.float32), config).numpy()[0]
+        size = tf.constant([_size(points)], tf.float32)
+        radius = detection_radius(size, config.detection).numpy()[0]
         if np.linalg.norm(points - mine, axis=1).max() <= radius:
             return f"shares all keypoints with segment {other}"
     for other, points in others.items():

@@ -1,16 +1,50 @@
-"""Prediction fusion (paper Sec. 3.4): from the five heads' maps to a panoptic parse."""
+"""Prediction fusion (paper Sec. 3.4): from the five heads' maps to a panoptic parse.
+
+One file for each step, in the order of the paper; `parse_image` strings them together. Their words:
+
+  voter      a cell of a keypoint's disk (`voters`), or any cell that votes for one (`hough`).
+  vote       where a voter's offset points to: a keypoint's position.
+  λ          the size of an instance: square root of its box area (`boxes.scale`), pixels.
+  founder    a candidate keypoint whose proposal becomes an instance (`select`).
+  mixed      a cell whose corners have different classes: its pixels are labelled one by one.
+  orphan     a mixed cell inside which a thing class surfaces that none of its corners has.
+  support    the cells whose long-range offsets matter: thing cells and the corners of orphans.
+  claim      an instance claims a pixel that predicts keypoints near enough to its own; what is
+             claimed by none is a crowd, or a missed object.
+  contested  a cell whose corners belong to different instances: its pixels are assigned one by one.
+  slot       what a pixel can belong to: one of the instances, or the segment of a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import tensorflow as tf
+from ml_collections import ConfigDict
+from tensorflow import Tensor
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.fusion import assign, detect, hough, merge, refine, semantics
-from deeperlab_tf.keypoints import keypoint_graph
+from deeperlab_tf.fusion.assign import assign_pixels
+from deeperlab_tf.fusion.detect import find_instances
+from deeperlab_tf.fusion.hough import score_map
+from deeperlab_tf.fusion.maps import Maps, flat_maps
+from deeperlab_tf.fusion.merge import merge_parse
+from deeperlab_tf.fusion.predict import predict_instances
+from deeperlab_tf.fusion.refine import LongTargets, refine_long_range
+from deeperlab_tf.fusion.semantics import Classes, label_pixels
+from deeperlab_tf.heads import head_channels
+from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
 
 __all__ = ["fuse"]
 
 
 @tf.autograph.experimental.do_not_convert
-def fuse(heads, image_size, thing_classes, config):
+def fuse(
+    heads: dict[str, Tensor],
+    image_size: Sequence[int | Tensor],
+    thing_classes: Sequence[int],
+    fusion: ConfigDict,
+) -> dict[str, Tensor]:
     """Fuses the heads' predictions into a panoptic parse (paper Sec. 3.4).
 
     Works eagerly, inside tf.function and exported, for batches of any size; every image is parsed
@@ -18,49 +52,53 @@ def fuse(heads, image_size, thing_classes, config):
 
     Args:
       heads: dict of float32 maps at stride 4: semantic_logits [B, h, w, classes], keypoint_logits
-        [B, h, w, P], short_offsets and long_offsets [B, h, w, P · 2], middle_offsets [B, h, w, E ·
-        2]; offsets in pixels, (y, x).
-      image_size: (H, W) of the output, ints or int32 scalars, at most 4 · (h - 1) + 1 and 4 · (w -
-        1) + 1.
+        [B, h, w, P], short_offsets and long_offsets [B, h, w, P · 2], middle_offsets
+        [B, h, w, E · 2]; offsets in pixels, (y, x).
+      image_size: (H, W) of the output, ints or int32 scalars, at most 4 · (h - 1) + 1 and
+        4 · (w - 1) + 1.
       thing_classes: class indices of things.
-      config: config.fusion.
+      fusion: config.fusion.
 
     Returns:
-      dict, with J = config.max_instances + the number of thing classes:
+      dict, with J = fusion.max_instances + the number of thing classes:
         semantic, instance, panoptic: int32 [B, H, W]; panoptic = class · label_divisor + instance,
-        instance 0 on stuff. num_instances: int32 [B]; instances have the ids 1 … num_instances, in
-        descending score. instance_class int32 [B, J], instance_score float32 [B, J], instance_box
-        float32 [B, J, 4] (y1, x1, y2, x2, the outermost pixels included), instance_keypoints
-        float32 [B, J, P, 2]: row i describes id i + 1, rows from num_instances on are padding
-        (class -1). Thing pixels that no instance claims, because none was detected or because they
-        predict none of those (config.assignment.claim_reach_sizes), are one segment per class, last, with score 0.
+          instance 0 on stuff.
+        num_instances: int32 [B]; instances have the ids 1 … num_instances, in descending score.
+        instance_class: int32 [B, J]; row i describes id i + 1, rows from num_instances on are
+          padding (class -1).
+        instance_score: float32 [B, J].
+        instance_box: float32 [B, J, 4] (y1, x1, y2, x2), the outermost pixels included.
+        instance_keypoints: float32 [B, J, P, 2].
+      Thing pixels that no instance claims, because none was detected or because they predict none
+      of those (fusion.assignment), are one segment per class, last, with score 0.
 
     Raises:
       UserError: eagerly, for NaN or infinity in a head; always, for heads or a config that do not
         fit together.
+
+    Example:
+      >>> heads = network(images, training=False)  # images: [B, 721, 721, 3]
+      >>> parse = fuse(heads, (721, 721), dataset.thing_classes, config.fusion)
+      >>> parse["panoptic"].shape
+      TensorShape([B, 721, 721])
     """
-    graph = keypoint_graph(config.keypoint_graph)
-    heads = {
-        name: tf.convert_to_tensor(heads[name], tf.float32) for name in _check(heads, graph, config)
-    }
-    thing_classes = tuple(int(label) for label in thing_classes)
+    graph = keypoint_graph(fusion.keypoint_graph)
+    _check_config(fusion)
+    heads = _checked(heads, graph)
+    logits = heads["semantic_logits"]
+    things = tuple(int(label) for label in thing_classes)
+    classes = Classes(logits.shape[-1], things)
     image_size = tf.stack([tf.cast(side, tf.int32) for side in image_size])
 
-    def parse(index):
-        one = {name: head[index] for name, head in heads.items()}
-        return fuse_image(one, image_size, thing_classes, graph, config)
+    def parse(number):
+        image = {name: head[number] for name, head in heads.items()}
+        maps = flat_maps(image, graph, fusion.keypoint_radius)
+        return parse_image(maps, image_size, classes, fusion)
 
-    logits = heads["semantic_logits"]
     if logits.shape[0] == 1:
-        parses = {name: value[None] for name, value in parse(0).items()}
-    else:
-        parses = tf.map_fn(
-            parse,
-            tf.range(tf.shape(logits)[0]),
-            fn_output_signature=_SIGNATURE,
-            parallel_iterations=1,
-        )
-    return parses
+        return {name: value[None] for name, value in parse(0).items()}
+    numbers = tf.range(tf.shape(logits)[0])
+    return tf.map_fn(parse, numbers, fn_output_signature=_SIGNATURE, parallel_iterations=1)
 
 
 _SIGNATURE = {
@@ -75,71 +113,64 @@ _SIGNATURE = {
 }
 
 
-def fuse_image(heads, image_size, thing_classes, graph, config):
-    """`fuse` for one image: heads without batch dimension -> dict with the keys of `_SIGNATURE`."""
-    num_classes = heads["semantic_logits"].shape[-1]
-    grid_size = tf.shape(heads["semantic_logits"])[:2]
-    logits = tf.reshape(heads["semantic_logits"], [-1, num_classes])
-    # Logits: their sigmoid is wanted at few cells.
-    heatmap = tf.reshape(heads["keypoint_logits"], [-1, graph.num_keypoints])
-    short_offsets = tf.reshape(heads["short_offsets"], [-1, graph.num_keypoints, 2])
-    middle_offsets = tf.reshape(heads["middle_offsets"], [-1, graph.num_edges, 2])
-    long_offsets = tf.reshape(heads["long_offsets"], [-1, graph.num_keypoints, 2])
-    semantic = semantics.semantics(logits, thing_classes, grid_size)
+def parse_image(
+    maps: Maps, image_size: Tensor, classes: Classes, fusion: ConfigDict
+) -> dict[str, Tensor]:
+    """`fuse` for one image.
 
-    # 3.4.1 Recursive offset refinement (the middle-range offsets' is part of following them).
-    long_targets, orphan_targets = (
-        refine.long_targets(long_offsets, heatmap, short_offsets, cells, grid_size, config)
-        for cells in (semantic.things, semantic.orphan_corners)
-    )
-    # Keypoint localization.
-    scores = hough.score_map(
-        heatmap, short_offsets, long_targets, semantic.things, grid_size, config
-    )
-    # Instance detection.
-    instances = detect.detect(
-        scores, heatmap, short_offsets, middle_offsets, grid_size, graph, config
-    )
-    # Assignment of pixels to instances.
-    long_targets = [tf.concat(pair, axis=0) for pair in zip(long_targets, orphan_targets)]
-    parts = assign.assign(semantic, long_targets, instances, thing_classes, grid_size, config)
-    # 3.4.2 Semantic and instance prediction fusion.
-    return merge.merge(
-        parts, instances, num_classes, thing_classes, grid_size, image_size, config.label_divisor
-    )
+    Args:
+      maps: `Maps` of the image.
+      image_size: int32 [2], H and W.
+      classes: `Classes`.
+      fusion: config.fusion.
 
-
-def _check(heads, graph, config):
-    """Names of the five heads, after making sure that they are there, fit the graph and (eagerly)
-    are finite.
+    Returns:
+      dict with the keys of `fuse`, without batch dimension.
     """
-    channels = {
-        "semantic_logits": None,
-        "keypoint_logits": graph.num_keypoints,
-        "short_offsets": 2 * graph.num_keypoints,
-        "middle_offsets": 2 * graph.num_edges,
-        "long_offsets": 2 * graph.num_keypoints,
-    }
-    if config.max_instances >= config.label_divisor:
+    grid = maps.grid
+    semantics = label_pixels(maps.semantic_logits, classes, grid)
+
+    # 3.4.1 Recursive offset refinement. The middle-range offsets' is part of following them.
+    of_things = refine_long_range(semantics.things, maps, fusion.refinement)
+    of_orphans = refine_long_range(semantics.orphan_corners, maps, fusion.refinement)
+    # 3.4.1 Keypoint localization.
+    scores = score_map(of_things, maps, fusion.voting)
+    # 3.4.1 Instance detection.
+    instances = find_instances(scores, maps, fusion)
+    # 3.4.1 Assignment of pixels to instances.
+    targets = LongTargets(*(tf.concat(pair, axis=0) for pair in zip(of_things, of_orphans)))
+    predictions = predict_instances(semantics, targets, instances, maps, fusion.assignment)
+    parts = assign_pixels(semantics, predictions, fusion.max_instances, classes, grid)
+    # 3.4.2 Semantic and instance prediction fusion.
+    return merge_parse(parts, instances, classes, grid, image_size, fusion.label_divisor)
+
+
+def _check_config(fusion):
+    if fusion.max_instances >= fusion.label_divisor:
         raise UserError(
-            f"config.fusion.max_instances is {config.max_instances}; give less than label_divisor "
-            f"({config.label_divisor}), or ids would run into the class."
+            f"config.fusion.max_instances is {fusion.max_instances}; give less than label_divisor "
+            f"({fusion.label_divisor}), or ids would run into the class."
         )
+
+
+def _checked(heads: dict[str, Tensor], graph: KeypointGraph) -> dict[str, Tensor]:
+    """The five heads as tensors; UserError if they do not fit the graph or (eagerly) not finite."""
+    channels = head_channels(graph)
+    checked = {}
     for name, expected in channels.items():
         if name not in heads:
             raise UserError(f"the head {name!r} is missing; fuse needs {sorted(channels)}.")
-        head = tf.convert_to_tensor(heads[name])
-        if (
-            head.shape.rank != 4
-            or head.shape[-1] is None
-            or (expected and head.shape[-1] != expected)
-        ):
-            raise UserError(
-                f"the head {name!r} has shape {head.shape}; fuse needs [B, h, w, {expected or 'classes'}]."
-            )
+        head = tf.convert_to_tensor(heads[name], tf.float32)
+        checked[name] = head
+
+        is_map = head.shape.rank == 4 and head.shape[-1] is not None
+        if not is_map or (expected and head.shape[-1] != expected):
+            needed = f"[B, h, w, {expected or 'classes'}]"
+            raise UserError(f"the head {name!r} has shape {head.shape}; fuse needs {needed}.")
+
         # One pass: a sum is finite only if all its terms are.
         if tf.executing_eagerly() and not tf.math.is_finite(tf.reduce_sum(head)):
             raise UserError(
                 f"the head {name!r} holds NaN or infinity; the training may have diverged."
             )
-    return tuple(channels)
+    return checked

@@ -1,123 +1,156 @@
-"""Pixels of cells between several instances (paper Sec. 3.4.1): the nearest by interpolated
-predictions.
+"""Pixels of contested cells, between several instances: the nearest by interpolated predictions.
+
+Part of the assignment of pixels to instances (paper Sec. 3.4.1).
 """
 
-import tensorflow as tf
+from __future__ import annotations
 
-from deeperlab_tf.fusion import grid, nearest, ops, upsample
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow import Tensor
+
+from deeperlab_tf.fusion import nearest, ops, upsample
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.fusion.predict import Predictions
+from deeperlab_tf.fusion.semantics import Semantics
+from deeperlab_tf.fusion.upsample import PIXEL_WEIGHTS, PIXELS, Rivals
+
+
+class _Corners(NamedTuple):
+    """What the corners of n cells predict, see `Predictions`.
+
+    Attributes:
+      vectors: float32 [n, 4, 2P].
+      instance: int32 [n, 4].
+      squares: float32 [n, 4].
+    """
+
+    vectors: Tensor
+    instance: Tensor
+    squares: Tensor
+
+
+class _Shares(NamedTuple):
+    """How much the corners of n cells count in their pixels.
+
+    Attributes:
+      weights: float32 [n, 4, 16], 0 for unclaimed corners.
+      is_claimed: bool [n, 16]: claimed corners make up at least half of what counts.
+    """
+
+    weights: Tensor
+    is_claimed: Tensor
 
 
 def nearest_pixels(
-    prediction, rows, claimed, semantics, pixel_class, index, cells, grid_size, config
-):
-    """Nearest instance of every pixel of some cells, by interpolated predictions; -1 if no instance
-    claims it.
+    cells: Tensor, pixel_class: Tensor, semantics: Semantics, predictions: Predictions, grid: Grid
+) -> Tensor:
+    """Nearest instance of every pixel of some cells; -1 if no instance claims it.
 
     The corners that count are those of the pixel's class; where there is none, all claimed ones.
     Leaving others out of the interpolation scales g, which changes no order. In plain cells, inside
     one object's class, all corners count.
 
     Args:
-      prediction: `assign.Predictions`.
-      rows: int32 [h · w], each cell's row in `prediction`; N for cells without one.
-      claimed: bool [N + 1], by row.
-      semantics: `Semantics`.
-      pixel_class: int32 [n, 16].
-      index: `nearest.Index` of the instances.
       cells: int32 [n], flat cells.
-      grid_size: int32 [2], h and w.
-      config: config.fusion; reads assign_by.
+      pixel_class: int32 [n, 16].
+      semantics: `Semantics` of the image.
+      predictions: `Predictions` of the image.
+      grid: `Grid`.
 
     Returns:
       int32 [n, 16].
     """
-    corners = upsample.corners(cells, grid_size)
-    rows = tf.gather(rows, corners)
-    is_claimed = tf.gather(claimed, rows)
-    rows = tf.minimum(rows, tf.shape(prediction.vectors)[0] - 1)
+    # [n, 4]
+    corners = grid.corners(cells)
+    rows = tf.gather(predictions.rows, corners)
+    is_claimed = tf.gather(predictions.claimed, rows)
+    num_predictions = tf.shape(predictions.vectors)[0]
+    rows = tf.minimum(rows, num_predictions - 1)
 
-    def plain_pixels(chosen):
-        return nearest_between(tf.gather(rows, chosen), prediction, index)
+    is_mixed = tf.gather(semantics.is_mixed, cells)
+    is_plain = tf.reduce_all(is_claimed, axis=1) & ~is_mixed
+    plain = ops.indices(is_plain)
+    of_plain = nearest_between(tf.gather(rows, plain), predictions)
 
-    def other_pixels(chosen):
-        corner_class = tf.gather(semantics.label, tf.gather(corners, chosen))
-        flags = tf.gather(is_claimed, chosen)
-        shares, majority = claimed_shares(corner_class, flags, tf.gather(pixel_class, chosen))
-        best = nearest_by_shares(
-            tf.gather(rows, chosen), flags, shares, majority, prediction, index, config
-        )
-        return tf.where(majority, best, -1)
-
-    if config.assign_by == "scaled":
-        return other_pixels(tf.range(tf.size(cells)))
-    is_plain = tf.reduce_all(is_claimed, axis=1) & ~tf.gather(semantics.is_mixed, cells)
-    plain, others = grid.indices(is_plain), grid.indices(~is_plain)
-    return tf.dynamic_stitch([plain, others], [plain_pixels(plain), other_pixels(others)])
+    others = ops.indices(~is_plain)
+    rows, corners, is_claimed, pixel_class = (
+        tf.gather(each, others) for each in (rows, corners, is_claimed, pixel_class)
+    )
+    corner_class = tf.gather(semantics.labels.cells, corners)
+    shares = claimed_shares(corner_class, is_claimed, pixel_class)
+    of_others = nearest_by_shares(rows, is_claimed, shares, predictions)
+    of_others = tf.where(shares.is_claimed, of_others, -1)
+    return tf.dynamic_stitch([plain, others], [of_plain, of_others])
 
 
-def nearest_between(rows, prediction, index):
-    """Nearest instance of every pixel of plain cells: corners' rows in `prediction`, int32 [n, 4]
-    -> int32 [n, 16].
+def nearest_between(rows: Tensor, predictions: Predictions) -> Tensor:
+    """Nearest instance of every pixel of plain cells.
+
+    Args:
+      rows: int32 [n, 4], the corners' rows in `predictions`.
+      predictions: `Predictions` of the image.
+
+    Returns:
+      int32 [n, 16].
     """
-    vectors, instance = ops.read(prediction.vectors, rows), tf.gather(prediction.instance, rows)
-    low, high = upsample.range_of_corners(instance)
-    scores, others = corner_scores(
-        vectors, instance, tf.gather(prediction.squares, rows), low, high, index
-    )
-    best, doubtful = upsample.better_of_pixels(
-        low, high, *tf.unstack(scores, axis=2), others, upsample.interpolate
-    )
+    corners = _corners_at(rows, predictions)
+    low, high = upsample.range_of_corners(corners.instance)
+    rivals = _rivals(corners, low, high, predictions.index)
+    best, is_doubtful = upsample.better_of_pixels(rivals, upsample.interpolate)
 
-    def pixels_of(chosen):
-        return ops.matmul(upsample.PIXEL_WEIGHTS, tf.gather(vectors, chosen))
+    def vectors_of(some):
+        return ops.matmul(PIXEL_WEIGHTS, tf.gather(corners.vectors, some))
 
-    return compare_all(best, doubtful, pixels_of, index.table)
+    return _compare_all(best, is_doubtful, vectors_of, predictions.index)
 
 
-def nearest_by_shares(rows, is_claimed, shares, wanted, prediction, index, config):
+def nearest_by_shares(
+    rows: Tensor, is_claimed: Tensor, shares: _Shares, predictions: Predictions
+) -> Tensor:
     """Nearest instance of every pixel of cells whose corners do not count alike.
 
     Args:
-      rows: int32 [n, 4], the corners' rows in `prediction`.
+      rows: int32 [n, 4], the corners' rows in `predictions`.
       is_claimed: bool [n, 4].
-      shares: float32 [n, 4, 16], how much each corner counts in each pixel, see `claimed_shares`.
-      wanted: bool [n, 16], pixels that are asked for.
-      prediction: `assign.Predictions`.
-      index: `nearest.Index`.
-      config: config.fusion; reads assign_by.
+      shares: of the corners; pixels that are not claimed are not asked for.
+      predictions: `Predictions` of the image.
 
     Returns:
       int32 [n, 16].
     """
-    vectors = tf.where(is_claimed[..., None], ops.read(prediction.vectors, rows), 0.0)
+    index = predictions.index
+    corners = _corners_at(rows, predictions)
+    vectors = tf.where(is_claimed[..., None], corners.vectors, 0.0)
+    corners = corners._replace(vectors=vectors)
 
-    def pixels_of(chosen):
-        chosen_shares = tf.gather(shares, chosen)
-        pixels = ops.matmul(tf.linalg.matrix_transpose(chosen_shares), tf.gather(vectors, chosen))
-        return tf.math.divide_no_nan(pixels, tf.reduce_sum(chosen_shares, axis=1)[..., None])
-
-    if config.assign_by == "scaled":
-        return compare_all(
-            tf.zeros_like(wanted, tf.int32), wanted, pixels_of, index.table, nearest.with_square
-        )
-    instance = tf.gather(prediction.instance, rows)
-    low = tf.reduce_min(tf.where(is_claimed, instance, tf.shape(index.points)[0] - 1), axis=1)
-    high = tf.reduce_max(tf.where(is_claimed, instance, 0), axis=1)
-    scores, others = corner_scores(
-        vectors, instance, tf.gather(prediction.squares, rows), low, high, index
-    )
-    scores, others = tf.where(is_claimed[..., None], scores, 0.0), tf.where(is_claimed, others, 0.0)
+    # [n]: of the claimed corners only.
+    last = tf.shape(index.points)[0] - 1
+    low = tf.where(is_claimed, corners.instance, last)
+    low = tf.reduce_min(low, axis=1)
+    high = tf.where(is_claimed, corners.instance, 0)
+    high = tf.reduce_max(high, axis=1)
+    rivals = _rivals(corners, low, high, index)
+    scores = [tf.where(is_claimed, each, 0.0) for each in rivals[2:]]
 
     def interpolate(values):
-        return ops.matmul(values[:, None], shares)[:, 0]
+        values = ops.matmul(values[:, None], shares.weights)
+        return values[:, 0]
 
-    best, doubtful = upsample.better_of_pixels(
-        low, high, *tf.unstack(scores, axis=2), others, interpolate
-    )
-    return compare_all(best, doubtful & wanted, pixels_of, index.table)
+    def vectors_of(some):
+        weights = tf.gather(shares.weights, some)
+        total = tf.reduce_sum(weights, axis=1)
+        weights = tf.linalg.matrix_transpose(weights)
+        sums = ops.matmul(weights, tf.gather(vectors, some))
+        return tf.math.divide_no_nan(sums, total[..., None])
+
+    best, is_doubtful = upsample.better_of_pixels(Rivals(low, high, *scores), interpolate)
+    is_doubtful &= shares.is_claimed
+    return _compare_all(best, is_doubtful, vectors_of, index)
 
 
-def claimed_shares(corner_class, is_claimed, pixel_class):
+def claimed_shares(corner_class: Tensor, is_claimed: Tensor, pixel_class: Tensor) -> _Shares:
     """How much the corners of cells count in each pixel, see `nearest_pixels`.
 
     Args:
@@ -126,80 +159,92 @@ def claimed_shares(corner_class, is_claimed, pixel_class):
       pixel_class: int32 [n, 16].
 
     Returns:
-      float32 [n, 4, 16], 0 for unclaimed corners; bool [n, 16]: claimed corners make up at least
-      half of what counts.
+      `_Shares`.
     """
-    # [n, 16] each.
-    same = [label[:, None] == pixel_class for label in tf.unstack(corner_class, axis=1)]
-    none = tf.cast(~(same[0] | same[1] | same[2] | same[3]), tf.float32)
-    counts = [tf.cast(corner, tf.float32) + none for corner in same]
-    shares = [count * weight for count, weight in zip(counts, upsample.PIXEL_WEIGHTS.T)]
+    # Four of [n, 16], one for each corner: whether it is of the pixel's class.
+    labels = tf.unstack(corner_class, axis=1)
+    is_same = [label[:, None] == pixel_class for label in labels]
+    any_same = is_same[0] | is_same[1] | is_same[2] | is_same[3]
+    none = tf.cast(~any_same, tf.float32)
+    counts = [tf.cast(each, tf.float32) + none for each in is_same]
+    shares = [count * weight for count, weight in zip(counts, PIXEL_WEIGHTS.T)]
+
     # On an edge between corners that do not count, those that count do so alike.
-    off = tf.cast(tf.add_n(shares) == 0, tf.float32)
-    shares = [share + off * count for share, count in zip(shares, counts)]
-    claimed = [
-        share * tf.cast(flag, tf.float32)[:, None]
-        for share, flag in zip(shares, tf.unstack(is_claimed, axis=1))
-    ]
-    return tf.stack(claimed, axis=1), 2 * tf.add_n(claimed) >= tf.add_n(shares)
+    is_off = tf.cast(tf.add_n(shares) == 0, tf.float32)
+    shares = [share + is_off * count for share, count in zip(shares, counts)]
+
+    flags = tf.cast(is_claimed, tf.float32)
+    flags = tf.unstack(flags[..., None], axis=1)
+    claimed = [share * flag for share, flag in zip(shares, flags)]
+    is_enough = 2 * tf.add_n(claimed) >= tf.add_n(shares)
+    return _Shares(tf.stack(claimed, axis=1), is_enough)
 
 
-def compare_all(best, doubtful, pixels_of, table, lift=tf.identity):
+def _corners_at(rows, predictions):
+    """What the corners predict that have some rows, int32 [n, 4]."""
+    vectors = ops.read(predictions.vectors, rows)
+    instance = tf.gather(predictions.instance, rows)
+    squares = tf.gather(predictions.squares, rows)
+    return _Corners(vectors, instance, squares)
+
+
+def _rivals(corners, low, high, index):
+    """Two instances, int32 [n] each, as `Rivals`: how near they are to what the corners predict."""
+    # [n, 2, 2P + 1]
+    both = tf.stack([low, high], axis=1)
+    columns = ops.read(tf.transpose(index.table), both)
+    factors = tf.linalg.matrix_transpose(columns[..., :-1])
+    # [n, 4, 2]
+    scores = ops.matmul(corners.vectors, factors)
+    scores += columns[:, None, :, -1]
+    low_scores, high_scores = tf.unstack(scores, axis=2)
+    others = _bound_of_others(corners, low[:, None], high[:, None], index)
+    return Rivals(low, high, low_scores, high_scores, others)
+
+
+def _bound_of_others(corners, low, high, index):
+    """The scores that instances except two reach at most: float32 [n, 4], see `nearest.Index`."""
+
+    def is_rival(instance):
+        return (instance == low) | (instance == high)
+
+    # Others are at least as far off as their distance from the nearest leaves, if they are not the
+    # nearest themselves.
+    instance = corners.instance
+    distance = tf.sqrt(corners.squares)
+    # [n, 4, 2]: from the corner's nearest instance to the next two.
+    separation = tf.gather(index.separation, instance)
+    first, second = tf.unstack(separation, axis=2)
+    neighbour = tf.gather(index.neighbours[:, 0], instance)
+    left = tf.where(is_rival(neighbour), second, first) - distance
+    farther = tf.maximum(left, distance)
+    apart = tf.where(is_rival(instance), farther, distance)
+    squares = tf.reduce_sum(tf.square(corners.vectors), axis=2)
+    return squares - tf.square(apart)
+
+
+def _compare_all(best, is_doubtful, vectors_of, index):
     """Puts the nearest of all instances into doubtful pixels.
 
     Args:
       best: int32 [n, 16].
-      doubtful: bool [n, 16].
-      pixels_of: function of rows, int32 [d], to what the pixels of those cells predict, float32 [d,
-        16, 2P].
-      table: see `nearest.Index` or `nearest.scaled_table`.
-      lift: what makes vectors fit the table: `nearest.with_square` for the latter.
+      is_doubtful: bool [n, 16].
+      vectors_of: function of int32 [d], some of the n cells, to what their pixels predict, float32
+        [d, 16, 2P].
+      index: `nearest.Index`.
 
     Returns:
       int32 [n, 16].
     """
-    cells = grid.indices(tf.reduce_any(doubtful, axis=1))
-    pixels = pixels_of(cells)
-    which = grid.indices(tf.reshape(tf.gather(doubtful, cells), [-1]))
-    pixels = tf.gather(tf.reshape(pixels, [-1, pixels.shape[2]]), which)
-    compared = nearest.nearest_of_all(lift(pixels), table)
-    updates = tf.tensor_scatter_nd_update(
-        tf.reshape(tf.gather(best, cells), [-1]), which[:, None], compared
-    )
-    return tf.tensor_scatter_nd_update(
-        best, cells[:, None], tf.reshape(updates, [-1, upsample.PIXELS])
-    )
+    cells = ops.indices(tf.reduce_any(is_doubtful, axis=1))
+    vectors = vectors_of(cells)
+    vectors = tf.reshape(vectors, [-1, vectors.shape[2]])
+    # Which of these pixels are doubtful.
+    flags = tf.gather(is_doubtful, cells)
+    pixels = ops.indices(tf.reshape(flags, [-1]))
+    compared = nearest.nearest_of_all(tf.gather(vectors, pixels), index.table)
 
-
-def corner_scores(vectors, instance, squares, low, high, index):
-    """How near two instances and all others are to what the corners of cells predict, see
-    `nearest.Index.table`.
-
-    Args:
-      vectors: float32 [n, 4, 2P].
-      instance: int32 [n, 4], the nearest of each corner.
-      squares: float32 [n, 4], its squared distance.
-      low, high: int32 [n].
-      index: `nearest.Index`.
-
-    Returns:
-      scores float32 [n, 4, 2] of low and high; float32 [n, 4], a bound of what the others reach.
-    """
-    columns = ops.read(tf.transpose(index.table), tf.stack([low, high], axis=1))  # [n, 2, 2P + 1]
-    scores = (
-        ops.matmul(vectors, tf.linalg.matrix_transpose(columns[..., :-1])) + columns[:, None, :, -1]
-    )
-    # Others are at least as far off as their distance from the nearest leaves, if they are not the
-    # nearest themselves.
-    first, second = tf.unstack(tf.gather(index.separation, instance), axis=2)
-    distance = tf.sqrt(squares)
-    apart = (
-        tf.where(_either(tf.gather(index.neighbours[:, 0], instance), low, high), second, first)
-        - distance
-    )
-    apart = tf.where(_either(instance, low, high), tf.maximum(apart, distance), distance)
-    return scores, tf.reduce_sum(tf.square(vectors), axis=2) - tf.square(apart)
-
-
-def _either(labels, low, high):
-    return (labels == low[:, None]) | (labels == high[:, None])
+    labels = tf.reshape(tf.gather(best, cells), [-1])
+    labels = tf.tensor_scatter_nd_update(labels, pixels[:, None], compared)
+    labels = tf.reshape(labels, [-1, PIXELS])
+    return tf.tensor_scatter_nd_update(best, cells[:, None], labels)

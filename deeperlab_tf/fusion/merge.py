@@ -1,141 +1,53 @@
-"""Semantic and instance prediction fusion (paper Sec. 3.4.2): majority classes, segment ids, the
-panoptic map.
-"""
+"""Semantic and instance prediction fusion (Sec. 3.4.2): majority classes, ids, the panoptic map."""
 
-import collections
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow import Tensor
 
-from deeperlab_tf.fusion import grid, ops, upsample
-from deeperlab_tf.fusion.semantics import is_any
-
-# What each pixel of the image belongs to, as labels of grid cells and, for mixed cells, of their 16
-# pixels.   cell_class, cell_slot: int32 [h · w];  mixed: int32 [n] flat cells;  pixel_class,
-# pixel_slot: int32 [n, 16]. Slots are possible segments: the J instances first, then one for each
-# class, for stuff and for things of no instance. Only what has a thing class can have an instance's
-# slot.
-Parts = collections.namedtuple(
-    "Parts", ["cell_class", "cell_slot", "mixed", "pixel_class", "pixel_slot"]
-)
-
-# Segments of things: id int32 [S] and majority class int32 [S] by slot; ids run from 1 to count in
-# the order of slots, 0 for stuff and for slots without a pixel. slots int32 [S]: the slots with an
-# id, then the others.
-Segments = collections.namedtuple("Segments", ["id", "majority", "slots", "count"])
-
-
-def segments(parts, num_instances, num_classes, thing_classes, grid_size, image_size):
-    """Counts pixels and resolves each slot's class by majority vote (ties: the lowest class).
-
-    Args:
-      parts: `Parts`.
-      num_instances: J.
-      num_classes: number of semantic classes; S = J + num_classes.
-      thing_classes: class indices of things.
-      grid_size: int32 [2], h and w.
-      image_size: int32 [2], H and W.
-
-    Returns:
-      `Segments`.
-    """
-    num_slots = num_instances + num_classes
-
-    def votes(weights, labels, slots):
-        index = ops.choose(is_any(labels, thing_classes), slots * num_classes + labels, -1)
-        return tf.math.unsorted_segment_sum(
-            tf.reshape(weights, [-1]), tf.reshape(index, [-1]), num_slots * num_classes
-        )
-
-    pixel_weights = tf.cast(upsample.visible_pixels(parts.mixed, grid_size, image_size), tf.int32)
-    counts = votes(
-        _cell_areas(parts.mixed, grid_size, image_size), parts.cell_class, parts.cell_slot
-    )
-    counts += votes(pixel_weights, parts.pixel_class, parts.pixel_slot)
-    counts = tf.reshape(counts, [num_slots, num_classes])
-    won = tf.cast(tf.reduce_any(counts > 0, axis=1), tf.int32)
-    majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
-    majority = tf.concat([majority, tf.range(num_classes)], axis=0)
-    slots = tf.argsort(1 - won, stable=True)
-    return Segments(tf.cumsum(won) * won, majority, slots, tf.reduce_sum(won))
-
-
-def _cell_areas(mixed, grid_size, image_size):
-    """Pixels labelled by each cell as a whole: int32 [h · w]; 0 for mixed cells, fewer than 16 at
-    the far borders.
-    """
-    height, width = (
-        tf.clip_by_value(
-            image_size[axis] - grid.HEAD_STRIDE * tf.range(grid_size[axis]), 0, grid.HEAD_STRIDE
-        )
-        for axis in (0, 1)
-    )
-    areas = tf.reshape(height[:, None] * width, [-1])
-    return tf.tensor_scatter_nd_update(areas, mixed[:, None], tf.zeros_like(mixed))
-
-
-def label_maps(parts, segments, label_divisor, grid_size, image_size):
-    """The parse at full resolution: stuff keeps its class and has id 0.
-
-    Returns:
-      panoptic, semantic, instance: int32 [H, W] each; panoptic = class · label_divisor + id.
-    """
-    codes = tf.bitwise.left_shift(segments.majority, _ID_BITS) + segments.id
-    # One map is filled, with class and id side by side in the bits of a number: cheap to part,
-    # unlike a division.
-    code = upsample.fill(
-        codes, parts.cell_slot, parts.mixed, parts.pixel_slot, grid_size, image_size
-    )
-    semantic = tf.bitwise.right_shift(code, _ID_BITS)
-    instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
-    return semantic * label_divisor + instance, semantic, instance
-
+from deeperlab_tf.fusion import ops, upsample
+from deeperlab_tf.fusion.assign import Parts
+from deeperlab_tf.fusion.detect import Instances
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.fusion.semantics import Classes
+from deeperlab_tf.heads import HEAD_STRIDE
 
 _ID_BITS = 16  # of ids beside a class
 
 
-def tight_boxes(parts, wanted, grid_size, image_size):
-    """Boxes around the pixels of slots that no keypoints describe.
+class Segments(NamedTuple):
+    """Segments of things, by slot; S slots, see `Parts`.
 
-    Args:
-      parts: `Parts`.
-      wanted: bool [S], the slots of interest.
-      grid_size: int32 [2], h and w.
-      image_size: int32 [2], H and W.
-
-    Returns:
-      float32 [S, 4] (y1, x1, y2, x2), outermost pixels included; zeros for other slots and those
-      without a pixel.
+    Attributes:
+      id: int32 [S], from 1 to count in the order of slots; 0 for stuff and slots without a pixel.
+      majority: int32 [S], majority class.
+      slots: int32 [S], the slots with an id, then the others.
+      count: int32, how many have one.
     """
-    num_slots = tf.size(wanted)
-    whole = tf.gather(wanted, parts.cell_slot) & (
-        _cell_areas(parts.mixed, grid_size, image_size) > 0
-    )
-    cells = grid.indices(whole)
-    own = tf.gather(wanted, parts.pixel_slot) & upsample.visible_pixels(
-        parts.mixed, grid_size, image_size
-    )
-    rows, columns = upsample.pixel_positions(parts.mixed, grid_size)
-    positions = tf.repeat(rows, grid.HEAD_STRIDE, axis=1), tf.tile(columns, [1, grid.HEAD_STRIDE])
-    pixels = tf.stack([tf.boolean_mask(x, own) for x in positions], axis=1)
-    corner = tf.stack([cells // grid_size[1], cells % grid_size[1]], axis=1) * grid.HEAD_STRIDE
-    opposite = tf.minimum(corner + grid.HEAD_STRIDE, image_size) - 1
-    slots = tf.concat(
-        [tf.gather(parts.cell_slot, cells), tf.boolean_mask(parts.pixel_slot, own)], axis=0
-    )
-    low = tf.math.unsorted_segment_min(tf.concat([corner, pixels], axis=0), slots, num_slots)
-    high = tf.math.unsorted_segment_max(tf.concat([opposite, pixels], axis=0), slots, num_slots)
-    return tf.cast(tf.where(high[:, :1] >= 0, tf.concat([low, high], axis=1), 0), tf.float32)
+
+    id: Tensor
+    majority: Tensor
+    slots: Tensor
+    count: Tensor
 
 
-def merge(parts, instances, num_classes, thing_classes, grid_size, image_size, label_divisor):
+def merge_parse(
+    parts: Parts,
+    instances: Instances,
+    classes: Classes,
+    grid: Grid,
+    image_size: Tensor,
+    label_divisor: int,
+) -> dict[str, Tensor]:
     """Fuses semantics and instances of one image into its parse.
 
     Args:
-      parts: `Parts`.
-      instances: `detect.Instances`.
-      num_classes: number of semantic classes.
-      thing_classes: class indices of things.
-      grid_size: int32 [2], h and w.
+      parts: `Parts` of the image.
+      instances: `Instances`.
+      classes: `Classes`.
+      grid: `Grid`.
       image_size: int32 [2], H and W.
       label_divisor: panoptic = class · label_divisor + id.
 
@@ -145,33 +57,152 @@ def merge(parts, instances, num_classes, thing_classes, grid_size, image_size, l
       float32 [T, 4], instance_keypoints float32 [T, P, 2].
     """
     num_instances = instances.scores.shape[0]
-    found = segments(parts, num_instances, num_classes, thing_classes, grid_size, image_size)
-    panoptic, semantic, instance = label_maps(parts, found, label_divisor, grid_size, image_size)
-    slots = found.slots[: num_instances + len(thing_classes)]
-    listed = tf.range(tf.size(slots)) < found.count
-    is_instance = slots < num_instances
+    segments = find_segments(parts, num_instances, classes, grid, image_size)
+    code = upsample.fill(_codes(segments), parts.slots, grid, image_size)
+    semantic = tf.bitwise.right_shift(code, _ID_BITS)
+    instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
 
-    def of_instances(values):
-        values = tf.gather(values, tf.minimum(slots, num_instances - 1))
-        return tf.where(
-            tf.reshape(listed & is_instance, [-1] + [1] * (values.shape.rank - 1)), values, 0.0
-        )
-
-    def boxes_of_classes():
-        wanted = (tf.range(tf.size(found.id)) >= num_instances) & (found.id > 0)
-        return tf.gather(tight_boxes(parts, wanted, grid_size, image_size), slots)
-
-    boxes = of_instances(instances.boxes)
-    boxes += tf.cond(
-        tf.reduce_any(listed & ~is_instance), boxes_of_classes, lambda: tf.zeros_like(boxes)
-    )
+    # [T]: the slots that can have an id; those that have one come first.
+    slots = segments.slots[: num_instances + len(classes.things)]
+    is_listed = tf.range(tf.size(slots)) < segments.count
+    is_class = is_listed & (slots >= num_instances)
+    listed = _of_instances(instances, slots, is_listed & ~is_class)
+    majority = tf.gather(segments.majority, slots)
+    boxes = _class_boxes(segments, parts, num_instances, grid, image_size)
     return {
-        "panoptic": panoptic,
+        "panoptic": semantic * label_divisor + instance,
         "semantic": semantic,
         "instance": instance,
-        "instance_class": tf.where(listed, tf.gather(found.majority, slots), -1),
-        "instance_score": of_instances(instances.scores),
-        "instance_box": boxes,
-        "instance_keypoints": of_instances(instances.keypoints),
-        "num_instances": found.count,
+        "instance_class": tf.where(is_listed, majority, -1),
+        "instance_score": listed.scores,
+        "instance_box": listed.boxes + tf.gather(boxes, slots),
+        "instance_keypoints": listed.keypoints,
+        "num_instances": segments.count,
     }
+
+
+def find_segments(
+    parts: Parts, num_instances: int, classes: Classes, grid: Grid, image_size: Tensor
+) -> Segments:
+    """Counts pixels and resolves each slot's class by majority vote (ties: the lowest class).
+
+    Args:
+      parts: `Parts` of the image.
+      num_instances: J; S = J + the number of classes.
+      classes: `Classes`.
+      grid: `Grid`.
+      image_size: int32 [2], H and W.
+
+    Returns:
+      `Segments`.
+    """
+    num_slots = num_instances + classes.count
+
+    def votes(areas, labels, slots):
+        """Pixels of each thing class in each slot, flat: int32 [S · classes]."""
+        index = slots * classes.count + labels
+        index = ops.choose(classes.is_thing(labels), index, -1)
+        index = tf.reshape(index, [-1])
+        areas = tf.reshape(areas, [-1])
+        return tf.math.unsorted_segment_sum(areas, index, num_slots * classes.count)
+
+    labels, slots = parts
+    areas = upsample.cell_areas(labels.mixed, grid, image_size)
+    counts = votes(areas, labels.cells, slots.cells)
+    is_visible = upsample.visible_pixels(labels.mixed, grid, image_size)
+    counts += votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
+    counts = tf.reshape(counts, [num_slots, classes.count])
+
+    # The slots of classes keep theirs.
+    majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
+    majority = tf.concat([majority, tf.range(classes.count)], axis=0)
+    has_pixels = tf.reduce_any(counts > 0, axis=1)
+    ones = tf.cast(has_pixels, tf.int32)
+    ids = tf.cumsum(ones) * ones
+    order = tf.argsort(1 - ones, stable=True)
+    return Segments(ids, majority, order, tf.reduce_sum(ones))
+
+
+def _codes(segments):
+    """Class and id of each slot side by side in the bits of a number: int32 [S].
+
+    So that one map is filled, and cheaply parted, unlike by a division.
+    """
+    shifted = tf.bitwise.left_shift(segments.majority, _ID_BITS)
+    return shifted + segments.id
+
+
+def _of_instances(instances, slots, is_instance):
+    """`Instances` in the order of some slots, int32 [T]; zeros where these are no instance's."""
+    rows = tf.minimum(slots, instances.scores.shape[0] - 1)
+
+    def ordered(values):
+        values = tf.gather(values, rows)
+        ones = [1] * (values.shape.rank - 1)
+        flags = tf.reshape(is_instance, [-1, *ones])
+        return tf.where(flags, values, 0.0)
+
+    keypoints, boxes, scores, count = instances
+    return Instances(ordered(keypoints), ordered(boxes), ordered(scores), count)
+
+
+def _class_boxes(segments, parts, num_instances, grid, image_size):
+    """Boxes of the segments of thing classes, float32 [S, 4]; zeros for other slots."""
+    is_class = tf.range(tf.size(segments.id)) >= num_instances
+    is_wanted = is_class & (segments.id > 0)
+
+    def boxes():
+        return tight_boxes(parts, is_wanted, grid, image_size)
+
+    def no_boxes():
+        return tf.zeros([tf.size(segments.id), 4])
+
+    # Seldom are there any.
+    return tf.cond(tf.reduce_any(is_wanted), boxes, no_boxes)
+
+
+def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
+    """Boxes around the pixels of slots that no keypoints describe.
+
+    Args:
+      parts: `Parts` of the image.
+      is_wanted: bool [S], the slots of interest.
+      grid: `Grid`.
+      image_size: int32 [2], H and W.
+
+    Returns:
+      float32 [S, 4] (y1, x1, y2, x2), outermost pixels included; zeros for other slots and those
+      without a pixel.
+    """
+    slots = parts.slots
+    # [c, 2]: first and last pixels of whole cells.
+    areas = upsample.cell_areas(slots.mixed, grid, image_size)
+    is_whole = tf.gather(is_wanted, slots.cells) & (areas > 0)
+    cells = ops.indices(is_whole)
+    first = tf.stack(grid.rows_columns(cells), axis=1)
+    first *= HEAD_STRIDE
+    last = tf.minimum(first + HEAD_STRIDE, image_size) - 1
+
+    # [p, 2]: pixels of mixed cells.
+    is_visible = upsample.visible_pixels(slots.mixed, grid, image_size)
+    is_own = tf.gather(is_wanted, slots.pixels) & is_visible
+    rows, columns = upsample.pixel_positions(slots.mixed, grid)
+    rows = tf.repeat(rows, HEAD_STRIDE, axis=1)
+    columns = tf.tile(columns, [1, HEAD_STRIDE])
+    pixels = [tf.boolean_mask(each, is_own) for each in (rows, columns)]
+    pixels = tf.stack(pixels, axis=1)
+
+    num_slots = tf.size(is_wanted)
+    of_cells = tf.gather(slots.cells, cells)
+    of_pixels = tf.boolean_mask(slots.pixels, is_own)
+    owners = tf.concat([of_cells, of_pixels], axis=0)
+    low = tf.concat([first, pixels], axis=0)
+    low = tf.math.unsorted_segment_min(low, owners, num_slots)
+    high = tf.concat([last, pixels], axis=0)
+    high = tf.math.unsorted_segment_max(high, owners, num_slots)
+
+    # Of nothing, the highest is the lowest number there is.
+    has_pixels = high[:, :1] >= 0
+    boxes = tf.concat([low, high], axis=1)
+    boxes = tf.where(has_pixels, boxes, 0)
+    return tf.cast(boxes, tf.float32)

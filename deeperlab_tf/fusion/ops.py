@@ -6,40 +6,54 @@ multiplies to eleven bits, unless the whole program says otherwise. Fusion compa
 such a rounding decides wrongly.
 """
 
+from __future__ import annotations
+
+from typing import Callable
+
 import tensorflow as tf
+from tensorflow import Tensor
 
 
-def by_device(cpu, gpu):
-    """cpu() on CPUs, gpu() on GPUs and others: decided where the graph runs, so that one export
-    serves both.
+def by_device(cpu: Callable[[], Tensor], gpu: Callable[[], Tensor]) -> Tensor:
+    """cpu() on CPUs, gpu() on GPUs and others.
+
+    Decided where the graph runs, so that one export serves both.
     """
-    index = tf.raw_ops.DeviceIndex(device_names=["CPU"])  # 1 for what is not in the list
+    # 1 for what is not in the list.
+    index = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     return tf.switch_case(index, [cpu, gpu])
 
 
-def matmul(a, b):
-    """tf.matmul in full float32, [..., n, K] and [..., K, m]; on GPUs it takes K times the result's
-    memory.
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """tf.matmul in full float32: [..., n, K] and [..., K, m] -> [..., n, m].
+
+    On GPUs it takes K times the result's memory.
     """
-    a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
+    a = tf.convert_to_tensor(a)
+    b = tf.convert_to_tensor(b)
 
     def of_products():
-        return tf.reduce_sum(
-            a[..., :, None, :] * tf.linalg.matrix_transpose(b)[..., None, :, :], axis=-1
-        )
+        columns = tf.linalg.matrix_transpose(b)
+        products = a[..., :, None, :] * columns[..., None, :, :]
+        return tf.reduce_sum(products, axis=-1)
 
     return by_device(lambda: tf.matmul(a, b), of_products)
 
 
-def best(values):
+def best(values: Tensor) -> Tensor:
     """tf.argmax over the last axis: float32 [..., K] -> int32 [...]; ties go to the first."""
-    return by_device(
-        lambda: tf.math.top_k(values, k=1).indices[..., 0],
-        lambda: tf.argmax(values, axis=-1, output_type=tf.int32),
-    )
+
+    def by_top_k():
+        highest = tf.math.top_k(values, k=1)
+        return highest.indices[..., 0]
+
+    def by_argmax():
+        return tf.argmax(values, axis=-1, output_type=tf.int32)
+
+    return by_device(by_top_k, by_argmax)
 
 
-def best_of_rows(values):
+def best_of_rows(values: Tensor) -> Tensor:
     """`best` for many rows of a matrix: float32 [n, K] -> int32 [n].
 
     On CPUs each `tf.math.top_k` keeps one core busy, so there are several, on parts of memory that
@@ -47,16 +61,26 @@ def best_of_rows(values):
     """
 
     def in_parts():
-        count, width = tf.shape(values)[0], values.shape[1]
-        size = count // (_PARTS * _ALIGNED_ROWS) * _ALIGNED_ROWS
-        flat, ends = tf.reshape(values, [-1]), [*(part * size for part in range(_PARTS + 1)), count]
-        parts = [
-            tf.reshape(flat[start * width : end * width], [-1, width])
-            for start, end in zip(ends, ends[1:])
-        ]
-        return tf.concat([tf.math.top_k(part, k=1).indices[:, 0] for part in parts], axis=0)
+        width = values.shape[1]
+        count = tf.shape(values)[0]
+        size = count // (_PARTS * _ALIGNED_ROWS)
+        size *= _ALIGNED_ROWS
+        starts = [part * size for part in range(_PARTS + 1)]
+        ends = [*starts[1:], count]
 
-    return by_device(in_parts, lambda: tf.argmax(values, axis=1, output_type=tf.int32))
+        flat = tf.reshape(values, [-1])
+        parts = []
+        for start, end in zip(starts, ends):
+            part = flat[start * width : end * width]
+            part = tf.reshape(part, [-1, width])
+            highest = tf.math.top_k(part, k=1)
+            parts.append(highest.indices[:, 0])
+        return tf.concat(parts, axis=0)
+
+    def by_argmax():
+        return tf.argmax(values, axis=1, output_type=tf.int32)
+
+    return by_device(in_parts, by_argmax)
 
 
 _PARTS = 6
@@ -64,11 +88,25 @@ _PARTS = 6
 _ALIGNED_ROWS = 16
 
 
-def choose(flags, labels, others):
+def choose(flags: Tensor, labels: Tensor, others: Tensor) -> Tensor:
     """tf.where for int32 labels, by arithmetic: several times faster on CPUs."""
-    return others + tf.cast(flags, tf.int32) * (labels - others)
+    ones = tf.cast(flags, tf.int32)
+    return others + ones * (labels - others)
 
 
-def read(values, index):
-    """tf.gather of rows, the faster way on CPUs: [n, ...], int32 of any shape [...] -> [..., ...]."""
+def read(values: Tensor, index: Tensor) -> Tensor:
+    """tf.gather of rows, the faster way on CPUs: [n, ...], int32 [...] -> [..., ...]."""
     return tf.gather_nd(values, index[..., None])
+
+
+def indices(flags: Tensor) -> Tensor:
+    """Where flags are set: bool [n] -> int32 [m], ascending."""
+    places = tf.where(flags)
+    return tf.cast(places[:, 0], tf.int32)
+
+
+def flags_at(index: Tensor, size: Tensor) -> Tensor:
+    """Flags that are set at some places: int32 [n], repeats allowed -> bool [size]."""
+    unset = tf.zeros([size], tf.bool)
+    updates = tf.ones_like(index, tf.bool)
+    return tf.tensor_scatter_nd_update(unset, index[:, None], updates)

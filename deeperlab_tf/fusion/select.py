@@ -1,13 +1,18 @@
-"""Greedy selection (paper Sec. 3.4.1): the priority queue, as a selection on a matrix of who
-rejects whom.
-"""
+"""Greedy selection (paper Sec. 3.4.1): the priority queue, as a matrix of who rejects whom."""
+
+from __future__ import annotations
 
 import tensorflow as tf
+from ml_collections import ConfigDict
+from tensorflow import Tensor
 
-from deeperlab_tf.fusion import grid
+from deeperlab_tf.fusion.maps import Candidates
+from deeperlab_tf.heads import HEAD_STRIDE
+
+_BLOCK = 256  # candidates compared with each other at once
 
 
-def greedy(rejects, valid):
+def greedy(rejects: Tensor, valid: Tensor) -> Tensor:
     """Goes through candidates in order and keeps each one that no kept one before it rejects.
 
     This is the paper's queue without a queue: "kept" is the only fixed point of
@@ -23,82 +28,100 @@ def greedy(rejects, valid):
     Returns:
       bool [C].
     """
-    count = tf.shape(valid)[0]
-    earlier = tf.range(count)[:, None] > tf.range(count)
-    matrix = tf.cast(rejects & earlier, tf.float32)
+    # [C, C]: 1 where an earlier candidate rejects a later one.
+    places = tf.range(tf.size(valid))
+    is_earlier = places[:, None] > places
+    matrix = tf.cast(rejects & is_earlier, tf.float32)
 
     def step(kept, _):
-        rejected = tf.linalg.matvec(matrix, tf.cast(kept, tf.float32)) > 0
+        ones = tf.cast(kept, tf.float32)
+        rejected = tf.linalg.matvec(matrix, ones) > 0
         updated = valid & ~rejected
         return updated, tf.reduce_any(updated != kept)
 
-    return tf.while_loop(lambda _, changed: changed, step, (valid, tf.constant(True)))[0]
+    def has_changed(_, changed):
+        return changed
+
+    start = valid, tf.constant(True)
+    kept, _ = tf.while_loop(has_changed, step, start)
+    return kept
 
 
-def founders(points, kinds, keypoints, radius):
-    """Candidates that found an instance: those near no keypoint of their kind of a founder before
-    them.
+def founders(candidates: Candidates, keypoints: Tensor, radius: Tensor) -> Tensor:
+    """Candidates that found an instance: near no keypoint of their kind of a founder before them.
 
     `greedy` in blocks: once a block's founders are known, the candidates they explain need not be
     compared with each other. Most candidates go that way, so that time does not grow with their
     square.
 
     Args:
-      points: float32 [C, 2], best candidates first, pixels.
-      kinds: int32 [C].
-      keypoints: float32 [C, P, 2], their proposals.
+      candidates: C candidates, best first.
+      keypoints: float32 [C, P, 2], their proposals, pixels.
       radius: float32 [C], of each proposal, pixels.
 
     Returns:
       int32 [F], ascending.
     """
 
-    def near(candidates, others):
+    def near(some, others):
         """Which candidates lie near the proposals of others; int32 [n], [m] -> bool [n, m]."""
-        chosen = (tf.gather(x, candidates) for x in (points, kinds))
-        return near_same_keypoint(*chosen, tf.gather(keypoints, others), tf.gather(radius, others))
+        proposed = tf.gather(keypoints, others)
+        reach = tf.gather(radius, others)
+        return near_same_keypoint(candidates.gather(some), proposed, reach)
 
     def step(_, rest, found):
-        block, rest = rest[:_BLOCK], rest[_BLOCK:]
-        new = tf.boolean_mask(block, greedy(near(block, block), tf.ones_like(block, tf.bool)))
-        rest = tf.boolean_mask(rest, ~tf.reduce_any(near(rest, new), axis=1))
-        return tf.size(rest) > 0, rest, tf.concat([found, new], axis=0)
+        block = rest[:_BLOCK]
+        rest = rest[_BLOCK:]
+        kept = greedy(near(block, block), tf.ones_like(block, tf.bool))
+        new = tf.boolean_mask(block, kept)
+        explained = tf.reduce_any(near(rest, new), axis=1)
+        rest = tf.boolean_mask(rest, ~explained)
+        found = tf.concat([found, new], axis=0)
+        return tf.size(rest) > 0, rest, found
 
-    everyone = tf.range(tf.shape(points)[0])
-    shapes = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None])
-    start = tf.size(everyone) > 0, everyone, everyone[:0]
-    return tf.while_loop(lambda more, *_: more, step, start, shape_invariants=shapes)[2]
+    def is_left(flag, *_):
+        return flag
+
+    everyone = tf.range(tf.size(candidates.kinds))
+    flag, any_number = tf.TensorShape([]), tf.TensorShape([None])
+    _, _, found = tf.while_loop(
+        is_left,
+        step,
+        loop_vars=(tf.size(everyone) > 0, everyone, everyone[:0]),
+        shape_invariants=(flag, any_number, any_number),
+    )
+    return found
 
 
-_BLOCK = 256  # candidates compared with each other at once
-
-
-def detection_radius(sizes, config):
-    """How near to a proposal's keypoints candidates are its own, pixels: float32 [C], λ -> [C].
+def detection_radius(sizes: Tensor, detection: ConfigDict) -> Tensor:
+    """How near to a proposal's keypoints candidates are its own: float32 [C], λ -> [C], pixels.
 
     The paper's 10 pixels, but no more than a share of the instance's size: they span several
     objects of a few cells.
     """
-    radius = tf.fill(tf.shape(sizes), config.detection.radius_pixels)
-    if config.detection.reach_sizes:
-        radius = tf.minimum(
-            radius, tf.maximum(config.detection.reach_sizes * sizes, grid.HEAD_STRIDE / 2)
-        )
-    return radius
+    radius = tf.fill(tf.shape(sizes), detection.radius_pixels)
+    if not detection.reach_sizes:
+        return radius
+    share = tf.maximum(detection.reach_sizes * sizes, HEAD_STRIDE / 2)
+    return tf.minimum(radius, share)
 
 
-def near_same_keypoint(points, kinds, keypoints, radius):
-    """bool [C, N]; [i, j]: candidate i lies within radius[j] pixels of proposal j's keypoint of the
-    same kind.
+def near_same_keypoint(candidates: Candidates, keypoints: Tensor, radius: Tensor) -> Tensor:
+    """Which candidates lie near proposals' keypoints of their own kind.
 
     Args:
-      points: float32 [C, 2], pixels.
-      kinds: int32 [C].
-      keypoints: float32 [N, P, 2], of proposals.
-      radius: float32 [N], pixels.
+      candidates: C candidates.
+      keypoints: float32 [N, P, 2], of proposals, pixels.
+      radius: float32 [N], how near, pixels.
+
+    Returns:
+      bool [C, N].
     """
-    squares = [
-        tf.square(points[:, axis, None] - tf.gather(tf.transpose(keypoints[..., axis]), kinds))
-        for axis in (0, 1)
-    ]
+    # [C, N]
+    squares = []
+    for axis in (0, 1):
+        of_kinds = tf.transpose(keypoints[..., axis])
+        proposed = tf.gather(of_kinds, candidates.kinds)
+        offsets = candidates.points[:, axis, None] - proposed
+        squares.append(tf.square(offsets))
     return squares[0] + squares[1] <= radius * radius

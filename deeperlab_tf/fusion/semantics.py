@@ -1,129 +1,183 @@
-"""The predicted semantic segmentation, "stuff" and "thing" apart (paper Sec. 3.4.2), at full
-resolution.
-"""
+"""The semantic segmentation at full resolution, "stuff" and "thing" apart (paper Sec. 3.4.2)."""
 
-import dataclasses
+from __future__ import annotations
+
 import functools
-import itertools
+from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow import Tensor
 
-from deeperlab_tf.fusion import grid, ops, upsample
+from deeperlab_tf.fusion import ops, upsample
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.fusion.upsample import Labels, Rivals
 
 _NEVER = 1e30  # taken off a score, it leaves less than any score
 
 
-@dataclasses.dataclass(frozen=True)
-class Semantics:
+class Classes(NamedTuple):
+    """The semantic classes of a dataset, as the fusion needs them.
+
+    Attributes:
+      count: how many there are.
+      things: class indices of things; all others are stuff.
+    """
+
+    count: int
+    things: tuple[int, ...]
+
+    def is_thing(self, labels: Tensor) -> Tensor:
+        """Which labels are things: int32 [...], not negative -> bool [...]."""
+        if not self.things:
+            return tf.zeros_like(labels, tf.bool)
+        # One comparison for each range of classes, not one for each class.
+        found = [_is_in_range(labels, first, last) for first, last in self._thing_ranges()]
+        return functools.reduce(tf.logical_or, found)
+
+    def _thing_ranges(self):
+        """First and last class of each range of things."""
+        things = sorted(set(self.things))
+        firsts = [label for label in things if label - 1 not in things]
+        lasts = [label for label in things if label + 1 not in things]
+        return zip(firsts, lasts)
+
+
+class Semantics(NamedTuple):
     """Semantic labels of one image.
 
     Attributes:
-      label: int32 [h · w], of grid cells.
-      is_thing: bool [h · w].
+      labels: `Labels`: classes.
+      is_thing: bool [h · w], of grid cells.
       is_mixed: bool [h · w], cells whose corners disagree.
-      mixed: int32 [m], the flat cells of those.
-      mixed_pixels: int32 [m, 16], labels of their pixels.
       is_orphan: bool [h · w], cells inside which a thing class surfaces although all four corners
         are stuff.
       things: int32 [T], flat thing cells.
       orphan_corners: int32 [N - T], flat cells at the corners of orphans.
     """
 
-    label: tf.Tensor
-    is_thing: tf.Tensor
-    is_mixed: tf.Tensor
-    mixed: tf.Tensor
-    mixed_pixels: tf.Tensor
-    is_orphan: tf.Tensor
-    things: tf.Tensor
-    orphan_corners: tf.Tensor
+    labels: Labels
+    is_thing: Tensor
+    is_mixed: Tensor
+    is_orphan: Tensor
+    things: Tensor
+    orphan_corners: Tensor
 
     @property
-    def support(self):
-        """int32 [N], flat cells where long-range offsets matter: `things`, then `orphan_corners`."""
+    def support(self) -> Tensor:
+        """int32 [N], cells whose long-range offsets matter: `things`, then `orphan_corners`."""
         return tf.concat([self.things, self.orphan_corners], axis=0)
 
 
-def semantics(logits, thing_classes, grid_size):
+def label_pixels(logits: Tensor, classes: Classes, grid: Grid) -> Semantics:
     """Labels the grid and the pixels of mixed cells by argmax of the interpolated logits.
 
     Args:
       logits: float32 [h · w, classes].
-      thing_classes: class indices of things.
-      grid_size: int32 [2], h and w.
+      classes: `Classes`.
+      grid: `Grid`.
 
     Returns:
       `Semantics`.
     """
-    num_cells = tf.shape(logits)[0]
-    label = ops.best_of_rows(logits)
-    is_thing = is_any(label, thing_classes)
-    is_mixed = upsample.disagree(label, grid_size)
-    mixed = grid.indices(is_mixed)
-    pixels, compared = semantic_pixels(logits, label, mixed, grid_size)
+    best = ops.best_of_rows(logits)
+    is_thing = classes.is_thing(best)
+    is_mixed = upsample.disagree(best, grid)
+    mixed = ops.indices(is_mixed)
+    pixels, compared = semantic_pixels(logits, best, mixed, grid)
 
     # Only where all classes were compared can one surface that no corner has.
-    corners = upsample.corners(tf.gather(mixed, compared), grid_size)
+    corners = grid.corners(tf.gather(mixed, compared))
     is_bare = ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
-    surfaces = tf.reduce_any(is_any(tf.gather(pixels, compared), thing_classes), axis=1)
+    pixel_is_thing = classes.is_thing(tf.gather(pixels, compared))
+    surfaces = tf.reduce_any(pixel_is_thing, axis=1)
+    orphans = tf.boolean_mask(compared, is_bare & surfaces)
+    is_orphan = ops.flags_at(tf.gather(mixed, orphans), grid.num_cells)
     corners = tf.boolean_mask(corners, is_bare & surfaces)
-    orphans = tf.gather(mixed, tf.boolean_mask(compared, is_bare & surfaces))
-    is_orphan = grid.flags(orphans, num_cells)
-    orphan_corners = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    return Semantics(
-        label, is_thing, is_mixed, mixed, pixels, is_orphan, grid.indices(is_thing), orphan_corners
-    )
+    is_corner = ops.flags_at(tf.reshape(corners, [-1]), grid.num_cells)
+
+    labels = Labels(best, mixed, pixels)
+    things = ops.indices(is_thing)
+    orphan_corners = ops.indices(is_corner)
+    return Semantics(labels, is_thing, is_mixed, is_orphan, things, orphan_corners)
 
 
-def is_any(labels, classes):
-    """Which labels are among some classes: int32 [...], not negative; class indices -> bool [...]."""
-    found = []
-    # One comparison for each range.
-    for first in sorted(label for label in classes if label - 1 not in classes):
-        last = next(label for label in itertools.count(first) if label + 1 not in classes)
-        found.append(labels <= last if first == 0 else (labels >= first) & (labels <= last))
-    return functools.reduce(tf.logical_or, found) if found else tf.zeros_like(labels, tf.bool)
-
-
-def semantic_pixels(logits, label, cells, grid_size):
+def semantic_pixels(
+    logits: Tensor, label: Tensor, cells: Tensor, grid: Grid
+) -> tuple[Tensor, Tensor]:
     """Best class of every pixel of flat cells, by interpolated logits.
 
     Args:
       logits: float32 [h · w, classes].
       label: int32 [h · w], best class of each cell.
       cells: int32 [n].
-      grid_size: int32 [2], h and w.
+      grid: `Grid`.
 
     Returns:
       int32 [n, 16]; and int32 [d], rows of the cells in which all classes were compared, not only
       two.
     """
-    num_cells, num_classes = tf.shape(logits)[0], logits.shape[1]
-    corners = upsample.corners(cells, grid_size)
+    rivals = _rivals(logits, label, grid.corners(cells))
+    best, is_doubtful = upsample.better_of_pixels(rivals, upsample.interpolate)
+    # [d]: rows of the cells that have a doubtful pixel.
+    pixels = ops.indices(tf.reshape(is_doubtful, [-1]))
+    has_doubtful = ops.flags_at(pixels // upsample.PIXELS, tf.size(cells))
+    doubtful = ops.indices(has_doubtful)
+
+    def compare_all(cells):
+        # [n, 4, classes]
+        values = tf.gather(logits, grid.corners(cells))
+        values = ops.matmul(upsample.PIXEL_WEIGHTS, values)
+        return ops.best(values)
+
+    compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
+    best = tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)
+    return best, doubtful
+
+
+def _rivals(logits, label, corners):
+    """The two classes between which cells are decided: `Rivals`.
+
+    Args:
+      logits: float32 [h · w, classes].
+      label: int32 [h · w].
+      corners: int32 [n, 4], flat cells at the corners of some.
+    """
+    num_classes = logits.shape[1]
+    flat_logits = tf.reshape(logits, [-1])
     corner_label = tf.gather(label, corners)
     low, high = upsample.range_of_corners(corner_label)
 
     def scores(candidate):
-        return ops.read(tf.reshape(logits, [-1]), corners * num_classes + candidate[:, None])
+        index = corners * num_classes + candidate[:, None]
+        return ops.read(flat_logits, index)
 
-    # Each corner belongs to several cells: the highest of its other classes is sought once.
-    met = grid.indices(grid.flags(tf.reshape(corners, [-1]), num_cells))
-    own = ops.read(_NEVER * tf.eye(num_classes), tf.gather(label, met))
-    others = ops.read(logits, met) - own
-    others = tf.gather(
-        tf.reduce_max(others, axis=1), tf.gather(upsample.row_of_cell(met, num_cells), corners)
-    )
-    is_third = (corner_label != low[:, None]) & (corner_label != high[:, None])
-    others = tf.where(is_third, logits.dtype.max, others)
+    # A corner whose best class is a third one makes its pixels doubtful.
+    others = _second_best(logits, label, corners)
+    is_low = corner_label == low[:, None]
+    is_high = corner_label == high[:, None]
+    others = tf.where(is_low | is_high, others, logits.dtype.max)
+    return Rivals(low, high, scores(low), scores(high), others)
 
-    def compare_all(cells):
-        values = tf.gather(logits, upsample.corners(cells, grid_size))  # [d, 4, classes]
-        return ops.best(ops.matmul(upsample.PIXEL_WEIGHTS, values))
 
-    best, doubtful = upsample.better_of_pixels(
-        low, high, scores(low), scores(high), others, upsample.interpolate
-    )
-    doubtful = grid.indices(tf.reshape(doubtful, [-1])) // upsample.PIXELS
-    doubtful = grid.indices(grid.flags(doubtful, tf.shape(cells)[0]))
-    compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
-    return tf.tensor_scatter_nd_update(best, doubtful[:, None], compared), doubtful
+def _second_best(logits, label, corners):
+    """Highest logit of all classes except the best one, at corners: int32 [n, 4] -> float32 [n, 4].
+
+    Each corner belongs to several cells: it is sought once.
+    """
+    num_cells = tf.size(label)
+    is_met = ops.flags_at(tf.reshape(corners, [-1]), num_cells)
+    met = ops.indices(is_met)
+    # [corners that are met, classes]
+    never = _NEVER * tf.eye(logits.shape[1])
+    best = ops.read(never, tf.gather(label, met))
+    others = ops.read(logits, met) - best
+    highest = tf.reduce_max(others, axis=1)
+    rows = upsample.row_of_cell(met, num_cells)
+    rows = tf.gather(rows, corners)
+    return tf.gather(highest, rows)
+
+
+def _is_in_range(labels, first, last):
+    if first == 0:
+        return labels <= last
+    return (labels >= first) & (labels <= last)

@@ -7,65 +7,110 @@ pixels from its top-left corner (4i, 4j) on; cells of the last row and column, w
 are off the grid, repeat the border.
 """
 
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
+
 import numpy as np
 import tensorflow as tf
+from tensorflow import Tensor
 
-from deeperlab_tf.fusion import grid, ops
+from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.heads import HEAD_STRIDE
 
-_STEPS = range(grid.HEAD_STRIDE)
-PIXELS = grid.HEAD_STRIDE**2  # of a cell, row by row
-# float32 [16, 4]: shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell;
-# exact, k / 16.
-PIXEL_WEIGHTS = np.array(
-    [
-        [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
-        for y in np.divide(_STEPS, grid.HEAD_STRIDE)
-        for x in np.divide(_STEPS, grid.HEAD_STRIDE)
-    ],
-    np.float32,
-)
+PIXELS = HEAD_STRIDE**2  # of a cell, row by row
 _CHUNK = 2048  # doubtful cells interpolated at once: bounds the memory
 
 
-def corners(cells, grid_size):
-    """Flat grid indices of the corners of flat cells: int32 [n] -> [n, 4]."""
-    rows = cells // grid_size[1]
-    columns = cells - rows * grid_size[1]
-    return grid.flat_index(
-        rows[:, None] + grid.CORNERS[0], columns[:, None] + grid.CORNERS[1], grid_size
-    )
+def _pixel_weights():
+    """Shares of the corners (0, 0), (0, 1), (1, 0), (1, 1) in each pixel of a cell: [16, 4]."""
+    steps = np.arange(HEAD_STRIDE, dtype=np.float32) / HEAD_STRIDE
+    y = np.repeat(steps, HEAD_STRIDE)
+    x = np.tile(steps, HEAD_STRIDE)
+    above = 1 - y
+    left = 1 - x
+    return np.stack([above * left, above * x, y * left, y * x], axis=1)
 
 
-def over_corners(reduce, values, grid_size):
+PIXEL_WEIGHTS = _pixel_weights()  # exact: k / 16
+
+
+class Labels(NamedTuple):
+    """Labels of an image's pixels: of whole cells, and of each pixel of mixed ones.
+
+    Attributes:
+      cells: int32 [h · w].
+      mixed: int32 [m], flat cells that have their own pixel labels.
+      pixels: int32 [m, 16], those labels.
+    """
+
+    cells: Tensor
+    mixed: Tensor
+    pixels: Tensor
+
+
+class Rivals(NamedTuple):
+    """The two labels that may be the best inside each of m cells, and how good they are.
+
+    Attributes:
+      low, high: int32 [m], the lowest and the highest of the corners' best labels.
+      low_scores, high_scores: float32 [m, 4], theirs at the corners.
+      others: float32 [m, 4], at the corners, the highest score of all other labels, or more.
+    """
+
+    low: Tensor
+    high: Tensor
+    low_scores: Tensor
+    high_scores: Tensor
+    others: Tensor
+
+
+def over_corners(reduce: Callable, values: Tensor, grid: Grid) -> Tensor:
     """Combines each cell's four corner values, e.g. by tf.maximum: [h · w] -> [h · w]."""
-    maps = tf.reshape(values, grid_size)
-    maps = reduce(maps, tf.concat([maps[:, 1:], maps[:, -1:]], axis=1))
-    maps = reduce(maps, tf.concat([maps[1:], maps[-1:]], axis=0))
-    return tf.reshape(maps, [-1])
+    values = tf.reshape(values, [grid.height, grid.width])
+    values = reduce(values, _right_of(values))
+    values = reduce(values, _below(values))
+    return tf.reshape(values, [-1])
 
 
-def disagree(values, grid_size):
+def disagree(values: Tensor, grid: Grid) -> Tensor:
     """Cells whose corners differ: [h · w] -> bool [h · w]."""
-    maps = tf.reshape(values, grid_size)
-    down = tf.pad(maps[1:] != maps[:-1], [[0, 1], [0, 0]])
-    across = tf.pad(maps[:, 1:] != maps[:, :-1], [[0, 0], [0, 1]])
-    below = tf.concat([across[1:], across[-1:]], axis=0)
-    right = tf.concat([down[:, 1:], down[:, -1:]], axis=1)
-    return tf.reshape(down | across | below | right, [-1])
+    values = tf.reshape(values, [grid.height, grid.width])
+    down = values[1:] != values[:-1]
+    down = tf.pad(down, [[0, 1], [0, 0]])
+    across = values[:, 1:] != values[:, :-1]
+    across = tf.pad(across, [[0, 0], [0, 1]])
+    differ = down | across | _below(across) | _right_of(down)
+    return tf.reshape(differ, [-1])
 
 
-def range_of_corners(labels):
+def _right_of(values):
+    """The values one column further right, the last twice: [h, w] -> [h, w]."""
+    last = values[:, -1:]
+    return tf.concat([values[:, 1:], last], axis=1)
+
+
+def _below(values):
+    """The values one row further down, the last twice: [h, w] -> [h, w]."""
+    last = values[-1:]
+    return tf.concat([values[1:], last], axis=0)
+
+
+def range_of_corners(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Lowest and highest of the labels at the corners of cells: int32 [m, 4] -> two int32 [m]."""
-    low, high, *others = tf.unstack(labels, axis=1)
-    low, high = tf.minimum(low, high), tf.maximum(low, high)
+    first, *others = tf.unstack(labels, axis=1)
+    low = high = first
     for label in others:
-        low, high = tf.minimum(low, label), tf.maximum(high, label)
+        low = tf.minimum(low, label)
+        high = tf.maximum(high, label)
     return low, high
 
 
-def better_of_pixels(low, high, low_scores, high_scores, others, interpolate):
-    """Best label of every pixel of some cells, comparing only the lowest and the highest of the
-    corners' best labels.
+def better_of_pixels(
+    rivals: Rivals, interpolate: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Best label of every pixel of some cells, comparing only two labels.
 
     What the corners' second-highest scores interpolate to bounds all other labels: the largest of
     interpolated scores is at most the interpolated largest score. Where the better candidate does
@@ -74,101 +119,142 @@ def better_of_pixels(low, high, low_scores, high_scores, others, interpolate):
     corner makes its pixels doubtful.)
 
     Args:
-      low, high: int32 [m], the candidates.
-      low_scores, high_scores: float32 [m, 4], of the candidates at the corners.
-      others: float32 [m, 4], at the corners, the highest score of the labels that are no
-        candidates, or more.
+      rivals: `Rivals`.
       interpolate: function of scores at corners, float32 [m, 4] -> of pixels, float32 [m, 16]; the
         weights must not be negative.
 
     Returns:
       int32 [m, 16], the better candidate, at ties the lower; bool [m, 16], True where doubtful.
     """
-    of_low, of_high, bound = (interpolate(scores) for scores in (low_scores, high_scores, others))
-    best = ops.choose(of_high > of_low, high[:, None], low[:, None])
-    return best, ~(tf.maximum(of_low, of_high) > bound)  # NaN is doubtful, too
+    # [m, 16]
+    of_low = interpolate(rivals.low_scores)
+    of_high = interpolate(rivals.high_scores)
+    bound = interpolate(rivals.others)
+    low = rivals.low[:, None]
+    high = rivals.high[:, None]
+    best = ops.choose(of_high > of_low, high, low)
+    # NaN is doubtful, too.
+    is_certain = tf.maximum(of_low, of_high) > bound
+    return best, ~is_certain
 
 
-def interpolate(values):
+def interpolate(values: Tensor) -> Tensor:
     """Values at the corners of cells at their pixels: float32 [m, 4] -> [m, 16]."""
     return ops.matmul(values, PIXEL_WEIGHTS.T)
 
 
-def in_chunks(label, cells):
+def in_chunks(label: Callable[[Tensor], Tensor], cells: Tensor) -> Tensor:
     """Labels cells chunk by chunk, so that memory stays bounded: int32 [n] -> int32 [n, 16].
 
     Args:
       label: function of int32 [m] -> int32 [m, 16].
       cells: int32 [n].
     """
-    count = tf.size(cells)
-    chunks = tf.maximum((count + _CHUNK - 1) // _CHUNK, 1)
+    chunks = (tf.size(cells) + _CHUNK - 1) // _CHUNK
+    chunks = tf.maximum(chunks, 1)
+    shape = [None, PIXELS]
+    labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=shape)
 
-    def step(index, labels):
-        chunk = cells[index * _CHUNK : (index + 1) * _CHUNK]
-        return index + 1, labels.write(index, tf.ensure_shape(label(chunk), [None, PIXELS]))
+    def step(number, labels):
+        start = number * _CHUNK
+        chunk = cells[start : start + _CHUNK]
+        labelled = tf.ensure_shape(label(chunk), shape)
+        return number + 1, labels.write(number, labelled)
 
-    labels = tf.TensorArray(tf.int32, size=chunks, infer_shape=False, element_shape=[None, PIXELS])
-    loop = tf.while_loop(
-        lambda index, _: index < chunks, step, (tf.constant(0), labels), parallel_iterations=1
-    )
-    return loop[1].concat()
+    def is_left(number, _):
+        return number < chunks
+
+    first = tf.constant(0), labels
+    _, labels = tf.while_loop(is_left, step, first, parallel_iterations=1)
+    return labels.concat()
 
 
-def row_of_cell(cells, num_cells):
-    """Row of each cell in a table with one row for each of `cells`: int32 [n] -> int32 [num_cells],
-    n for others.
+def row_of_cell(cells: Tensor, num_cells: Tensor) -> Tensor:
+    """Row of each cell in a table with one row for each of some cells.
+
+    Args:
+      cells: int32 [n], flat cells.
+      num_cells: h · w.
+
+    Returns:
+      int32 [num_cells]; n for cells without a row.
     """
     count = tf.size(cells)
-    return tf.tensor_scatter_nd_update(tf.fill([num_cells], count), cells[:, None], tf.range(count))
+    rows = tf.fill([num_cells], count)
+    return tf.tensor_scatter_nd_update(rows, cells[:, None], tf.range(count))
 
 
-def whole(labels):
+def whole(labels: Tensor) -> Tensor:
     """The same label for all pixels of a cell: int32 [n] -> int32 [n, 16]."""
     return tf.tile(labels[:, None], [1, PIXELS])
 
 
-def visible_pixels(cells, grid_size, image_size):
-    """Which pixels of flat cells lie on the image: bool [n, 16]."""
-    rows, columns = pixel_positions(cells, grid_size)
-    visible = (rows < image_size[0])[:, :, None] & (columns < image_size[1])[:, None]
+def visible_pixels(cells: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
+    """Which pixels of flat cells lie on the image, int32 [2]: int32 [n] -> bool [n, 16]."""
+    rows, columns = pixel_positions(cells, grid)
+    is_row = rows < image_size[0]
+    is_column = columns < image_size[1]
+    visible = is_row[:, :, None] & is_column[:, None]
     return tf.reshape(visible, [-1, PIXELS])
 
 
-def pixel_positions(cells, grid_size):
+def cell_areas(mixed: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
+    """Pixels that each cell labels as a whole: int32 [m], flat mixed cells -> int32 [h · w].
+
+    0 for mixed cells, fewer than 16 at the far borders.
+    """
+    # [h] and [w]
+    heights = _visible_sides(grid.height, image_size[0])
+    widths = _visible_sides(grid.width, image_size[1])
+    areas = heights[:, None] * widths
+    areas = tf.reshape(areas, [-1])
+    return tf.tensor_scatter_nd_update(areas, mixed[:, None], tf.zeros_like(mixed))
+
+
+def _visible_sides(num_cells, side):
+    """Pixels of each row or column of cells that lie on the image: int32 [num_cells]."""
+    starts = HEAD_STRIDE * tf.range(num_cells)
+    return tf.clip_by_value(side - starts, 0, HEAD_STRIDE)
+
+
+def pixel_positions(cells: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     """Rows and columns of the pixels of flat cells: int32 [n] -> two int32 [n, 4]."""
-    rows = cells // grid_size[1]
-    corner = (rows * grid.HEAD_STRIDE, (cells - rows * grid_size[1]) * grid.HEAD_STRIDE)
-    return tuple(position[:, None] + tf.range(grid.HEAD_STRIDE) for position in corner)
+    steps = tf.range(HEAD_STRIDE)
+    rows, columns = grid.rows_columns(cells)
+    rows = rows[:, None] * HEAD_STRIDE
+    columns = columns[:, None] * HEAD_STRIDE
+    return rows + steps, columns + steps
 
 
-def fill(values, cells, mixed, pixels, grid_size, image_size):
-    """Full-resolution map of what labels stand for, from labels of cells and those of the pixels of
-    mixed cells.
+def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tensor:
+    """Full-resolution map of what labels stand for.
 
     A row of a cell is a row of a table, which holds each value stride times, for whole cells, then
     the mixed cells.
 
     Args:
       values: int32 [S], by label.
-      cells: int32 [h · w], labels.
-      mixed: int32 [n], flat cells that have their own pixel labels.
-      pixels: int32 [n, 16], labels.
-      grid_size: int32 [2], h and w.
+      labels: `Labels`.
+      grid: `Grid`.
       image_size: int32 [2], H and W.
 
     Returns:
       int32 [H, W].
     """
-    stride = grid.HEAD_STRIDE
-    height, width = grid_size[0], grid_size[1]
-    first = tf.size(values) + tf.range(tf.size(mixed))
-    first = tf.reshape(
-        tf.tensor_scatter_nd_update(cells, mixed[:, None], first) * stride, grid_size
-    )
-    rows = tf.stack([first + row for row in range(stride)], axis=1)  # [h, 4, w]
-    table = tf.concat(
-        [tf.repeat(values, PIXELS), tf.reshape(ops.read(values, pixels), [-1])], axis=0
-    )
-    filled = ops.read(tf.reshape(table, [-1, stride]), rows)
-    return tf.reshape(filled, [stride * height, stride * width])[: image_size[0], : image_size[1]]
+    of_cells = tf.repeat(values, PIXELS)
+    of_pixels = ops.read(values, labels.pixels)
+    table = tf.concat([of_cells, tf.reshape(of_pixels, [-1])], axis=0)
+    table = tf.reshape(table, [-1, HEAD_STRIDE])
+
+    # [h, w]: the row of the table with which each cell begins; mixed cells come last.
+    num_mixed = tf.size(labels.mixed)
+    own = tf.size(values) + tf.range(num_mixed)
+    first = tf.tensor_scatter_nd_update(labels.cells, labels.mixed[:, None], own)
+    first = tf.reshape(first * HEAD_STRIDE, [grid.height, grid.width])
+
+    # [h, 4, w]: the rows of the table that make up each row of pixels.
+    rows = tf.stack([first + row for row in range(HEAD_STRIDE)], axis=1)
+    filled = ops.read(table, rows)
+    size = [HEAD_STRIDE * grid.height, HEAD_STRIDE * grid.width]
+    filled = tf.reshape(filled, size)
+    return filled[: image_size[0], : image_size[1]]

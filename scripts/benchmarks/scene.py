@@ -1,12 +1,13 @@
-"""Made-up scenes for benchmarks: heads as a trained network would predict them, for any number of
-instances.
-"""
+"""Made-up scenes for benchmarks: heads as a trained network would predict them."""
+
+from __future__ import annotations
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.heads import HEAD_STRIDE, grid_side
+from deeperlab_tf.keypoints import KeypointGraph
 
 _BANDS = 8  # of stuff, one below the other
 _BLOBS = 60  # of things
@@ -14,8 +15,15 @@ _THING_SHARE = 0.3  # of the image, about
 
 
 def scene_heads(
-    image_size, num_instances, num_classes, num_things, graph, radius, seed=0, noise=1.0
-):
+    image_size: tuple[int, int],
+    num_instances: int,
+    num_classes: int,
+    num_things: int,
+    graph: KeypointGraph,
+    radius: float,
+    seed: int = 0,
+    noise: float = 1.0,
+) -> dict[str, np.ndarray]:
     """Blobs of thing classes on bands of stuff, as heads with a little noise.
 
     Scenes of one size and seed have the same semantics: only into how many instances the things are
@@ -26,7 +34,7 @@ def scene_heads(
       num_instances: number of instances.
       num_classes: number of classes; the last `num_things` are things.
       num_things: number of thing classes.
-      graph: `KeypointGraph` with a centre.
+      graph: `KeypointGraph`.
       radius: R, pixels.
       seed: of the scene.
       noise: standard deviation of offsets, pixels.
@@ -35,36 +43,23 @@ def scene_heads(
       dict of the five heads, float32 NumPy arrays with a batch dimension of 1.
     """
     rng = np.random.default_rng(seed)
-    height, width = ((side - 1) // HEAD_STRIDE + 1 for side in image_size)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32) * HEAD_STRIDE
-    waves = 0.3 * np.sin(columns / 40) + 0.2 * np.sin(columns / 11)
-    label = np.clip(rows * _BANDS / image_size[0] + waves, 0, _BANDS).astype(int) % (
-        num_classes - num_things
-    )
-    extent = np.sqrt(_THING_SHARE * image_size[0] * image_size[1] / _BLOBS / np.pi)
-    is_thing = np.zeros([height, width], bool)
-    for _ in range(_BLOBS):
-        (y, x), (half_height, half_width) = (
-            rng.uniform(0, image_size),
-            extent * rng.uniform(0.6, 1.6, 2),
-        )
-        inside = ((rows - y) / half_height) ** 2 + ((columns - x) / half_width) ** 2 <= 1
-        is_thing |= inside
-        label[inside] = num_classes - num_things + rng.integers(num_things)
-    soft_logits = _soft_logits(label, num_classes) + rng.normal(
-        0, 0.1, [height, width, num_classes]
-    )
+    height, width = (grid_side(side) for side in image_size)
+    positions = np.mgrid[:height, :width].astype(np.float32) * HEAD_STRIDE
+    num_stuff = num_classes - num_things
+    label = _bands(positions, image_size[0]) % num_stuff
+    is_thing = _add_blobs(label, positions, image_size, num_stuff, num_classes, rng)
+    soft_logits = _soft_logits(label, num_classes)
+    soft_logits = soft_logits + rng.normal(0, 0.1, soft_logits.shape)
 
     # Each thing cell belongs to the nearest of as many seeds as there shall be instances.
     cells = np.argwhere(is_thing)
     seeds = cells[rng.choice(len(cells), num_instances, replace=False)]
     owner = np.full([height, width], -1)
     owner[is_thing] = cKDTree(seeds).query(cells)[1]
-    keypoints = np.stack(
-        [_keypoints(np.argwhere(owner == index)) for index in range(num_instances)]
-    )
+    of_instances = [np.argwhere(owner == index) for index in range(num_instances)]
+    keypoints = np.stack([_keypoints(cells, graph) for cells in of_instances])
 
-    grid = np.stack([rows, columns], -1)
+    grid = np.stack(positions, axis=-1)
     heatmap, short, middle = _disks(grid, keypoints, graph, radius)
     long_offsets = (keypoints[owner] - grid[:, :, None]) * (owner >= 0)[..., None, None]
     heads = {
@@ -80,19 +75,44 @@ def scene_heads(
     }
 
 
-def _keypoints(cells):
-    """Corners of the box and centre of mass of cells, int [N, 2]: float32 [5, 2] pixels."""
-    (top, left), (bottom, right) = cells.min(axis=0), cells.max(axis=0)
+def _bands(positions, image_height):
+    """Wavy bands, one below the other: int [h, w], 0 at the top."""
+    rows, columns = positions
+    waves = 0.3 * np.sin(columns / 40) + 0.2 * np.sin(columns / 11)
+    return np.clip(rows * _BANDS / image_height + waves, 0, _BANDS).astype(int)
+
+
+def _add_blobs(label, positions, image_size, num_stuff, num_classes, rng):
+    """Puts ellipses of thing classes into `label`; bool [h, w], where they are."""
+    rows, columns = positions
+    extent = np.sqrt(_THING_SHARE * image_size[0] * image_size[1] / _BLOBS / np.pi)
+    is_thing = np.zeros(label.shape, bool)
+    for _ in range(_BLOBS):
+        y, x = rng.uniform(0, image_size)
+        half_height, half_width = extent * rng.uniform(0.6, 1.6, 2)
+        inside = ((rows - y) / half_height) ** 2 + ((columns - x) / half_width) ** 2 <= 1
+        is_thing |= inside
+        label[inside] = num_stuff + rng.integers(num_classes - num_stuff)
+    return is_thing
+
+
+def _keypoints(cells, graph):
+    """Corners of the box and centre of mass of cells, int [N, 2]: float32 [P, 2] pixels."""
+    top, left = cells.min(axis=0)
+    bottom, right = cells.max(axis=0)
     points = [(top, left), (top, right), (bottom, left), (bottom, right), cells.mean(axis=0)]
-    return np.array(points, np.float32) * HEAD_STRIDE
+    return np.array(points[: graph.num_keypoints], np.float32) * HEAD_STRIDE
 
 
 def _disks(grid, keypoints, graph, radius):
-    """Heatmap bool [h, w, P], short offsets [h, w, P, 2], middle offsets [h, w, E, 2] to the
-    nearest keypoints.
+    """The heads around keypoints: what each cell predicts for the nearest ones.
+
+    Returns:
+      heatmap bool [h, w, P], short offsets [h, w, P, 2], middle offsets [h, w, E, 2].
     """
     height, width = grid.shape[:2]
-    distance = np.full([height, width, graph.num_keypoints], radius, np.float32)
+    num_kinds = graph.num_keypoints
+    distance = np.full([height, width, num_kinds], radius, np.float32)
     nearest = np.full(distance.shape, -1)
     for index, points in enumerate(keypoints):
         for kind, point in enumerate(points):
@@ -103,15 +123,14 @@ def _disks(grid, keypoints, graph, radius):
             closer = here < distance[window][..., kind]
             distance[window][..., kind][closer] = here[closer]
             nearest[window][..., kind][closer] = index
+
     on_disk = nearest >= 0
-    short = np.stack(
-        [keypoints[nearest[..., kind], kind] - grid for kind in range(graph.num_keypoints)], axis=2
-    )
-    middle = np.stack(
-        [keypoints[nearest[..., begin], end] - grid for begin, end in graph.edges], axis=2
-    )
-    sources = [begin for begin, _ in graph.edges]
-    return on_disk, short * on_disk[..., None], middle * on_disk[..., sources, None]
+    sources = [source for source, _ in graph.edges]
+    short = [keypoints[nearest[..., kind], kind] - grid for kind in range(num_kinds)]
+    middle = [keypoints[nearest[..., source], target] - grid for source, target in graph.edges]
+    short = np.stack(short, axis=2) * on_disk[..., None]
+    middle = np.stack(middle, axis=2) * on_disk[..., sources, None]
+    return on_disk, short, middle
 
 
 def _soft_logits(label, num_classes):

@@ -1,6 +1,10 @@
 """The config: one place for every number, and errors that name the key."""
 
+import json
+from pathlib import Path
+
 import pytest
+from absl import logging
 
 from deeperlab_tf.config import check_config, default_config
 from deeperlab_tf.config_json import config_from_json, config_to_json
@@ -35,6 +39,46 @@ def test_json_gives_the_config_back():
 def test_broken_json_names_the_file(text):
     with pytest.raises(UserError, match=r"run/config\.json does not fit"):
         config_from_json(text, "run/config.json")
+
+
+# Written by version 0.1, whose fusion had no groups.
+CONFIG_0_1 = Path(__file__).with_name("data") / "config_0_1.json"
+
+
+@pytest.mark.both_stacks
+def test_a_config_of_the_version_before_is_read_and_its_moved_keys_translated():
+    config = config_from_json(CONFIG_0_1.read_text(), "config_0_1.json")
+    expected = default_config()
+    expected.model.keypoint_radius = 8.0
+    expected.data.crop_size = (129, 257)
+    expected.data.shapes.num_val = 7
+    expected.train.steps = 1234
+    expected.train.initial_checkpoint = "imagenet"
+    expected.train.initial_part = "network"
+    expected.train.embed_kernels = True
+    expected.fusion.peak_threshold = 0.2
+    expected.fusion.refinement.keypoint_read = "point"
+    expected.fusion.refinement.middle_steps = 2
+    expected.fusion.refinement.long_range = False
+    expected.fusion.voting.long_weight = 0.25
+    expected.fusion.detection.peak_window_cells = 3
+    expected.fusion.detection.radius_pixels = 5.0
+    expected.fusion.detection.return_reach_sizes = 0.25
+    expected.fusion.assignment.claim_reach_sizes = 0.75
+    assert config == expected
+    # What it says now, it says again.
+    assert config_from_json(config_to_json(config)) == config
+
+
+def test_of_keys_that_mean_nothing_any_more_only_set_ones_are_mentioned(monkeypatch):
+    warned = []
+    monkeypatch.setattr(logging, "warning", lambda message, *values: warned.append(values))
+    values = json.loads(CONFIG_0_1.read_text())
+    config_from_json(json.dumps(values), "config_0_1.json")
+    assert not warned
+    values["fusion"]["assign_by"] = "scaled"
+    config_from_json(json.dumps(values), "config_0_1.json")
+    assert warned == [("config_0_1.json", "fusion.assign_by")]
 
 
 @pytest.mark.parametrize(

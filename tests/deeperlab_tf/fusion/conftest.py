@@ -7,6 +7,7 @@ import tensorflow as tf
 from deeperlab_tf.config import default_config
 from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.fusion import fuse
+from deeperlab_tf.fusion.maps import Grid, Maps
 from input_pipeline.targets import make_targets
 
 NUM_CLASSES, THINGS = 4, (2, 3)
@@ -77,3 +78,14 @@ def scene_class():
 def things():
     """Thing classes of a `Scene`, which has four classes."""
     return THINGS
+
+
+@pytest.fixture
+def make_maps():
+    """Function (height, width, **fields) -> `Maps` with R = 25 and None where nothing is given."""
+
+    def make(height, width, **fields):
+        fields = {"grid": Grid(height, width), "radius": 25.0, **fields}
+        return Maps(**{name: fields.get(name) for name in Maps._fields})
+
+    return make

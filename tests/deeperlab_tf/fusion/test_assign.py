@@ -5,25 +5,26 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import assign, detect, semantics, upsample
+from deeperlab_tf.fusion import predict, upsample
+from deeperlab_tf.fusion.assign import assign_pixels
 from deeperlab_tf.fusion.boxes import boxes_of, scale
+from deeperlab_tf.fusion.detect import Instances
+from deeperlab_tf.fusion.refine import LongTargets
+from deeperlab_tf.fusion.semantics import Classes, label_pixels
 
 NUM_CLASSES, THINGS, INSTANCES = 3, (1, 2), 30
 
 
-def assign_oracle(label, pixel_class, targets, keypoints, reach, sizes):
+def assign_oracle(label, pixel_class, targets, keypoints, reach):
     """Slot of every pixel by plain loops: -1 where no instance claims it, -2 where the rules leave
     it open.
 
     label [h, w], pixel_class [H, W], targets [h, w, P, 2] pixels, keypoints [J, P, 2], reach float
-    [J] pixels, sizes float [J], the units of distances.
+    [J] pixels.
     """
     squares = ((targets[:, :, None] - keypoints) ** 2).sum((3, 4))  # [h, w, J]
-    nearest = (squares / sizes**2).argmin(2)
-    claimed = (
-        np.take_along_axis(squares, nearest[..., None], 2)[..., 0]
-        <= targets.shape[2] * reach[nearest] ** 2
-    )
+    nearest = squares.argmin(2)
+    claimed = squares.min(2) <= targets.shape[2] * reach[nearest] ** 2
     slots = np.full(pixel_class.shape, -2)
     for y, x in np.ndindex(*slots.shape):
         corners = [
@@ -44,18 +45,17 @@ def assign_oracle(label, pixel_class, targets, keypoints, reach, sizes):
         slots[y, x] = -1
         if 2 * share >= total:
             mean = sum(weight * targets[i, j] for i, j, weight in sure) / share
-            slots[y, x] = (((mean - keypoints) ** 2).sum((1, 2)) / sizes**2).argmin()
+            slots[y, x] = ((mean - keypoints) ** 2).sum((1, 2)).argmin()
     return slots
 
 
 @pytest.mark.both_stacks
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("noise", [3.0, 30.0])
-@pytest.mark.parametrize("assign_by", ["distance", "scaled"])
-def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monkeypatch):
-    monkeypatch.setattr(assign, "follow_neighbours", lambda rows, *_: rows)  # a rule of its own
+def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, monkeypatch, make_maps):
+    # A rule of its own.
+    monkeypatch.setattr(predict, "follow_neighbours", lambda rows, *_: rows)
     config = default_config().fusion
-    config.assign_by = assign_by
     rng = np.random.default_rng(seed)
     height, width = 12, 15
     logits = (
@@ -65,11 +65,6 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
     logits[..., 2] += 1
     logits[..., 0] += np.linspace(-2, 2, width)
     keypoints = rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.normal(0, 12, [INSTANCES, 5, 2])
-    if assign_by == "scaled":  # real boxes
-        corners = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1), (0, 0)])
-        keypoints = (
-            rng.uniform(0, 60, [INSTANCES, 1, 2]) + rng.uniform(8, 14, [INSTANCES, 1, 1]) * corners
-        )
     keypoints = keypoints.astype(np.float32)
     owner = np.repeat(np.repeat(rng.integers(0, INSTANCES, [6, 5]), 2, 0), 3, 1)
     targets = (keypoints[owner] + rng.normal(0, noise, [height, width, 5, 2])).astype(np.float32)
@@ -78,26 +73,27 @@ def test_pixels_go_to_the_nearest_of_all_instances(seed, noise, assign_by, monke
         tf.pad(x, [[0, 5]] + [[0, 0]] * (x.shape.rank - 1))
         for x in (tf.constant(keypoints), boxes, boxes[:, 0])
     ]
-    instances = detect.Instances(*padded, tf.constant(INSTANCES))
+    instances = Instances(*padded, tf.constant(INSTANCES))
 
-    grid_size, size = tf.constant([height, width]), (4 * height - 3, 4 * width - 3)
-    found = semantics.semantics(
-        tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32), THINGS, grid_size
+    maps = make_maps(height, width)
+    grid, size = maps.grid, tf.constant([4 * height - 3, 4 * width - 3])
+    classes = Classes(NUM_CLASSES, THINGS)
+    flat_logits = tf.constant(logits.reshape(-1, NUM_CLASSES), tf.float32)
+    semantics = label_pixels(flat_logits, classes, grid)
+    of_support = tf.gather(targets.reshape(-1, 5, 2), semantics.support)
+    long_targets = LongTargets(semantics.support, of_support[..., 0], of_support[..., 1])
+    predictions = predict.predict_instances(
+        semantics, long_targets, instances, maps, config.assignment
     )
-    long_targets = tf.transpose(tf.gather(targets.reshape(-1, 5, 2), found.support), [2, 0, 1])
-    parts = assign.assign(found, long_targets, instances, THINGS, grid_size, config)
-    labels, sizes = tf.range(1000), (grid_size, tf.constant(size))
-    fast = upsample.fill(labels, parts.cell_slot, parts.mixed, parts.pixel_slot, *sizes).numpy()
-    pixel_class = upsample.fill(
-        labels, parts.cell_class, parts.mixed, parts.pixel_class, *sizes
-    ).numpy()
+    parts = assign_pixels(semantics, predictions, INSTANCES + 5, classes, grid)
+    fast, pixel_class = (
+        upsample.fill(tf.range(1000), labels, grid, size).numpy()
+        for labels in (parts.slots, parts.classes)
+    )
 
-    sizes = scale(boxes).numpy()
-    reach = config.keypoint_radius + config.assignment.claim_reach_sizes * sizes
-    sizes = np.maximum(sizes, 1) if assign_by == "scaled" else np.ones_like(sizes)
-    slow = assign_oracle(
-        found.label.numpy().reshape(height, width), pixel_class, targets, keypoints, reach, sizes
-    )
+    label = semantics.labels.cells.numpy().reshape(height, width)
+    reach = config.keypoint_radius + config.assignment.claim_reach_sizes * scale(boxes).numpy()
+    slow = assign_oracle(label, pixel_class, targets, keypoints, reach)
     slow = np.where(slow == -1, INSTANCES + 5 + pixel_class, slow)  # class segments
     ruled = slow != -2
     assert ruled.mean() > 0.3 and len(np.unique(slow)) > 5
@@ -125,8 +121,7 @@ def test_pixels_that_predict_no_instance_become_a_segment_of_their_class(scene):
     assert parse["num_instances"] == 2
     np.testing.assert_array_equal(parse["instance_score"][:2] > 0, [True, False])
     assert min(crowded.ious(parse)) > 0.9
-    crowded.config.fusion.assignment.claim_reach_sizes = (
-        0.0  # the paper's way: everything goes to the nearest
-    )
+    # The paper's way: everything goes to the nearest.
+    crowded.config.fusion.assignment.claim_reach_sizes = 0.0
     parse = crowded.fuse(heads)
     assert (parse["instance_score"][: parse["num_instances"]] > 0).all()

@@ -3,36 +3,40 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import fuse
-from deeperlab_tf.keypoints import CENTER
+from deeperlab_tf.keypoints import CENTER, STAR
 
-RECTANGLE = ("keypoint_graph",)  # needs other heads: see below
-FUSION = {
+# A value of each that changes the parse.
+CHANGES = {
     "keypoint_radius": 12.0,
-    "keypoint_read": "point",
-    "voter_reach": 1.0,
-    "refine_reach": 2.0,
-    "refine_middle_steps": 0,
-    "refine_long": False,
-    "refine_long_threshold": 0.999,
-    "min_vote": 0.9,
-    "long_vote_weight": 0.0,
-    "long_vote_every": 1,
-    "peak_window": 1,  # see test_detect.py
     "peak_threshold": 5.0,
-    "max_keypoints": 8,
-    "return_reach": 0.01,  # seen where no centre is found, see below
-    "rescore": "none",
-    "oks_kappa": 0.5,
-    "detection_radius": 0.1,
-    "detection_reach": 0.01,  # seen on things smaller than the detection radius, see test_detect.py
     "nms_iou": 0.01,
-    "claim_reach": 0.01,
-    "assign_by": "scaled",
+    "max_keypoints": 8,
     "max_instances": 1,
     "label_divisor": 500,
+    "refinement.keypoint_read": "point",
+    "refinement.voter_reach_radii": 1.0,
+    "refinement.start_reach_radii": 2.0,
+    "refinement.middle_steps": 0,
+    "refinement.long_range": False,
+    "refinement.long_threshold": 0.999,
+    "voting.lightest_vote": 0.9,
+    "voting.long_weight": 0.0,
+    "voting.long_every": 1,
+    "detection.rescore": "none",
+    "detection.oks_kappa": 0.5,
+    "detection.radius_pixels": 0.1,
+    "assignment.claim_reach_sizes": 0.01,
+}
+# Those that a scene of their own asks for.
+ELSEWHERE = {
+    "keypoint_graph",  # needs other heads: below
+    "detection.return_reach_sizes",  # seen where no centre is found: below
+    "detection.reach_sizes",  # seen on things smaller than the detection radius: test_select.py
+    "detection.peak_window_cells",  # test_peaks.py
 }
 
 
@@ -49,26 +53,28 @@ def heads_and_size(scene_class):
         for name, head in made.heads().items()
     }
     heads["long_offsets"][:, 16:, 22:] += 12  # of the third, so that its pixels miss it by some way
-    # Some of the second lie between it and the smaller fifth: nearer to the fifth, but not in units
-    # of their sizes.
-    second, fifth = (
-        np.array([[y1, x1], [y1, x2], [y2, x1], [y2, x2], [(y1 + y2) / 2, (x1 + x2) / 2]])
-        for y1, x1, y2, x2 in (boxes[1], boxes[4])
-    )
-    ys, xs = np.mgrid[13:16, 10:14]
-    here = 4.0 * np.stack([ys, xs], axis=-1)[:, :, None]
-    heads["long_offsets"][0, ys, xs] = (0.42 * second + 0.58 * fifth - here).reshape(3, 4, 10)
     return heads, made.semantic.shape
 
 
 def parse(heads_and_size, things, **changes):
-    config = default_config().fusion
-    config.update({"keypoint_radius": 8.0, "detection_radius": 5.0, **changes})
-    return fuse(*heads_and_size, things, config)
+    fusion = default_config().fusion
+    base = {"keypoint_radius": 8.0, "detection.radius_pixels": 5.0}
+    fusion.update_from_flattened_dict({**base, **changes})
+    return fuse(*heads_and_size, things, fusion)
 
 
+def leaves(config, prefix=""):
+    """Dotted keys of all values of nested configs."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.mark.both_stacks
 def test_no_switch_is_forgotten():
-    assert set(default_config().fusion.keys()) == {*FUSION, *RECTANGLE}
+    assert set(leaves(default_config().fusion)) == {*CHANGES, *ELSEWHERE}
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +82,9 @@ def plain_parse(heads_and_size):
     return parse(heads_and_size, (2, 3))
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(FUSION) - {"detection_reach", "return_reach", "peak_window"})
-)
+@pytest.mark.parametrize("name", sorted(CHANGES))
 def test_every_value_changes_the_parse(heads_and_size, plain_parse, things, name):
-    changed = parse(heads_and_size, things, **{name: FUSION[name]})
+    changed = parse(heads_and_size, things, **{name: CHANGES[name]})
     same = [
         plain_parse[key].shape == changed[key].shape
         and bool(tf.reduce_all(plain_parse[key] == changed[key]))
@@ -97,8 +101,10 @@ def test_proposals_of_corners_lead_back_to_them(scene, reach, is_found):
     made = scene().add((8, 8, 40, 40))
     heads = made.heads()
     heads["keypoint_logits"][..., CENTER] = -20
-    heads["middle_offsets"][..., :8] += 9
-    made.config.fusion.update(return_reach=reach, long_vote_weight=0.0)
+    from_centre = [start == CENTER for start, _ in STAR.edges]
+    heads["middle_offsets"][..., np.repeat(from_centre, 2)] += 9
+    made.config.fusion.detection.return_reach_sizes = reach
+    made.config.fusion.voting.long_weight = 0.0
     assert (made.fuse(heads)["instance_score"][0] > 0) == is_found
 
 

@@ -9,9 +9,11 @@ from scipy.special import logit
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion import hough
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.fusion.refine import LongTargets
 
 HEIGHT, WIDTH, KINDS = 6, 7, 3
-GRID = tf.constant([HEIGHT, WIDTH])
+GRID = Grid(HEIGHT, WIDTH)
 
 
 def votes_oracle(votes, kinds, weights):
@@ -33,25 +35,24 @@ def test_votes_are_split_bilinearly_and_lost_outside():
         rng.integers(0, KINDS, 200).astype(np.int32),
         rng.random(200).astype(np.float32),
     )
-    cast = hough.cast_votes(votes[:, 0], votes[:, 1], kinds, weights, GRID, KINDS)
+    cast = hough.cast_votes(hough.Votes(votes[:, 0], votes[:, 1], kinds, weights), GRID, KINDS)
     np.testing.assert_allclose(cast, votes_oracle(votes, kinds, weights), atol=1e-5)
 
 
 def test_votes_to_nowhere_are_lost():
     votes = tf.constant([[np.nan, 4.0], [np.inf, 4.0], [4.0, -np.inf], [1e30, 4.0], [4.0, 4.0]])
-    cast = hough.cast_votes(
-        votes[:, 0], votes[:, 1], tf.zeros([5], tf.int32), tf.ones([5]), GRID, KINDS
-    ).numpy()
+    votes = hough.Votes(votes[:, 0], votes[:, 1], tf.zeros([5], tf.int32), tf.ones([5]))
+    cast = hough.cast_votes(votes, GRID, KINDS).numpy()
     assert cast.sum() == 1 and cast.reshape(HEIGHT, WIDTH, KINDS)[1, 1, 0] == 1
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
-def test_score_map_is_short_range_plus_w_long_range_scores(every):
+def test_score_map_is_short_range_plus_w_long_range_scores(every, make_maps):
     rng = np.random.default_rng(1)
     config = default_config().fusion
     config.voting.long_every = every
     heatmap = rng.uniform(0.02, 1, [HEIGHT * WIDTH, KINDS]).astype(np.float32)
-    heatmap[0] = 0  # below min_vote
+    heatmap[0] = 0  # below lightest_vote
     short = rng.normal(0, 8, [HEIGHT * WIDTH, KINDS, 2]).astype(np.float32)
     long_targets = rng.uniform(0, 24, [30, KINDS, 2]).astype(np.float32)
     cells = 4 * np.stack(np.unravel_index(np.arange(HEIGHT * WIDTH), (HEIGHT, WIDTH)), 1)
@@ -64,11 +65,12 @@ def test_score_map_is_short_range_plus_w_long_range_scores(every):
     )
     area = math.pi * (config.keypoint_radius / 4) ** 2
     expected = short_scores / area + 0.5 * np.minimum(long_scores / area, 1)
-    scores = hough.score_map(
-        logit(heatmap), short, long_targets.transpose(2, 0, 1), things, GRID, config
-    )
+    maps = make_maps(HEIGHT, WIDTH, keypoint_logits=logit(heatmap), short_offsets=short)
+    targets = LongTargets(things, long_targets[..., 0], long_targets[..., 1])
+    scores = hough.score_map(targets, maps, config.voting)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_no_thing_cell_casts_no_long_vote():
-    assert not hough.long_votes(tf.zeros([2, 0, KINDS]), 1.0, GRID).numpy().any()
+    nobody = LongTargets(tf.zeros([0], tf.int32), *tf.zeros([2, 0, KINDS]))
+    assert not hough.cast_votes(hough.long_votes(nobody, 1.0), GRID, KINDS).numpy().any()

@@ -11,7 +11,9 @@ from deeperlab_tf.fusion import nearest
 
 def check(vectors, points):
     squares = ((vectors[:, None].astype(np.float64) - points[None]) ** 2).sum(2)
-    label, square = nearest.nearest(tf.constant(vectors), nearest.index_of(tf.constant(points)))
+    label, square = nearest.find_nearest(
+        tf.constant(vectors), nearest.index_of(tf.constant(points))
+    )
     chosen = np.take_along_axis(squares, label.numpy()[:, None], 1)[:, 0]
     # Float32, coordinates up to 30: ties to 0.01.
     np.testing.assert_allclose(chosen, squares.min(1), atol=1e-2)
@@ -61,7 +63,7 @@ def test_hundreds_of_instances_and_several_chunks(monkeypatch):
 
 def test_what_is_not_finite_still_gets_an_instance_that_exists():
     vectors = np.array([[np.nan] * 4, [np.inf] * 4, [-np.inf, 0, 0, 0], [1e30] * 4], np.float32)
-    label, _ = nearest.nearest(
+    label, _ = nearest.find_nearest(
         tf.constant(vectors), nearest.index_of(tf.constant(np.eye(3, 4, dtype=np.float32)))
     )
     assert ((label.numpy() >= 0) & (label.numpy() < 3)).all()

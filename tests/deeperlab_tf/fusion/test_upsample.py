@@ -6,18 +6,18 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeperlab_tf.fusion import semantics, upsample
+from deeperlab_tf.fusion import upsample
+from deeperlab_tf.fusion.maps import Grid
+from deeperlab_tf.fusion.semantics import Classes, label_pixels
 
 
 def full_labels(logits, size):
     """Semantic labels [H, W] of logits [h, w, classes], by the fast path."""
-    grid_size = tf.constant(logits.shape[:2])
-    found = semantics.semantics(tf.reshape(logits, [-1, logits.shape[-1]]), (), grid_size)
-    labels = tf.range(tf.shape(logits)[2])
-    size = tf.constant(size)
-    return upsample.fill(
-        labels, found.label, found.mixed, found.mixed_pixels, grid_size, size
-    ).numpy()
+    height, width, num_classes = logits.shape
+    grid = Grid(height, width)
+    flat_logits = tf.reshape(logits, [-1, num_classes])
+    labels = label_pixels(flat_logits, Classes(num_classes, ()), grid).labels
+    return upsample.fill(tf.range(num_classes), labels, grid, tf.constant(size)).numpy()
 
 
 def plain_labels(logits, size):
