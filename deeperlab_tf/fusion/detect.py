@@ -22,7 +22,7 @@ from deeperlab_tf.fusion import ops
 from deeperlab_tf.fusion.boxes import box_iou, box_sizes, boxes_of, scale
 from deeperlab_tf.fusion.maps import Candidates, Maps
 from deeperlab_tf.fusion.peaks import local_maxima
-from deeperlab_tf.fusion.propose import propose
+from deeperlab_tf.fusion.propose import propose_instances
 from deeperlab_tf.fusion.rescore import keypoint_scores
 from deeperlab_tf.fusion.select import detection_radius, founders, greedy, near_same_keypoint
 from deeperlab_tf.keypoints import CENTER, CORNERS
@@ -89,7 +89,7 @@ def found_instances(
 
     Args:
       candidates: C candidates.
-      starts: the kinds that they can have, see `propose`.
+      starts: the kinds that they can have, see `propose_instances`.
       scores: float32 [h · w, P], fused score map.
       maps: `Maps` of the image.
       fusion: config.fusion.
@@ -99,7 +99,7 @@ def found_instances(
       best score first.
     """
     detection = fusion.detection
-    proposals = propose(candidates, starts, maps, fusion.refinement)
+    proposals = propose_instances(candidates, starts, maps, fusion.refinement)
     boxes = boxes_of(proposals.keypoints)
     sizes = scale(boxes)
 

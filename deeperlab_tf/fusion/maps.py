@@ -55,7 +55,7 @@ class Grid(NamedTuple):
 
     def contains(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Which cells are on the grid: two int32 [...] -> bool [...]."""
-        # One comparison a side: without their sign, negative numbers are the largest.
+        # One comparison per side: without their sign, negative numbers are the largest.
         is_row = _unsigned(rows) < _unsigned(self.height)
         is_column = _unsigned(columns) < _unsigned(self.width)
         return is_row & is_column

@@ -28,7 +28,7 @@ class Proposals(NamedTuple):
     miss: Tensor
 
 
-def propose(
+def propose_instances(
     candidates: Candidates, starts: Sequence[int], maps: Maps, refinement: ConfigDict
 ) -> Proposals:
     """Follows the middle-range offsets from every candidate to the other keypoints of its instance.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.fusion.maps import Candidates
-from deeperlab_tf.fusion.propose import propose
+from deeperlab_tf.fusion.propose import propose_instances
 from deeperlab_tf.keypoints import CENTER, CORNERS, GRAPHS, STAR
 
 
@@ -73,7 +73,7 @@ def test_every_keypoint_proposes_the_instance_it_belongs_to(name, read, make_map
     groups = [CORNERS, [CENTER]] if graph.has_center else [CORNERS]
     for starts in groups:
         candidates = Candidates(tf.constant(truth[list(starts)]), tf.constant(starts))
-        proposals = propose(candidates, starts, maps, refinement)
+        proposals = propose_instances(candidates, starts, maps, refinement)
         expected = np.repeat(truth[None], len(starts), axis=0)
         np.testing.assert_allclose(proposals.keypoints, expected, atol=1e-3)
         np.testing.assert_allclose(proposals.miss, 0, atol=1e-3)
