@@ -17,6 +17,7 @@ MAX_PIXELS = 2**27
 STRIDE = 16  # of the encoder's output: network inputs have sides 16k + 1
 
 Side = Union[int, tf.Tensor]  # pixels
+Size = tuple[tf.Tensor, tf.Tensor]  # height and width
 
 
 def padded_side(side: Side) -> tf.Tensor:
@@ -24,15 +25,16 @@ def padded_side(side: Side) -> tf.Tensor:
     return tf.maximum((side - 2) // STRIDE + 1, 1) * STRIDE + 1
 
 
-def scaled_size(height: Side, width: Side, longer_side: int) -> tuple[tf.Tensor, tf.Tensor]:
+def scaled_size(height: Side, width: Side, longer_side: int) -> Size:
     """(height, width) scaled so that the longer side is `longer_side`; 0 leaves them unchanged."""
     if longer_side <= 0:
         return tf.convert_to_tensor(height), tf.convert_to_tensor(width)
-    longest = tf.maximum(height, width)
-    return _scale(height, width, longer_side / tf.cast(longest, tf.float64))
+    # In 64 bits, or sides of thousands of pixels would be off by one.
+    longest = tf.cast(tf.maximum(height, width), tf.float64)
+    return _scale(height, width, longer_side / longest)
 
 
-def content_size(height: Side, width: Side, config: ConfigDict) -> tuple[tf.Tensor, tf.Tensor]:
+def content_size(height: Side, width: Side, config: ConfigDict) -> Size:
     """Size an image is resized to for evaluation.
 
     It is scaled to `config.data.longer_side`, then shrunk to fit `config.eval.image_size`.
@@ -43,15 +45,14 @@ def content_size(height: Side, width: Side, config: ConfigDict) -> tuple[tf.Tens
     return _scale(height, width, tf.minimum(factor, 1.0))
 
 
-def network_size(
-    content_height: Side, content_width: Side, config: ConfigDict
-) -> tuple[tf.Tensor, tf.Tensor]:
+def network_size(content_height: Side, content_width: Side, config: ConfigDict) -> Size:
     """Size the resized image is padded to.
 
     That is `config.eval.image_size`, or the next 16k + 1 where `config.eval.pad_to_size` is off.
     """
     if config.eval.pad_to_size:
-        return tuple(tf.constant(side) for side in config.eval.image_size)
+        height, width = config.eval.image_size
+        return tf.constant(height), tf.constant(width)
     return padded_side(content_height), padded_side(content_width)
 
 
@@ -61,36 +62,45 @@ def resize_image(image: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
     An image that has the size already is returned untouched.
     """
 
-    def resized() -> tf.Tensor:
-        pixels = tf.image.resize(image, tf.stack([height, width]), antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+    def resized():
+        size = tf.stack([height, width])
+        pixels = tf.image.resize(image, size, antialias=True)
+        pixels = tf.clip_by_value(tf.round(pixels), 0, 255)
+        return tf.cast(pixels, tf.uint8)
 
     current = tf.shape(image)[-3:-1]
-    same = tf.logical_and(tf.equal(current[0], height), tf.equal(current[1], width))
+    same_height = tf.equal(current[0], height)
+    same_width = tf.equal(current[1], width)
+    same = tf.logical_and(same_height, same_width)
     return tf.cond(same, lambda: tf.identity(image), resized)
 
 
 def pad_image(image: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
     """Pads uint8 images [..., H, W, 3] at the bottom and right with `PADDING_VALUE`."""
     current = tf.shape(image)
-    below, right = height - current[-3], width - current[-2]
+    below = height - current[-3]
+    right = width - current[-2]
     leading = [[0, 0]] * (len(image.shape) - 3)
     paddings = [*leading, [0, below], [0, right], [0, 0]]
-    return tf.pad(image, paddings, constant_values=tf.constant(PADDING_VALUE, image.dtype))
+    grey = tf.constant(PADDING_VALUE, image.dtype)
+    return tf.pad(image, paddings, constant_values=grey)
 
 
 def resize_labels(labels: tf.Tensor, height: Side, width: Side) -> tf.Tensor:
     """Resizes integer label maps [B, H, W] by nearest neighbour, aligned as `resize_image`."""
+    # [B, H, W, 1]
     planes = labels[..., tf.newaxis]
-    resized = tf.image.resize(planes, tf.stack([height, width]), method="nearest")
+    size = tf.stack([height, width])
+    resized = tf.image.resize(planes, size, method="nearest")
     return resized[..., 0]
 
 
-def _scale(height: Side, width: Side, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _scale(height, width, factor):
     """Both sides times `factor`, rounded, at least 1: int32."""
 
-    def scale(side: Side) -> tf.Tensor:
+    def scale(side):
         exact = tf.cast(side, tf.float64) * tf.cast(factor, tf.float64)
-        return tf.maximum(tf.cast(tf.round(exact), tf.int32), 1)
+        rounded = tf.cast(tf.round(exact), tf.int32)
+        return tf.maximum(rounded, 1)
 
     return scale(height), scale(width)

@@ -38,10 +38,12 @@ def count_combinations(**maps: np.ndarray) -> tuple[dict[str, np.ndarray], np.nd
         if column.min() < 0:
             raise UserError(f"{name} holds the negative id {column.min()}; ids are 0 or larger.")
 
+    # Pixels of each key, most of which may not occur: [limit].
     key, limit = _keys(values)
     counts = sum_by(key, lengths, limit)
     found = np.flatnonzero(counts)
 
+    # Any run of a combination tells its values.
     chosen = one_of_each(key, limit)[found]
     columns = {name: column[chosen].astype(np.int64) for name, column in zip(maps, values)}
     return columns, counts[found]
@@ -64,8 +66,10 @@ def runs(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     for first in range(0, size, _PIECE):
         pieces = [column[first : first + _PIECE] for column in columns]
         length = len(pieces[0])
-        is_start, other = starts_here[:length], differs[: length - 1]
+        is_start = starts_here[:length]
+        other = differs[: length - 1]
 
+        # A piece's first pixel counts as a start, whatever is before it.
         is_start[0] = True
         np.not_equal(pieces[0][1:], pieces[0][:-1], out=is_start[1:])
         for piece in pieces[1:]:
@@ -131,7 +135,7 @@ def one_of_each(ids: np.ndarray, size: int) -> np.ndarray:
     return position
 
 
-def _flatten(maps: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _flatten(maps):
     """The maps as contiguous 1-D arrays, after checking that they are integer maps of one size."""
     flat, size, first = [], None, None
     for name, values in maps.items():
@@ -160,7 +164,7 @@ def _flatten(maps: dict[str, np.ndarray]) -> list[np.ndarray]:
     return flat
 
 
-def _keys(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+def _keys(columns):
     """A number for each distinct row, int64 [N], and a limit above all, small enough for tables."""
     key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
@@ -175,7 +179,7 @@ def _keys(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
     return (key, size) if size <= _SMALL_LOOKUP else _compact(key, size)
 
 
-def _compact(keys: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
+def _compact(keys, limit):
     """`dense` keys, and the number of distinct ones."""
     distinct, index = dense(keys, limit)
     return index, len(distinct)

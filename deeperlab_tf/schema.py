@@ -162,12 +162,12 @@ def voc_color(index: int) -> tuple[int, int, int]:
     return tuple(channels)
 
 
-def _to_category(entry: dict) -> Category:
+def _to_category(entry):
     color = tuple(int(channel) for channel in entry["color"])
     original_id = int(entry["original_id"])
     return Category(str(entry["name"]), bool(entry["is_thing"]), color, original_id)
 
 
-def _first_repeated(names: tuple[str, ...]) -> str | None:
+def _first_repeated(names):
     """The alphabetically first name that occurs twice."""
     return min((name for name in names if names.count(name) > 1), default=None)

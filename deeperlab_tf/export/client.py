@@ -130,7 +130,7 @@ def _error_text(error):
 
 
 def _root_cause(text):
-    """The sentence of an assertion in the graph without the trace around it; else the first line."""
+    """The sentence of an assertion in the graph, without the trace; else the first line."""
     _, found, sentence = text.partition("assertion failed: [")
     if found:
         return sentence.split("]")[0]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeperlab_tf.export.headers import UPRIGHT, image_headers, upright_size
+from deeperlab_tf.export.headers import FIRST_SIDEWAYS, UPRIGHT, image_headers, upright_size
 
 _PNG_FIRST_BYTE = b"\x89"
 
@@ -54,13 +54,16 @@ def check_headers(headers: tf.Tensor, max_pixels: int) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: at run time; names the first image that is wrong.
     """
-    pixels = tf.cast(headers[:, 0], tf.int64) * tf.cast(headers[:, 1], tf.int64)
-    checks = [
-        *require(tf.size(headers) > 0, "the batch is empty; send at least one image."),
-        *_require_all(pixels > 0, "is neither a JPEG nor a PNG."),
-        *_require_all(pixels <= max_pixels, f"has more than {max_pixels} pixels; make it smaller."),
-    ]
-    with tf.control_dependencies(checks):
+    # A header may claim more pixels than 32 bits hold.
+    heights = tf.cast(headers[:, 0], tf.int64)
+    widths = tf.cast(headers[:, 1], tf.int64)
+    pixels = heights * widths
+
+    too_large = f"has more than {max_pixels} pixels; make it smaller."
+    some = require_images(headers)
+    known = _require_all(pixels > 0, "is neither a JPEG nor a PNG.")
+    small = _require_all(pixels <= max_pixels, too_large)
+    with tf.control_dependencies([*some, *known, *small]):
         return tf.identity(headers)
 
 
@@ -81,7 +84,8 @@ def decode_image(encoded: tf.Tensor, header: tf.Tensor, index: tf.Tensor) -> tf.
     """
     pixels = _decode_or_empty(encoded)
     message = _sentence(index, "is broken or cut off; it cannot be decoded.")
-    with tf.control_dependencies(require(tf.size(pixels) > 0, message)):
+    check = require(tf.size(pixels) > 0, message)
+    with tf.control_dependencies(check):
         pixels = tf.identity(pixels)
 
     orientation = header[2]
@@ -102,11 +106,16 @@ def require(condition: tf.Tensor, message: str | tf.Tensor) -> list[tf.Operation
     return [] if assertion is None else [assertion]
 
 
+def require_images(batch: tf.Tensor) -> list[tf.Operation]:
+    """The assertion that a batch is not empty; see `require`."""
+    return require(tf.size(batch) > 0, "the batch is empty; send at least one image.")
+
+
 def _require_all(good, what):
     """Assertion that all of bool [B] hold; says which image is the first that does not."""
-    # The last entry is for where none is wrong.
-    wrong_or_end = tf.concat([good, [False]], 0)
-    first = tf.argmin(tf.cast(wrong_or_end, tf.int32), output_type=tf.int32)
+    # [B + 1]: the last entry is for where none is wrong, or there are none.
+    is_good = tf.cast(tf.concat([good, [False]], 0), tf.int32)
+    first = tf.argmin(is_good, output_type=tf.int32)
     return require(tf.reduce_all(good), _sentence(first, what))
 
 
@@ -123,6 +132,7 @@ def _decode_or_empty(encoded):
     """
 
     def decode(data):
+        # Accurately, as every other reader does.
         return tf.cond(
             tf.strings.substr(data, 0, 1) == _PNG_FIRST_BYTE,
             lambda: tf.io.decode_png(data, 3),
@@ -134,9 +144,11 @@ def _decode_or_empty(encoded):
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
 
+    # The image, or nothing; then the empty one, which is the first if there is nothing.
     images = tf.data.Dataset.from_tensors(encoded).map(decode).ignore_errors()
     empty = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
-    return images.concatenate(empty).take(1).with_options(options).get_single_element()
+    first = images.concatenate(empty).take(1)
+    return first.with_options(options).get_single_element()
 
 
 def _turn_upright(pixels, orientation):
@@ -145,9 +157,11 @@ def _turn_upright(pixels, orientation):
     def one_of(*values):
         return tf.reduce_any(tf.equal(orientation, tf.constant(values)))
 
-    def apply_if(condition, change, pixels):
-        return tf.cond(condition, lambda: change(pixels), lambda: pixels)
-
-    pixels = apply_if(orientation >= 5, lambda pixels: tf.transpose(pixels, [1, 0, 2]), pixels)
-    pixels = apply_if(one_of(2, 3, 6, 7), lambda pixels: tf.reverse(pixels, [1]), pixels)
-    return apply_if(one_of(3, 4, 7, 8), lambda pixels: tf.reverse(pixels, [0]), pixels)
+    # First the axes change places, then each is turned round.
+    turned = tf.cond(
+        orientation >= FIRST_SIDEWAYS,
+        lambda: tf.transpose(pixels, [1, 0, 2]),
+        lambda: pixels,
+    )
+    mirrored = tf.cond(one_of(2, 3, 6, 7), lambda: tf.reverse(turned, [1]), lambda: turned)
+    return tf.cond(one_of(3, 4, 7, 8), lambda: tf.reverse(mirrored, [0]), lambda: mirrored)

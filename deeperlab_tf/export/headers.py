@@ -21,7 +21,7 @@ _EXIF = b"Exif\0\0"
 _ORIENTATION_TAG = 0x0112
 _MAX_ENTRIES = 256  # of an EXIF directory that are looked at
 _ENTRY_BYTES = 12
-_FIRST_SIDEWAYS = 5  # orientations 5-8 lie on their side
+FIRST_SIDEWAYS = 5  # orientations 5-8 lie on their side
 UPRIGHT = 1  # EXIF orientation
 
 _END_OF_DATA = b"\0" * 32  # so that a field read past the end is 0
@@ -43,7 +43,7 @@ def image_headers(encoded: tf.Tensor) -> tf.Tensor:
 def upright_size(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(height, width) of an image of that `image_headers` row once it is turned upright."""
     height, width, orientation = header[0], header[1], header[2]
-    sideways = orientation >= _FIRST_SIDEWAYS
+    sideways = orientation >= FIRST_SIDEWAYS
     return tf.where(sideways, width, height), tf.where(sideways, height, width)
 
 

@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_to_json
-from deeperlab_tf.export.encoded import EncodedImages, require
+from deeperlab_tf.export.encoded import EncodedImages, require_images
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
 from deeperlab_tf.files.atomic import atomic_path
@@ -241,8 +241,7 @@ def _checked(images):
     signature.
     """
     images = tf.raw_ops.EnsureShape(input=images, shape=[None, None, None, 3])
-    check = require(tf.size(images) > 0, "the batch is empty; send at least one image.")
-    with tf.control_dependencies(check):
+    with tf.control_dependencies(require_images(images)):
         return tf.identity(images)
 
 

@@ -95,7 +95,7 @@ def read_json(path: str | os.PathLike, what: str = "file") -> Any:
         raise UserError(f"the {what} {path} is not valid JSON ({error}).") from error
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value):
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -127,6 +127,7 @@ class PanopticFiles:
         Raises:
           UserError: a segment is in one of them only.
         """
+        # The place of each id among the JSON's, [K], and whether it is there.
         index = np.searchsorted(segments.ids, present)
         found = index < len(segments.ids)
         found[found] = segments.ids[index[found]] == present[found]
@@ -163,13 +164,13 @@ class PanopticFiles:
         is_instance = np.isin(classes, self.dataset.thing_classes) & ~crowd
         numbers = np.where(is_instance, np.cumsum(is_instance), 0).astype(np.int32)
 
-        def to_map(table: np.ndarray) -> np.ndarray:
+        def to_map(table):
             return np.repeat(table[place], lengths).reshape(ids.shape)
 
         scores = segments.scores[index[is_instance]]
         return Labels(to_map(classes), to_map(numbers), to_map(crowd), scores)
 
-    def _segments(self, image_id: int | str) -> Segments:
+    def _segments(self, image_id):
         infos = self._annotations[image_key(image_id)]["segments_info"]
         infos = sorted(infos, key=lambda info: info["id"])
         where = f"image {image_id} in {self.json_path}"
@@ -201,7 +202,7 @@ class PanopticFiles:
             crowd=np.array([*crowd, False], np.int64),
         )
 
-    def _all_things_have_scores(self) -> bool:
+    def _all_things_have_scores(self):
         categories = self.dataset.categories
         things = {category.original_id for category in categories if category.is_thing}
         return all(
@@ -212,7 +213,7 @@ class PanopticFiles:
         )
 
 
-def _by_image(annotations: list[dict], json_path: str) -> dict[int | str, dict]:
+def _by_image(annotations, json_path):
     found = {}
     for annotation in annotations:
         key = image_key(annotation["image_id"])
@@ -224,7 +225,7 @@ def _by_image(annotations: list[dict], json_path: str) -> dict[int | str, dict]:
     return found
 
 
-def _photo_names(images: object) -> dict[int | str, str | None]:
+def _photo_names(images):
     """Of the JSON's `images`, which nothing else depends on: what is broken there is left out."""
     if not isinstance(images, list):
         return {}
@@ -232,7 +233,7 @@ def _photo_names(images: object) -> dict[int | str, str | None]:
     return {image_key(image["id"]): image.get("file_name") for image in usable}
 
 
-def _score(info: dict) -> float:
+def _score(info):
     """The score of a segment; NaN where it has none."""
     score = info.get("score")
     return float(score) if isinstance(score, (int, float)) else np.nan

@@ -6,7 +6,6 @@ See https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from deeperlab_tf.errors import UserError
@@ -75,7 +74,7 @@ def to_dataset(categories: Any, json_path: str) -> Dataset:
     return Dataset(name, tuple(found))
 
 
-def _to_category(category: Any, default_color: tuple, json_path: str) -> Category:
+def _to_category(category, default_color, json_path):
     entry = category if isinstance(category, dict) else {}
     for key in ("id", "name", "isthing"):
         if key not in entry:
@@ -91,13 +90,13 @@ def _to_category(category: Any, default_color: tuple, json_path: str) -> Categor
     return Category(str(entry["name"]), bool(entry["isthing"]), color, entry["id"])
 
 
-def _is_color(value: Any) -> bool:
+def _is_color(value):
     if not isinstance(value, list) or len(value) != 3:
         return False
     return all(isinstance(channel, int) and 0 <= channel <= 255 for channel in value)
 
 
-def _check_annotation(annotation: Any, json_path: str) -> None:
+def _check_annotation(annotation, json_path):
     """UserError unless all that is read of an image's annotation is there and of the right type."""
     if not isinstance(annotation, dict):
         raise UserError(
@@ -116,7 +115,7 @@ def _check_annotation(annotation: Any, json_path: str) -> None:
         _check_segment(segment, where)
 
 
-def _check_segment(segment: Any, where: str) -> None:
+def _check_segment(segment, where):
     entry = segment if isinstance(segment, dict) else {}
     number, category = entry.get("id"), entry.get("category_id")
     if not isinstance(number, int) or not isinstance(category, int):
@@ -127,7 +126,7 @@ def _check_segment(segment: Any, where: str) -> None:
         raise UserError(f"{where} has segment {number}; the PNG can hold ids below {ID_LIMIT}.")
 
 
-def _first_repeated(values: Iterable[int]) -> int | None:
+def _first_repeated(values):
     seen = set()
     for value in values:
         if value in seen:

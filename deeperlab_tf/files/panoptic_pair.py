@@ -29,11 +29,11 @@ def read_pair(
         )
 
     gt, pred = truth.read(image_id), prediction.read(image_id)
-    if gt[0].shape != pred[0].shape:
+    size, expected = _size(pred), _size(gt)
+    if size != expected:
         raise UserError(
-            f"{prediction.png_path(image_id)} is {_size(pred[0])} pixels, "
-            f"{truth.png_path(image_id)} {_size(gt[0])}; "
-            "predictions must have the size of the truth."
+            f"{prediction.png_path(image_id)} is {size} pixels, "
+            f"{truth.png_path(image_id)} {expected}; predictions must have the size of the truth."
         )
     return gt, pred
 
@@ -71,5 +71,7 @@ def compare(
     return table_from_counts(gt_columns, pred_columns, counts, truth.dataset.ignore_label)
 
 
-def _size(ids: np.ndarray) -> str:
-    return f"{ids.shape[0]} x {ids.shape[1]}"
+def _size(image):
+    ids, _ = image
+    height, width = ids.shape
+    return f"{height} x {width}"

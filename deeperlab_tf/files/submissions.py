@@ -62,11 +62,8 @@ class VistasResults(CocoResults):
     """
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
-        shifted = [
-            dataclasses.replace(category, original_id=category.original_id + 1)
-            for category in dataset.categories
-        ]
-        self._dataset = dataclasses.replace(dataset, categories=tuple(shifted))
+        shifted = tuple(_shifted(category) for category in dataset.categories)
+        self._dataset = dataclasses.replace(dataset, categories=shifted)
         super().__init__(folder, self._dataset)
 
     def add(self, parsing: Parse, name: str) -> None:
@@ -106,7 +103,7 @@ class CityscapesResults:
         """Writes the panoptic JSON."""
         self._panoptic.close()
 
-    def _write_mask(self, parsing: Parse, segment, name: str) -> str:
+    def _write_mask(self, parsing, segment, name):
         """Writes the mask of a `Segment`; returns its path as the image's text file has it."""
         mask_name = f"masks/{name}_{segment.instance:04d}.png"
         mask = np.where(parsing.panoptic == segment.id, 255, 0).astype(np.uint8)
@@ -139,7 +136,8 @@ class VocResults:
         objects = np.where(is_void, _VOC_VOID, parsing.instance).astype(np.uint8)
         for folder, ids in (("SegmentationClass", classes), ("SegmentationObject", objects)):
             image = Image.fromarray(ids)
-            image.putpalette(voc_palette().tobytes())  # makes it a palette image
+            # Makes it a palette image.
+            image.putpalette(voc_palette().tobytes())
             _write_image(self._folder, f"{folder}/{name}.png", image)
 
     def close(self) -> None:
@@ -159,8 +157,13 @@ def voc_palette() -> np.ndarray:
     return np.array([voc_color(index) for index in range(_BYTE_VALUES)], np.uint8)
 
 
-def _original_ids(semantic: np.ndarray, dataset: Dataset, void: int) -> np.ndarray:
+def _shifted(category):
+    return dataclasses.replace(category, original_id=category.original_id + 1)
+
+
+def _original_ids(semantic, dataset, void):
     """Class indices [H, W] as the dataset's own ids, uint8."""
+    # The id of each value of `semantic`: [256].
     table = np.full(_BYTE_VALUES, void, np.int64)
     table[: dataset.num_classes] = [category.original_id for category in dataset.categories]
     if table.max() >= _BYTE_VALUES or table.min() < 0:
@@ -171,6 +174,6 @@ def _original_ids(semantic: np.ndarray, dataset: Dataset, void: int) -> np.ndarr
     return table.astype(np.uint8)[semantic]
 
 
-def _write_image(folder: str, name: str, image: Image.Image) -> None:
+def _write_image(folder, name, image):
     with atomic_path(path_inside(folder, name)) as temporary:
         image.save(temporary)

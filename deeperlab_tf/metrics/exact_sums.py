@@ -48,7 +48,7 @@ class ExactSums:
         return np.array([_to_float(column) for column in self._digits.T], np.float64)
 
 
-def _to_float(digits: np.ndarray) -> float:
+def _to_float(digits):
     """The value of a sum's digits, the highest first."""
     total = 0
     for digit in digits:

@@ -74,14 +74,13 @@ class InstanceAP:
           UserError: an instance has no score.
         """
 
-        def is_thing(key: tuple[int, ...]) -> bool:
+        def is_thing(key):
             return key[0] in self.thing_classes
 
         crowd = np.zeros(np.shape(gt_semantic), bool) if gt_crowd is None else gt_crowd
-        truths = [
-            (label, bool(is_crowd), rle)
-            for (label, _, is_crowd), rle in regions(is_thing, gt_semantic, gt_instance, crowd)
-        ]
+        truths = []
+        for (label, _, is_crowd), rle in regions(is_thing, gt_semantic, gt_instance, crowd):
+            truths.append((label, bool(is_crowd), rle))
 
         predictions = []
         for (label, number), rle in regions(is_thing, pred_semantic, pred_instance):
@@ -121,6 +120,7 @@ class InstanceAP:
           classes with ground truth, in 0-1, NaN where there is none; `per_class`, a list with `ap,
           ap50` of each class.
         """
+        # AP and AP50: [2, classes].
         per_class = np.full((2, self.num_classes), np.nan)
         if any(image.truths for image in self._images):
             with contextlib.redirect_stdout(io.StringIO()):  # the evaluator reports its progress
@@ -137,13 +137,9 @@ class InstanceAP:
         ap, ap50 = np.full(2, np.nan)
         if measured.any():
             ap, ap50 = per_class[:, measured].mean(axis=1)
-        return dict(
-            ap=float(ap),
-            ap50=float(ap50),
-            per_class=[dict(ap=float(ap), ap50=float(ap50)) for ap, ap50 in per_class.T],
-        )
+        return dict(_named(ap, ap50), per_class=[_named(*values) for values in per_class.T])
 
-    def _evaluate(self) -> COCOeval:
+    def _evaluate(self):
         """COCO's evaluator after its work on all images, which are numbered from 1 on."""
         images, truths, results = [], [], []
         for number, image in enumerate(self._images, start=1):
@@ -152,9 +148,7 @@ class InstanceAP:
             for label, is_crowd, rle in image.truths:
                 truths.append(_annotation(len(truths) + 1, number, label, is_crowd, rle))
             for label, score, rle in image.predictions:
-                results.append(
-                    dict(image_id=number, category_id=label, score=score, segmentation=rle)
-                )
+                results.append(_result(number, label, score, rle))
 
         truth = COCO()
         truth.dataset = dict(
@@ -190,25 +184,32 @@ def regions(
     Returns:
       (values, pycocotools' RLE) of each region.
     """
-    columns = [np.asarray(values).T.reshape(-1) for values in maps]  # RLE runs down the columns
+    # RLE runs down the columns.
+    columns = [np.asarray(values).T.reshape(-1) for values in maps]
     lengths, values = runs(columns)
     ends = np.cumsum(lengths)
     starts = ends - lengths
 
-    # The runs of each region, a group.
+    # Runs by region, and where the next region begins.
     region = combine(values)
     order = np.argsort(region, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(region[order])) + 1)
+    borders = np.flatnonzero(np.diff(region[order])) + 1
 
     found = []
-    for group in groups:
-        key = tuple(int(column[group[0]]) for column in values)
+    for group in np.split(order, borders):
+        first = group[0]
+        key = tuple(int(column[first]) for column in values)
         if wanted(key):
-            found.append((key, _rle(starts[group], ends[group], np.shape(maps[0]))))
+            rle = _rle(starts[group], ends[group], np.shape(maps[0]))
+            found.append((key, rle))
     return found
 
 
-def _annotation(number: int, image_id: int, label: int, is_crowd: bool, rle: dict) -> dict:
+def _named(ap, ap50):
+    return dict(ap=float(ap), ap50=float(ap50))
+
+
+def _annotation(number, image_id, label, is_crowd, rle):
     """A true region as the evaluator wants it."""
     return dict(
         id=number,
@@ -221,13 +222,21 @@ def _annotation(number: int, image_id: int, label: int, is_crowd: bool, rle: dic
     )
 
 
-def _rle(starts: np.ndarray, ends: np.ndarray, size: tuple[int, int]) -> dict:
+def _result(image_id, label, score, rle):
+    """A predicted region as the evaluator wants it."""
+    return dict(image_id=image_id, category_id=label, score=score, segmentation=rle)
+
+
+def _rle(starts, ends, size):
     """pycocotools' RLE of the pixels in [starts, ends), counted down the columns."""
     # Runs that touch, at the end of a column, are one.
     gap = starts[1:] != ends[:-1]
     starts = starts[np.append(True, gap)]
     ends = ends[np.append(gap, True)]
 
+    # Lengths of the gaps and runs in turn.
+    height, width = size
     edges = np.column_stack([starts, ends]).reshape(-1)
-    counts = np.diff(edges, prepend=0, append=size[0] * size[1])
-    return mask.frPyObjects(dict(counts=counts.tolist(), size=list(size)), *size)
+    counts = np.diff(edges, prepend=0, append=height * width)
+    uncompressed = dict(counts=counts.tolist(), size=[height, width])
+    return mask.frPyObjects(uncompressed, height, width)

@@ -41,6 +41,7 @@ class MeanIoU(TableMetric):
 
     def add(self, table: OverlapTable) -> None:
         """Adds one image's `OverlapTable`."""
+        # The classes of each pair of segments: [K].
         gt_class = table.gt_class[table.pair_gt]
         pred_class = table.pred_class[table.pair_pred]
         np.add.at(self.confusion, (gt_class, pred_class), table.pair_area)
@@ -62,12 +63,15 @@ class MeanIoU(TableMetric):
           dict: `miou`, mean over the classes that occur in ground truth or prediction, in 0-1, NaN
           where none does; `per_class`, a list with `iou` of each class.
         """
+        # Pixels per class: [classes].
         correct = np.diagonal(self.confusion)
-        true, predicted = self.confusion.sum(axis=1), self.confusion[:, :-1].sum(axis=0)
+        true = self.confusion.sum(axis=1)
+        predicted = self.confusion[:, :-1].sum(axis=0)
         union = true + predicted - correct
         with np.errstate(invalid="ignore"):  # a class that does not occur is NaN
             iou = correct / union
 
         occurs = union > 0
-        mean = float(iou[occurs].mean()) if occurs.any() else float("nan")
-        return dict(miou=mean, per_class=[dict(iou=float(value)) for value in iou])
+        mean = iou[occurs].mean() if occurs.any() else np.nan
+        per_class = [dict(iou=float(value)) for value in iou]
+        return dict(miou=float(mean), per_class=per_class)

@@ -162,9 +162,7 @@ def table_from_counts(
     )
 
 
-def _segments(
-    columns: Sequence[np.ndarray], valid: np.ndarray
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def _segments(columns, valid):
     """The distinct rows of columns [K] where bool `valid` [K].
 
     Returns:
@@ -181,7 +179,7 @@ def _segments(
     return tuple(column[chosen] for column in columns), index
 
 
-def _check_classes(classes: np.ndarray, name: str, num_classes: int, ignore_label: int) -> None:
+def _check_classes(classes, name, num_classes, ignore_label):
     wrong = classes[(classes >= num_classes) & (classes != ignore_label)]
     if wrong.size:
         raise UserError(

@@ -45,7 +45,8 @@ def match_segments(table: OverlapTable) -> Matches:
     same_class, on_crowd = table.pair_same_class, table.gt_crowd[gt]
 
     # IoU > 0.5 in integers; no segment can match twice.
-    union = table.gt_area[gt] + table.pred_area[pred] - overlap - table.pred_void[pred]
+    counted = table.pred_area - table.pred_void
+    union = table.gt_area[gt] + counted[pred] - overlap
     matched = same_class & ~on_crowd & (2 * overlap > union)
 
     missed = ~table.gt_crowd
@@ -125,16 +126,17 @@ class PanopticQuality(TableMetric):
           occur, in 0-1, NaN where none does; `num_classes, num_classes_things, num_classes_stuff`,
           how many occur; `per_class`, a list with `pq, sq, rq, iou_sum, tp, fp, fn` of each class.
         """
+        # Per class: [classes].
         iou_sum = self._iou_sums.values()
         tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
         occurs = tp + fp + fn > 0
+        segments = tp + 0.5 * fp + 0.5 * fn
+
         with np.errstate(invalid="ignore"):  # a class that does not occur is NaN
-            denominator = tp + 0.5 * fp + 0.5 * fn
-            quality = dict(
-                pq=iou_sum / denominator,
-                sq=np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan)),
-                rq=tp / denominator,
-            )
+            pq = iou_sum / segments
+            rq = tp / segments
+            sq = np.where(tp > 0, iou_sum / tp, np.where(occurs, 0.0, np.nan))
+        quality = dict(pq=pq, sq=sq, rq=rq)
 
         groups = {
             "": occurs,
@@ -144,7 +146,8 @@ class PanopticQuality(TableMetric):
         result = {}
         for suffix, group in groups.items():
             for name, values in quality.items():
-                result[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
+                mean = values[group].mean() if group.any() else np.nan
+                result[name + suffix] = float(mean)
             result["num_classes" + suffix] = int(group.sum())
 
         columns = dict(quality, iou_sum=iou_sum, tp=tp, fp=fp, fn=fn)

@@ -27,10 +27,12 @@ def best_covering(table: OverlapTable) -> np.ndarray:
     Returns:
       float64 [G], 0 where nothing overlaps (and on crowd regions, which do not take part).
     """
+    # Predicted areas without void and crowd: [P].
     counts = ~table.gt_crowd[table.pair_gt]
-    pred_area = sum_by(table.pair_pred[counts], table.pair_area[counts], len(table.pred_area))
+    pred, overlap = table.pair_pred[counts], table.pair_area[counts]
+    pred_area = sum_by(pred, overlap, len(table.pred_area))
 
-    # Of each pair of one class, [K].
+    # Pairs of one class: [K].
     counts &= table.pair_same_class
     gt, pred = table.pair_gt[counts], table.pair_pred[counts]
     overlap = table.pair_area[counts]
@@ -67,10 +69,12 @@ class ParsingCovering(TableMetric):
 
     def add(self, table: OverlapTable) -> None:
         """Adds one image's `OverlapTable`."""
+        # Of each region of the truth: [G].
         best = best_covering(table)
         pixels = np.where(table.gt_crowd, 0, table.gt_area).astype(np.float64)
         shares = pixels / table.num_pixels
 
+        # All four in one call: images are many and regions few.
         columns = (pixels * best, pixels, shares * best, shares)
         index = [table.gt_class + row * self.num_classes for row in range(len(columns))]
         self._sums.add(np.concatenate(index), np.concatenate(columns))
@@ -88,11 +92,18 @@ class ParsingCovering(TableMetric):
           with ground truth, in 0-1, NaN where there is none; `per_class`, a list with `pc,
           pc_normalized` of each class.
         """
+        # Per class: [classes].
         covered, area, covered_share, share = self._sums.values().reshape(4, -1)
         with np.errstate(invalid="ignore"):  # a class without ground truth is NaN
             covering = np.stack([covered / area, covered_share / share])
 
         occurs = area > 0
-        mean = covering[:, occurs].mean(axis=1) if occurs.any() else np.full(2, np.nan)
-        per_class = [dict(pc=float(pc), pc_normalized=float(share)) for pc, share in covering.T]
-        return dict(pc=float(mean[0]), pc_normalized=float(mean[1]), per_class=per_class)
+        pc, pc_normalized = np.full(2, np.nan)
+        if occurs.any():
+            pc, pc_normalized = covering[:, occurs].mean(axis=1)
+        per_class = [_named(*values) for values in covering.T]
+        return dict(_named(pc, pc_normalized), per_class=per_class)
+
+
+def _named(pc, pc_normalized):
+    return dict(pc=float(pc), pc_normalized=float(pc_normalized))

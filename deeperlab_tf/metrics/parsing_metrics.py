@@ -30,7 +30,7 @@ class ParsingMetrics(TableMetric):
         self.mean_iou = MeanIoU(num_classes, thing_classes, ignore_label)
 
     @property
-    def _parts(self) -> tuple[TableMetric, ...]:
+    def _parts(self):
         return self.panoptic_quality, self.parsing_covering, self.mean_iou
 
     def add(self, table: OverlapTable) -> None:
