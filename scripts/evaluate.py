@@ -3,7 +3,9 @@
 A trained model:
 
 python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
-python scripts/evaluate.py --workdir=runs/shapes --best --strategy=mirrored --output=evaluations/b
+python scripts/evaluate.py --workdir=runs/shapes --best --output=evaluations/shapes-best
+
+On several devices or hosts: --strategy, see --helpfull.
 
 Files:
 
@@ -36,7 +38,7 @@ RESULTS = flags.DEFINE_multi_enum(
     "results",
     [],
     sorted(RESULT_FORMATS),
-    "Write the parses in this format too, with --workdir; may be repeated.",
+    "Write the parses in this format too, with --workdir.",
 )
 FILES = {
     "gt_json": flags.DEFINE_string("gt_json", None, "Truth: JSON in the COCO panoptic format."),

@@ -47,7 +47,7 @@ CALIBRATION = flags.DEFINE_string("calibration", None, "Folder of typical images
 BATCH_SIZES = flags.DEFINE_multi_integer(
     "batch_size",
     [1, 2, 4],
-    "SavedModel: a batch size that a server may put together; may be repeated.",
+    "SavedModel: a batch size that a server may put together.",
 )
 MAX_IMAGE_PIXELS = flags.DEFINE_integer(
     "max_pixels",

@@ -42,7 +42,7 @@ PICTURES = flags.DEFINE_multi_enum(
     "pictures",
     [],
     ["semantic", "instances", "detection", "heatmap", "offsets", "sheet"],
-    "Picture of an image to write beside the overlay; may be repeated. "
+    "Picture of an image to write beside the overlay. "
     "A sheet has the columns of the paper's Fig. 10.",
 )
 
