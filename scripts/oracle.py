@@ -22,10 +22,12 @@ from tqdm import tqdm
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
+from deeperlab_tf.evaluation.lost import lost_segments
+from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, perfect_heads
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.fusion import fuse
+from deeperlab_tf.heads import head_channels
 from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
@@ -134,7 +136,9 @@ def parser(dataset, config):
     """`fuse` as one graph for images of all sizes: (heads, H, W) -> parse."""
     heads = {
         name: tf.TensorSpec([1, None, None, channels])
-        for name, channels in _channels(dataset, config).items()
+        for name, channels in head_channels(
+            keypoint_graph(config.keypoint_graph), dataset.num_classes
+        ).items()
     }
     side = tf.TensorSpec([], tf.int32)
     function = tf.function(
@@ -142,18 +146,6 @@ def parser(dataset, config):
         input_signature=[heads, side, side],
     )
     return lambda heads, height, width: function(heads, tf.constant(height), tf.constant(width))
-
-
-def _channels(dataset, config):
-    graph = keypoint_graph(config.keypoint_graph)
-    points, edges = 2 * graph.num_keypoints, 2 * graph.num_edges
-    return {
-        "semantic_logits": dataset.num_classes,
-        "keypoint_logits": graph.num_keypoints,
-        "short_offsets": points,
-        "middle_offsets": edges,
-        "long_offsets": points,
-    }
 
 
 def read_labels(files, image_id):

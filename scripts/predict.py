@@ -101,8 +101,8 @@ def _predict_images(predictor, names):
 
 def _pictures(predictor, parsing):
     """Yields (kind, picture) of those that --pictures asks for."""
+    from deeperlab_tf import visualize
     from deeperlab_tf.keypoints import keypoint_graph
-    from deeperlab_tf.visualize import parses as visualize
 
     image = parsing.image
     maps = predictor.maps(image) if {"heatmap", "offsets", "sheet"} & set(PICTURES.value) else None

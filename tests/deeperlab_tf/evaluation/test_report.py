@@ -7,8 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from deeperlab_tf.evaluation.evaluate import Evaluation
-from deeperlab_tf.evaluation.report.report import image_scores, quality_by_size, write_report
+from deeperlab_tf.evaluation.report import write_report
+from deeperlab_tf.evaluation.report.scores import image_scores, quality_by_size
+from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.prediction.parsing import Parsing
 
@@ -36,12 +37,8 @@ def evaluation(toy_dataset):
         semantic, instance = maps(0)
         parse = Parsing.from_maps(*maps(3 * number), dataset, scores=[0.9, 0.8])
         image = np.full((60, 90, 3), 20 * number, np.uint8)
-        return (
-            image,
-            Parsing.from_maps(semantic, instance, dataset),
-            parse,
-            np.zeros((60, 90), bool),
-        )
+        truth = Parsing.from_maps(semantic, instance, dataset)
+        return ScoredImage(image, truth, parse, np.zeros((60, 90), bool))
 
     evaluation = Evaluation.of(dataset, load)
     for number in range(6):
@@ -105,7 +102,7 @@ def test_numbers_in_the_page_are_those_of_the_result(evaluation, page):
 
 def test_images_of_void_alone_come_last_and_no_photo_is_no_problem(evaluation, tmp_path):
     load = evaluation.load
-    evaluation.load = lambda number: (None, *load(number)[1:])
+    evaluation.load = lambda number: load(number)._replace(image=None)
     void, zeros = np.full((60, 90), 255), np.zeros((60, 90), int)
     evaluation.add("void", overlap_table(void, zeros, void, zeros, num_classes=4))
     assert np.isnan(image_scores(evaluation)[-1])
