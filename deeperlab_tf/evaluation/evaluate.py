@@ -91,6 +91,7 @@ def evaluate(
         writers.append(RESULT_FORMATS[name](os.path.join(output, f"results_{name}"), dataset))
 
     evaluation = Evaluation.of(dataset, _loader(source, folder, dataset))
+    # One in so many images is shown on the contact sheet.
     every = math.ceil(len(source) / _SHEET_ROWS)
     rows = []
     for index, sample, parsing in predictor.predict_all(source, batch_size):

@@ -163,6 +163,7 @@ def _compare_all(paths, image_ids, workers):
         pair = _open_pair(*paths)
         yield from tqdm((_compare(pair, image_id) for image_id in image_ids), **bar)
         return
+    # Spawned: forks of a process that runs TensorFlow's threads may hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, paths) as pool:
         yield from tqdm(pool.map(_compare_in_worker, image_ids, chunksize=_CHUNK), **bar)

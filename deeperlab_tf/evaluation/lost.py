@@ -61,7 +61,8 @@ def lost_segments(
     """
     divisor = fusion.label_divisor
     truth = _labels(semantic, instance, divisor)
-    truth.ids[crowd | (semantic == IGNORE_LABEL)] = -1  # no segment
+    # Crowd and void need not be found.
+    truth.ids[crowd | (semantic == IGNORE_LABEL)] = -1
     parsed = _labels(parse["semantic"], parse["instance"], divisor)
     on_grid = _labels(*ceiling, divisor)
     instances = _find_instances(truth.ids, instance, fusion)
@@ -101,7 +102,8 @@ def _find_instances(true_ids, instance, fusion):
     """`_Instances` of panoptic ids [H, W], -1 where there is no segment."""
     is_instance = (instance > 0) & (true_ids >= 0)
     ids = np.unique(true_ids[is_instance]).tolist()
-    keypoints = np.array([_keypoints(true_ids == each) for each in ids]).reshape(-1, 5, 2)
+    keypoints = [_keypoints(true_ids == each) for each in ids]
+    keypoints = np.reshape(keypoints, (-1, 5, 2))  # also where there are none
     boxes = boxes_of(keypoints.astype(np.float32))
     radii = detection_radius(scale(boxes), fusion)
     return _Instances(ids, keypoints, radii.numpy(), box_iou(boxes).numpy())

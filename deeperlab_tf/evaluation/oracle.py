@@ -81,6 +81,7 @@ def semantic_logits(
     """
     sampled = semantic[::HEAD_STRIDE, ::HEAD_STRIDE]
     if blur:
+        # Only the classes that occur: blurring a map takes time.
         shares = np.zeros([*sampled.shape, num_classes], np.float32)
         for label in np.unique(semantic[semantic != IGNORE_LABEL]):
             shares[..., label] = _on_grid(semantic == label, blur)
@@ -116,6 +117,7 @@ def grid_ceiling(
     if not len(segments):
         return np.zeros_like(semantic), np.zeros_like(instance)
 
+    # One segment after the other: all channels at once would take gigabytes.
     best = np.zeros(semantic.shape, np.int64)
     highest = np.full(semantic.shape, -np.inf, np.float32)
     total = np.maximum(_on_grid(counted, blur), _FLOOR)

@@ -97,6 +97,7 @@ def instance_maps(
       dict of float32 arrays at stride 4 of the network's input, padding cut off: `heatmap`
       [h, w, P] in 0-1, `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
     """
+    # What lies beyond the image's own cells is padding.
     content_height, content_width = content_size(height, width, config)
     rows, columns = grid_side(int(content_height)), grid_side(int(content_width))
     maps = {}
@@ -110,6 +111,7 @@ def instance_maps(
 
 def _restore(parse, content, original):
     """A parse at `content` size, as the network saw it, at the size of the original images."""
+    # Decided in the graph: sizes differ from call to call.
     same_height = tf.equal(content[0], original[0])
     same = tf.logical_and(same_height, tf.equal(content[1], original[1]))
     factors = [tf.cast(big / small, tf.float32) for big, small in zip(original, content)]

@@ -60,8 +60,9 @@ class Parsing:
           dataset: what the classes mean.
           image: uint8 [H, W, 3], RGB, or None.
         """
+        # Rows beyond the instances are padding.
         count = int(outputs["num_instances"])
-        keypoints = outputs.get("instance_keypoints")
+        keypoints = outputs.get("instance_keypoints")  # [J, P, 2], where there are any
         return cls.from_maps(
             outputs["semantic"],
             outputs["instance"],
@@ -103,11 +104,8 @@ class Parsing:
         """
         if panoptic is None:
             panoptic = _panoptic(semantic, instance, dataset.label_divisor)
-        maps = LabelMaps(
-            np.asarray(semantic, np.int32),
-            np.asarray(instance, np.int32),
-            np.asarray(panoptic, np.int32),
-        )
+        maps = [np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic)]
+        maps = LabelMaps(*maps)
         segments = find_segments(maps, dataset, scores)
         return cls(*maps, segments, dataset, image, keypoints)
 
@@ -140,6 +138,7 @@ class Parsing:
           area, bbox (x, y, width, height), iscrowd, and score where there is one.
         """
         colors = segment_colors(self)
+        # Of each panoptic id its COCO id; pixels of no segment stay void.
         values, places = dense(self.panoptic.reshape(-1).astype(np.int64))
         id_of = dict.fromkeys(values.tolist(), VOID)
         infos = []

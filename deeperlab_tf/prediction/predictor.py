@@ -117,6 +117,7 @@ class Predictor:
         return instance_maps(heads, height, width, self.config)
 
     def _parse_all(self, images):
+        # Neighbours of one size are one batch.
         parsings = []
         for _, batch in itertools.groupby(images, key=np.shape):
             parsings += self._parse_batch(np.stack(list(batch)))
@@ -205,6 +206,7 @@ def _around_network(network, path):
     def prepare(images):
         return prepare_images(images, config)
 
+    # The heads' batch and sides become dynamic.
     @tf.function(reduce_retracing=True, autograph=False)
     def fuse(heads, size):
         return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)

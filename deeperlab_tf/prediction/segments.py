@@ -66,6 +66,7 @@ def find_segments(maps: LabelMaps, dataset: Dataset, scores: Sequence[float]) ->
         number=numbers, semantic=maps.semantic, instance=maps.instance
     )
 
+    # Usually one combination per id, but label maps from elsewhere may say otherwise.
     segments = []
     for number, class_index, instance, area in zip(*columns.values(), areas):
         if class_index == dataset.ignore_label:

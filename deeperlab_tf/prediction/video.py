@@ -138,6 +138,7 @@ class Tracker:
         same_class = table.gt_class[before] == table.pred_class[now]
         are_instances = (table.gt_instance[before] > 0) & (table.pred_instance[now] > 0)
 
+        # [before, now]: IoU of instances of one class, 0 for all other pairs.
         scores = np.zeros((len(table.gt_area), len(table.pred_area)))
         scores[before, now] = np.where(same_class & are_instances, iou, 0.0)
         matches = []

@@ -16,6 +16,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
 
 Color = tuple[int, int, int]  # red, green, blue, 0-255
+Picture = np.ndarray  # uint8 [H, W, 3], RGB
 
 BACKGROUND = 24  # grey value of sheets and wheels
 STRIP_HEIGHT = 28  # pixels, of captions and legends
@@ -30,7 +31,7 @@ _GOLDEN_ANGLE = 0.381966  # of a turn: successive multiples never come close to 
 # === Files ===
 
 
-def write_image(path: str, image: np.ndarray) -> None:
+def write_image(path: str, image: Picture) -> None:
     """Writes a picture in the format of the path's ending, whole or not at all.
 
     Args:
@@ -97,7 +98,7 @@ def text_size(text: str, size: int) -> tuple[int, int]:
 
 
 def draw_label(
-    image: np.ndarray, text: str, top_left: tuple[int, int], size: int, color: Color
+    image: Picture, text: str, top_left: tuple[int, int], size: int, color: Color
 ) -> None:
     """Draws a line of text on a dark pill with a stripe of colour into an image, in place.
 
@@ -127,9 +128,7 @@ def draw_label(
     image[place] = np.asarray(patch)
 
 
-def caption(
-    text: str, width: int, height: int = STRIP_HEIGHT, left: int | None = None
-) -> np.ndarray:
+def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None = None) -> Picture:
     """A dark strip with a line of text, smaller where it has no room.
 
     Args:
@@ -141,6 +140,7 @@ def caption(
       uint8 [height, width, 3].
     """
     strip = Image.new("RGB", (width, height), (24, 24, 28))
+    # The font shrinks until the text fits.
     size = max(height // 2, 9)
     room = width - 8 - (left or 0)
     while size > _SMALLEST_FONT and _font(size).getlength(text) > room:
@@ -165,7 +165,7 @@ def legend(
     width: int,
     height: int = STRIP_HEIGHT,
     hatched: Collection[str] = (),
-) -> np.ndarray:
+) -> Picture:
     """A strip that tells what colours mean.
 
     Args:
@@ -186,6 +186,7 @@ def legend(
         swatch[painted] = color
         cv2.rectangle(part, (first, first), (last, last), (200, 200, 200), 1)
         parts.append(part)
+    # Whole cells may leave some pixels over.
     strip = np.hstack(parts)
     return extend(strip, right=width - strip.shape[1])
 
@@ -196,7 +197,7 @@ def stripes(size: tuple[int, int]) -> np.ndarray:
     return (rows + columns) % _STRIPES < _STRIPES // 2
 
 
-def extend(picture: np.ndarray, below: int = 0, right: int = 0) -> np.ndarray:
+def extend(picture: Picture, below: int = 0, right: int = 0) -> Picture:
     """uint8 [H, W, 3] with so many rows and columns of background added."""
     return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=BACKGROUND)
 
@@ -204,13 +205,13 @@ def extend(picture: np.ndarray, below: int = 0, right: int = 0) -> np.ndarray:
 # === Sizes ===
 
 
-def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+def enlarge(image: Picture, scale: int) -> Picture:
     """uint8 [H, W, 3] smoothly enlarged: [H · scale, W · scale, 3]."""
     size = (image.shape[1] * scale, image.shape[0] * scale)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
 
 
-def resize_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_picture(image: Picture, height: int, width: int) -> Picture:
     """uint8 [h, w, 3] resized for looking at: averaged where it shrinks, smooth where it grows."""
     shrinks = height * width < image.shape[0] * image.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC

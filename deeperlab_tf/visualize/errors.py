@@ -9,7 +9,7 @@ import numpy as np
 
 from deeperlab_tf.metrics.overlaps import combine, table_from_counts
 from deeperlab_tf.metrics.panoptic_quality import match_segments
-from deeperlab_tf.visualize.drawing import enlarge, legend, stripes
+from deeperlab_tf.visualize.drawing import Picture, enlarge, legend, stripes
 from deeperlab_tf.visualize.parses import Parse, paint
 
 ERROR_COLORS = dict(  # of `error_map`
@@ -72,6 +72,7 @@ def error_codes(truth: Parse, parsing: Parse, crowd: np.ndarray | None = None) -
     pairs, pair_of_pixel = _segment_pairs(maps)
     matches = _match(pairs, ignore_label)
 
+    # Pairs are few: what is slow per pixel is fast here.
     things = set(parsing.dataset.thing_classes)
     codes = []
     for true, predicted in zip(zip(*pairs.truth), zip(*pairs.prediction)):
@@ -80,7 +81,7 @@ def error_codes(truth: Parse, parsing: Parse, crowd: np.ndarray | None = None) -
     return np.array(codes, np.uint8)[pair_of_pixel].reshape(true_semantic.shape)
 
 
-def error_map(image: np.ndarray, codes: np.ndarray, scale: int = 1) -> np.ndarray:
+def error_map(image: Picture, codes: np.ndarray, scale: int = 1) -> Picture:
     """Errors in `ERROR_COLORS` over the image in light grey; void is hatched.
 
     Args:
@@ -95,6 +96,7 @@ def error_map(image: np.ndarray, codes: np.ndarray, scale: int = 1) -> np.ndarra
     size = (image.shape[1], image.shape[0])
     codes = cv2.resize(codes, size, interpolation=cv2.INTER_NEAREST)
 
+    # Light grey, so that the colours stand out: 85 to 212.
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.5 + 85
 
@@ -105,7 +107,7 @@ def error_map(image: np.ndarray, codes: np.ndarray, scale: int = 1) -> np.ndarra
     return (grey + opacity * (paint(codes, colors) - grey)).astype(np.uint8)
 
 
-def error_legend(width: int) -> np.ndarray:
+def error_legend(width: int) -> Picture:
     """A strip `width` pixels wide that tells what the colours of `error_map` mean."""
     return legend(ERROR_COLORS, width, hatched=("void",))
 

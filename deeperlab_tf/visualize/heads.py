@@ -14,7 +14,14 @@ from deeperlab_tf.keypoints import (
     TOP_RIGHT,
     KeypointGraph,
 )
-from deeperlab_tf.visualize.drawing import BACKGROUND, Color, enlarge, legend, vivid_colors
+from deeperlab_tf.visualize.drawing import (
+    BACKGROUND,
+    Color,
+    Picture,
+    enlarge,
+    legend,
+    vivid_colors,
+)
 from deeperlab_tf.visualize.parses import Parse
 
 _OUTLINE = (TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT, BOTTOM_LEFT, TOP_LEFT)
@@ -24,7 +31,7 @@ _FRACTION_BITS = 4  # of the coordinates of OpenCV's drawing functions
 # === Heatmaps ===
 
 
-def heatmap(probabilities: np.ndarray, image: np.ndarray, scale: int = 1) -> np.ndarray:
+def heatmap(probabilities: np.ndarray, image: Picture, scale: int = 1) -> Picture:
     """Keypoint probabilities as glows over the darkened image, one colour per keypoint.
 
     Args:
@@ -41,6 +48,7 @@ def heatmap(probabilities: np.ndarray, image: np.ndarray, scale: int = 1) -> np.
     resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
     resized = np.clip(resized.reshape(height, width, -1), 0, 1)
 
+    # Where glows of several keypoints meet, their colours mix: [H, W, P] @ [P, 3].
     colors = np.array(vivid_colors(resized.shape[-1]), np.float32)
     strongest = resized.max(axis=-1, keepdims=True)
     total = resized.sum(axis=-1, keepdims=True)
@@ -48,7 +56,7 @@ def heatmap(probabilities: np.ndarray, image: np.ndarray, scale: int = 1) -> np.
     return (image * 0.4 * (1 - strongest) + mixed * strongest).astype(np.uint8)
 
 
-def heatmap_legend(graph: KeypointGraph, width: int) -> np.ndarray:
+def heatmap_legend(graph: KeypointGraph, width: int) -> Picture:
     """A strip `width` pixels wide that tells which keypoint has which colour in `heatmap`."""
     colors = vivid_colors(graph.num_keypoints)
     return legend(dict(zip(graph.names, colors)), width)
@@ -57,7 +65,7 @@ def heatmap_legend(graph: KeypointGraph, width: int) -> np.ndarray:
 # === Detections ===
 
 
-def detection(image: np.ndarray, parsing: Parse, scale: int = 1) -> np.ndarray:
+def detection(image: Picture, parsing: Parse, scale: int = 1) -> Picture:
     """The detected instances as in the paper's Fig. 10: their keypoints and arrows between them.
 
     With the star graph the arrows are the middle-range offsets from the centre to the corners, with
@@ -94,8 +102,9 @@ def _arrows(num_keypoints):
 
 
 def _draw_arrow(picture, start, end, color: Color, line: int):
-    length = max(np.hypot(end[0] - start[0], end[1] - start[1]), 1.0)
-    tip = min(6.0 * line / length, 0.5)  # a share of the arrow
+    length = max(np.hypot(*np.subtract(end, start)), 1.0)
+    # OpenCV takes the tip as a share of the arrow; it should look the same on all.
+    tip = min(6.0 * line / length, 0.5)
     cv2.arrowedLine(picture, start, end, color, line, cv2.LINE_AA, tipLength=tip)
 
 
@@ -108,7 +117,7 @@ def _draw_disk(picture, center, radius: int, color: Color):
 # === Offsets ===
 
 
-def offsets(field: np.ndarray, longest: float | None = None) -> np.ndarray:
+def offsets(field: np.ndarray, longest: float | None = None) -> Picture:
     """An offset field on the colour wheel: hue is the direction, white is no offset.
 
     Args:
@@ -122,12 +131,13 @@ def offsets(field: np.ndarray, longest: float | None = None) -> np.ndarray:
     length, angle = cv2.cartToPolar(field[..., 1], field[..., 0], angleInDegrees=True)
     longest = max(float(longest or length.max(initial=0)), 1e-6)
     saturation = np.minimum(length / longest, 1)
+    # OpenCV's HSV in float: degrees, 0-1, 0-1.
     hsv = np.stack([angle, saturation, np.ones_like(length)], axis=-1)
     rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     return (rgb * 255).round().astype(np.uint8)
 
 
-def color_wheel(side: int) -> np.ndarray:
+def color_wheel(side: int) -> Picture:
     """The colours of `offsets` for every direction, in a disc: uint8 [side, side, 3]."""
     rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
     radius = side / 2 - 4

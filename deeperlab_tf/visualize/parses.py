@@ -12,6 +12,7 @@ from deeperlab_tf.metrics.overlaps import dense
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.visualize.drawing import (
     Color,
+    Picture,
     draw_label,
     enlarge,
     shades,
@@ -41,19 +42,19 @@ class Parse(Protocol):
 # === Colours of labels ===
 
 
-def paint(labels: np.ndarray, colors: Mapping[int, Color]) -> np.ndarray:
+def paint(labels: np.ndarray, colors: Mapping[int, Color]) -> Picture:
     """Integer map [H, W] in the colours of its values: uint8 [H, W, 3]; others are black."""
     values, index = dense(np.asarray(labels, np.int64).reshape(-1))
     table = [colors.get(value, UNLABELLED_COLOR) for value in values.tolist()]
     return np.array(table, np.uint8)[index].reshape(*labels.shape, 3)
 
 
-def semantic_map(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
+def semantic_map(labels: np.ndarray, dataset: Dataset) -> Picture:
     """Semantic map [H, W] in the dataset's colours: uint8 [H, W, 3]; ignored pixels are black."""
     return paint(labels, dict(enumerate(dataset.colors)))
 
 
-def instance_map(labels: np.ndarray) -> np.ndarray:
+def instance_map(labels: np.ndarray) -> Picture:
     """Instance map [H, W], each instance in its own colour: uint8 [H, W, 3]; the rest is black."""
     count = int(np.max(labels, initial=0))
     colors = dict(enumerate(vivid_colors(count), start=1))
@@ -106,12 +107,12 @@ def _next_color(color):
 
 
 def draw_parsing(
-    image: np.ndarray,
+    image: Picture,
     parsing: Parse,
     colors: Mapping[int, Color] | None = None,
     scale: int = 1,
     names: bool = True,
-) -> np.ndarray:
+) -> Picture:
     """A parse over its image: colours, boundaries, names and scores.
 
     Args:
@@ -134,6 +135,7 @@ def draw_parsing(
     opacity = np.where(is_thing, _THING_OPACITY, _STUFF_OPACITY).astype(np.float32)
     opacity[parsing.semantic == parsing.dataset.ignore_label] = 0.0
 
+    # Everything at the picture's size; labels and opacity must not blur.
     labels = _enlarge_labels(parsing.panoptic, scale)
     opacity = _enlarge_labels(opacity, scale)[..., np.newaxis]
     picture = enlarge(image, scale).astype(np.float32)
@@ -147,7 +149,7 @@ def draw_parsing(
     return picture
 
 
-def overlay_scale(image: np.ndarray, longer_side: int = 900) -> int:
+def overlay_scale(image: Picture, longer_side: int = 900) -> int:
     """The `scale` that makes a small image's picture at least about `longer_side` pixels long."""
     return int(np.clip(np.ceil(longer_side / max(image.shape[:2])), 1, 16))
 
@@ -163,7 +165,7 @@ def boundaries(labels: np.ndarray, width: int = 1) -> np.ndarray:
       bool [H, W]: pixels whose right or lower neighbour has another label, thickened to lines of
       about 2 · width - 1 pixels.
     """
-    edges = np.zeros(labels.shape, np.uint8)
+    edges = np.zeros(labels.shape, np.uint8)  # OpenCV dilates no bool
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]
     if width > 1:
@@ -180,6 +182,7 @@ def _draw_boundaries(picture, labels, on_thing):
     """Strokes white lines around things, dark ones elsewhere; float32 [H, W, 3]."""
     width = max(1, round(max(labels.shape) / 700))
     edges = boundaries(labels, width)
+    # A boundary counts as a thing's if the thing lies on either side of its line.
     reach = 2 * width + 1
     touches_thing = cv2.dilate(on_thing, np.ones((reach, reach), np.uint8)) > 0
     picture = _stroke(picture, edges & ~touches_thing, (30, 30, 34), 0.5)
@@ -204,8 +207,9 @@ def _write_names(picture, parsing, colors, scale):
     taken = np.zeros(picture.shape[:2], bool)
     largest_font = int(np.clip(max(picture.shape[:2]) / 64, 12, 30))
     for segment in parsing.segments[:_MAX_LABELS]:
-        font = np.clip(np.sqrt(segment.area) * scale / 6, _SMALLEST_FONT, largest_font)
-        font = int(font)
+        # The larger the segment, the larger its name.
+        side = np.sqrt(segment.area) * scale
+        font = int(np.clip(side / 6, _SMALLEST_FONT, largest_font))
         text = segment.name
         if segment.score is not None:
             text = f"{segment.name} {segment.score:.2f}"
@@ -232,6 +236,7 @@ def _label_corner(parsing, segment, label_size, scale, picture_size):
     """(y, x) of a label whose middle is the segment's pixel farthest from its boundary."""
     y1, x1, y2, x2 = segment.box
     is_segment = parsing.panoptic[y1:y2, x1:x2] == segment.id
+    # Beyond the box, and beyond the image, it is outside.
     padded = np.pad(is_segment.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
     y, x = np.unravel_index(depth.argmax(), depth.shape)

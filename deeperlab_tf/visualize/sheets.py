@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from deeperlab_tf.keypoints import KeypointGraph
-from deeperlab_tf.visualize.drawing import BACKGROUND, caption, extend, resize_picture
+from deeperlab_tf.visualize.drawing import BACKGROUND, Picture, caption, extend, resize_picture
 from deeperlab_tf.visualize.heads import color_wheel, detection, heatmap, offsets
 from deeperlab_tf.visualize.parses import (
     Parse,
@@ -26,9 +26,9 @@ _GAP = 6  # pixels between pictures
 def offset_sheet(
     maps: Mapping[str, np.ndarray],
     graph: KeypointGraph,
-    image: np.ndarray,
+    image: Picture,
     cell_height: int = 180,
-) -> np.ndarray:
+) -> Picture:
     """All offset fields of one image on colour wheels, one row per head, with captions.
 
     The image and the wheel itself, an arrow's colour by its direction, end the first row.
@@ -55,19 +55,21 @@ def offset_sheet(
 
     lines = []
     for row in rows:
-        cells = [np.vstack([caption(text, picture.shape[1]), picture]) for text, picture in row]
-        line = np.hstack([_center(cell, cell.shape[1] + _GAP) for cell in cells])
+        widths = [picture.shape[1] for _, picture in row]
+        captions = [caption(text, width) for (text, _), width in zip(row, widths)]
+        pictures = [picture for _, picture in row]
+        line = np.vstack([_line(captions, widths), _line(pictures, widths)])
         lines.append(extend(line, below=_GAP))
     return _stack(lines)
 
 
 def prediction_sheet(
-    image: np.ndarray,
+    image: Picture,
     parsing: Parse,
     heatmaps: np.ndarray,
     truth: Parse | None = None,
     cell_height: int = 300,
-) -> np.ndarray:
+) -> Picture:
     """What the network makes of an image: the columns of the paper's Fig. 10, and the heatmaps.
 
     Args:
@@ -105,11 +107,11 @@ def prediction_sheet(
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[np.ndarray]],
+    rows: Sequence[Sequence[Picture]],
     titles: Sequence[str],
     cell_height: int = 300,
-    footer: Callable[[int], np.ndarray] | None = None,
-) -> np.ndarray:
+    footer: Callable[[int], Picture] | None = None,
+) -> Picture:
     """Rows of pictures side by side, with a title above each column.
 
     Args:
@@ -122,7 +124,8 @@ def contact_sheet(
       uint8 [.., .., 3].
     """
     cells = [[_fit_height(picture, cell_height) for picture in row] for row in rows]
-    widths = [max(cell.shape[1] for cell in column) for column in zip(*cells)]
+    # The widest picture of each column.
+    widths = np.max([[cell.shape[1] for cell in row] for row in cells], axis=0).tolist()
     lines = [_line(row, widths) for row in cells]
     captions = [caption(title, width) for title, width in zip(titles, widths)]
     sheet = _fold(_line(captions, widths), lines)
@@ -139,6 +142,7 @@ def _fold(head, lines):
         spaced = [extend(line, below=_GAP) for line in part]
         columns.append(np.vstack([head, *spaced]))
 
+    # All columns get one height, and a gutter to their right that the sheet ends with, too.
     height = max(len(column) for column in columns)
     gutter = 4 * _GAP * (len(columns) - 1)
     padded = [extend(column, below=height - len(column), right=gutter) for column in columns]
@@ -150,7 +154,7 @@ def _fold(head, lines):
 
 def _offset_row(head, fields, texts, cell_height):
     """(caption, picture) of each field of a head, [h, w, N, 2]; one length saturates them all."""
-    longest = np.linalg.norm(fields, axis=-1).max()
+    longest = np.linalg.norm(fields, axis=-1).max()  # pixels
     row = []
     for index, text in enumerate(texts):
         picture = offsets(fields[:, :, index], longest)

@@ -66,6 +66,7 @@ def _worst_and_best(scores):
     def rank(number):
         return math.isnan(scores[number]), scores[number]
 
+    # An odd number's middle image is among the worst.
     order = sorted(range(len(scores)), key=rank)
     shown = min(_GALLERY, math.ceil(len(order) / 2))
     worst = order[:shown]

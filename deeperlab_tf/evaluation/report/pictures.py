@@ -40,6 +40,7 @@ def layers(sample: ScoredImage) -> dict[str, np.ndarray]:
 
 def jpeg_url(picture: np.ndarray) -> str:
     """A picture, uint8 [H, W, 3], as the URL of a JPEG of the gallery's size."""
+    # Averaged where it shrinks, smooth where it grows.
     shrinks = max(picture.shape) > _SIDE
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     small = cv2.resize(picture, _size(picture.shape), interpolation=interpolation)

@@ -61,6 +61,7 @@ def _of_size(size, table, matches):
     """The `Matches` whose area lies in a `SizeRange`."""
     gt_fits = size.holds(table.gt_area)
     pred_fits = size.holds(table.pred_area)
+    # Both of a matched pair go by the true area.
     found = gt_fits[matches.gt]
     missed = matches.missed
     false_positives = matches.false_positives

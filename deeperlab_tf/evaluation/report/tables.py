@@ -155,6 +155,7 @@ def _most_confused(confusion):
     """Indices of the classes to show, ascending, and how many occur at all."""
     known = confusion[:, :-1]
     predicted, true = known.sum(axis=0), confusion.sum(axis=1)
+    # Pixels of each class that were not found, and those wrongly taken for it.
     wrong = predicted + true - 2 * np.diagonal(known)
     occurs = np.flatnonzero(predicted + true)
     most_wrong_first = np.argsort(-wrong[occurs], kind="stable")
