@@ -6,36 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from ml_collections import ConfigDict
 
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.prediction.inference import instance_maps, parse_heads, prepare_images
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
-from deeperlab_tf.training.callbacks import StepCallback
+from deeperlab_tf.training.callbacks import Run, StepCallback
 from deeperlab_tf.visualize.sheets import offset_sheet, prediction_sheet
 
 Sample = Mapping[str, np.ndarray]  # image, semantic, instance
 
 
-def make_panels(
-    config: ConfigDict, dataset: Dataset, samples: Sequence[Sample]
-) -> Callable[[str | None, int], list[ImagePanels]]:
-    """The function by which `fit` makes its callback.
+def make_panels(dataset: Dataset, samples: Sequence[Sample]) -> Callable[[Run], list[ImagePanels]]:
+    """The function `make_callbacks` of `training.loop.RunOptions`: `Run` -> list of callbacks.
 
     Args:
-      config: the whole config.
       dataset: the classes.
       samples: dicts of `image`, `semantic`, `instance`.
-
-    Returns:
-      Function (TensorBoard's folder, or None; step to start from) -> list of callbacks.
     """
 
-    def panels(board, start):
-        return [ImagePanels(board, config, dataset, samples, start)] if board else []
+    def make_callbacks(run):
+        return [ImagePanels(run, dataset, samples)] if run.is_chief else []
 
-    return panels
+    return make_callbacks
 
 
 class ImagePanels(StepCallback):
@@ -45,23 +38,14 @@ class ImagePanels(StepCallback):
     truth side by side; `val_offsets/N`: the offset fields on colour wheels.
 
     Args:
-      folder: TensorBoard's.
-      config: the whole config.
+      run: the training under way.
       dataset: the classes.
       samples: dicts of `image`, `semantic`, `instance`.
-      start: step the run starts from.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        config: ConfigDict,
-        dataset: Dataset,
-        samples: Sequence[Sample],
-        start: int,
-    ) -> None:
-        super().__init__(config, start)
-        self._writer = tf.summary.create_file_writer(folder)
+    def __init__(self, run: Run, dataset: Dataset, samples: Sequence[Sample]) -> None:
+        super().__init__(run)
+        self._writer = run.summary_writer()
         self._dataset = dataset
         self._samples = list(samples)
         self._parse = None

@@ -126,7 +126,8 @@ addEventListener("load", async () => {
   seen.sort = button.parentElement.getAttribute("aria-sort");
   const figure = document.querySelector("figure");
   const images = [...figure.querySelectorAll("img")];
-  const visible = () => images.filter((image) => image.offsetHeight > 0).map((image) => image.dataset.layer);
+  const layers = (shown) => [...shown].map((image) => image.dataset.layer);
+  const visible = () => layers(images.filter((image) => image.offsetHeight > 0));
   seen.first = visible();
   figure.querySelector("input[value=Truth]").click();
   seen.second = visible();
@@ -134,7 +135,7 @@ addEventListener("load", async () => {
   seen.third = visible();
   seen.chosen = [...document.querySelectorAll("input:checked")].map((input) => input.value);
   document.querySelector(".all input[value=Truth]").click();
-  seen.fourth = [...document.querySelectorAll("figure img:not([hidden])")].map((image) => image.dataset.layer);
+  seen.fourth = layers(document.querySelectorAll("figure img:not([hidden])"));
   figure.querySelector("input[value=Truth]").focus();
   seen.radio = document.activeElement.value;
   const picture = figure.querySelector(".picture");
@@ -149,7 +150,9 @@ addEventListener("load", async () => {
   seen.tip = tip.textContent;
   const shade = async () => {
     const found = () => picture.querySelector("canvas");
-    for (let wait = 0; wait < 50 && !found(); wait++) await new Promise((done) => setTimeout(done, 20));
+    for (let wait = 0; wait < 50 && !found(); wait++) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
     const canvas = found();
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     const alpha = pixels.filter((_, at) => at % 4 === 3);
@@ -164,7 +167,6 @@ addEventListener("load", async () => {
   seen.litByList = await shade();
   seen.overflow = document.documentElement.scrollWidth > innerWidth;
   seen.title = document.title;
-  seen.milliseconds = performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart;
   document.body.innerHTML = "<pre>" + JSON.stringify(seen) + "</pre>";
 });
 </script>
