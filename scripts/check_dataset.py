@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from deeperlab_tf import visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.keypoints import keypoint_graph
-from deeperlab_tf.visualize import drawing
-from deeperlab_tf.visualize import parses as visualize
+from deeperlab_tf.prediction.parsing import Parsing
 from input_pipeline import Reading, make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES
@@ -63,7 +63,7 @@ def main():
     write_json(os.path.join(FLAGS.output, "report.json"), report)
     sheet = draw_sheet(source, config, FLAGS.pictures)
     if sheet is not None:
-        drawing.write_image(os.path.join(FLAGS.output, "sheet.png"), sheet)
+        visualize.write_image(os.path.join(FLAGS.output, "sheet.png"), sheet)
     print_report(report)
     sys.exit(1 if report["errors"] else 0)
 
@@ -125,7 +125,7 @@ def draw_row(sample, dataset, config):
     to_center = targets["long_offsets"].numpy()[:h, :w, -2:]
     return [
         image,
-        visualize.overlay(image, semantic, instance, dataset),
+        Parsing.from_maps(semantic, instance, dataset).overlay(image),
         visualize.heatmap(targets["keypoint_heatmap"].numpy()[:h, :w], image),
         visualize.offsets(to_center),
     ]

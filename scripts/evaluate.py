@@ -22,8 +22,10 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
+from deeperlab_tf.evaluation.evaluate import evaluate
+from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.evaluation.report.report import write_report
+from deeperlab_tf.evaluation.results import summary
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 
@@ -113,9 +115,7 @@ def _score_model() -> dict[str, Any] | None:
         return None
 
     with atomic_path(OUTPUT.value) as folder:
-        evaluation = evaluate_model(
-            predictor, source, folder, batch_size, RESULTS.value, predictor.predict_all
-        )
+        evaluation = evaluate(predictor, source, folder, batch_size, RESULTS.value)
         result = evaluation.result()
         write_json(os.path.join(folder, "metrics.json"), result)
         if REPORT.value:

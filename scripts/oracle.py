@@ -28,7 +28,8 @@ from tqdm import tqdm
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, lost_segments, perfect_heads
+from deeperlab_tf.evaluation.lost import lost_segments
+from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, perfect_heads
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.fusion import fuse

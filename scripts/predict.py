@@ -121,8 +121,8 @@ def _predict_images(predictor: Predictor, files: dict[str, str]) -> int:
 def _pictures(predictor: Predictor, parsing: Parsing) -> Iterator[tuple[str, np.ndarray]]:
     """(kind, picture) of those that --pictures asks for."""
     # Imported here: mistakes in the input need not wait for TensorFlow.
+    from deeperlab_tf import visualize
     from deeperlab_tf.keypoints import keypoint_graph
-    from deeperlab_tf.visualize import parses as visualize
 
     image, scale = parsing.image, visualize.overlay_scale(parsing.image)
     graph = keypoint_graph(predictor.config.model.keypoint_graph)

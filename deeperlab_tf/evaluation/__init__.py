@@ -1,0 +1,11 @@
+"""How good parses are: a model's on a dataset, those in files, and the best the method allows.
+
+evaluate.py     a model on a dataset
+files.py        files in the COCO panoptic format
+results.py      what was measured
+distributed.py  a model on several devices
+panels.py       TensorBoard's pictures while training
+oracle.py       perfect heads, and the ceiling of the method
+lost.py         which segments perfect heads lose, and why
+report/         an HTML page about an evaluation
+"""

@@ -1,12 +1,19 @@
-"""From images of any size to parses of the same size: the one path of evaluation, prediction and
-exported models.
+"""From images of any size to parses of the same size.
+
+The one path of evaluation, prediction and exported models, so that all of them see the same pixels.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
+from deeperlab_tf.compat import keras
 from deeperlab_tf.fusion import fuse
-from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.heads import grid_side
 from deeperlab_tf.image_size import (
     content_size,
     network_size,
@@ -15,76 +22,115 @@ from deeperlab_tf.image_size import (
     resize_labels,
 )
 
+_OFFSETS = ("short_offsets", "middle_offsets", "long_offsets")
+_LABEL_MAPS = ("semantic", "instance", "panoptic")
 
-def parse_images(network, images, config, thing_classes):
+
+def parse_images(
+    network: keras.Model, images: tf.Tensor, config: ConfigDict, thing_classes: Sequence[int]
+) -> dict[str, tf.Tensor]:
     """Resizes and pads (Sec. 4), runs the network once, fuses (Sec. 3.4), and maps the parse back.
 
     Args:
-      network: keras.Model of `build_model`.
+      network: of `build_model`.
       images: uint8 [B, H, W, 3], RGB, any size.
-      config: the full config.
+      config: the whole config.
       thing_classes: class indices of things.
 
     Returns:
       dict of `fusion.fuse`, label maps [B, H, W] and coordinates in the pixels of `images`.
     """
     heads = network(prepare_images(images, config), training=False)
-    return parse_heads(heads, tf.shape(images)[1], tf.shape(images)[2], config, thing_classes)
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    return parse_heads(heads, height, width, config, thing_classes)
 
 
-def parse_heads(heads, height, width, config, thing_classes):
-    """The parse of `parse_images` from raw heads of `prepare_images`, for images that were `height`
-    x `width`.
+def parse_heads(
+    heads: Mapping[str, tf.Tensor],
+    height: int | tf.Tensor,
+    width: int | tf.Tensor,
+    config: ConfigDict,
+    thing_classes: Sequence[int],
+) -> dict[str, tf.Tensor]:
+    """The parse of `parse_images` from the raw heads of images that were `height` x `width`.
+
+    Args:
+      heads: what the network gives for `prepare_images`.
+      height, width: int or int32 scalar, of the images before they were prepared.
+      config: the whole config.
+      thing_classes: class indices of things.
+
+    Returns:
+      As `parse_images`.
     """
     content = content_size(height, width, config)
     parse = fuse(heads, content, thing_classes, config.fusion)
     return _restore(parse, content, (height, width))
 
 
-def prepare_images(images, config):
-    """The network's input for uint8 images [B, H, W, 3]: resized, then padded to sides 16k + 1.
-    uint8.
+def prepare_images(images: tf.Tensor, config: ConfigDict) -> tf.Tensor:
+    """The network's input for images: resized, then padded to sides 16k + 1.
+
+    Args:
+      images: uint8 [B, H, W, 3], RGB.
+      config: the whole config.
+
+    Returns:
+      uint8 [B, H', W', 3].
     """
     content = content_size(tf.shape(images)[1], tf.shape(images)[2], config)
-    return pad_image(resize_image(images, *content), *network_size(*content, config))
+    resized = resize_image(images, *content)
+    return pad_image(resized, *network_size(*content, config))
 
 
-def instance_maps(heads, height, width, config):
+def instance_maps(
+    heads: Mapping[str, tf.Tensor], height: int, width: int, config: ConfigDict
+) -> dict[str, np.ndarray]:
     """The instance heads of one image as people look at them.
 
     Args:
-      heads: dict of the raw heads of `prepare_images`, for one image that was `height` x `width`;
-        batch of 1.
-      height, width: int.
-      config: the full config.
+      heads: what the network gives for `prepare_images`, batch of 1.
+      height, width: of the image before it was prepared.
+      config: the whole config.
 
     Returns:
-      dict of float32 NumPy arrays at stride 4 of the network's input, padding cut off: `heatmap`
+      dict of float32 arrays at stride 4 of the network's input, padding cut off: `heatmap`
       [h, w, P] in 0-1, `short_offsets`, `long_offsets` [h, w, P, 2], `middle_offsets` [h, w, E, 2].
     """
-    rows, columns = (
-        (int(side) - 1) // HEAD_STRIDE + 1 for side in content_size(height, width, config)
-    )
-    inside = {name: np.asarray(values)[0, :rows, :columns] for name, values in heads.items()}
-    maps = {
-        name: inside[name].reshape(rows, columns, -1, 2)
-        for name in ("short_offsets", "middle_offsets", "long_offsets")
-    }
-    return dict(maps, heatmap=1 / (1 + np.exp(-inside["keypoint_logits"])))
+    # What lies beyond the image's own cells is padding.
+    content_height, content_width = content_size(height, width, config)
+    rows, columns = grid_side(int(content_height)), grid_side(int(content_width))
+    maps = {}
+    for name in _OFFSETS:
+        inside = np.asarray(heads[name])[0, :rows, :columns]
+        maps[name] = inside.reshape(rows, columns, -1, 2)
+    logits = np.asarray(heads["keypoint_logits"])[0, :rows, :columns]
+    maps["heatmap"] = 1 / (1 + np.exp(-logits))
+    return maps
 
 
 def _restore(parse, content, original):
-    """Maps a parse from the size the network saw to the size of the original images."""
-    same = tf.logical_and(tf.equal(content[0], original[0]), tf.equal(content[1], original[1]))
-    scale = tf.stack([tf.cast(big / small, tf.float32) for big, small in zip(original, content)])
+    """A parse at `content` size, as the network saw it, at the size of the original images."""
+    # Decided in the graph: sizes differ from call to call.
+    same_height = tf.equal(content[0], original[0])
+    same = tf.logical_and(same_height, tf.equal(content[1], original[1]))
+    factors = [tf.cast(big / small, tf.float32) for big, small in zip(original, content)]
+    scale = tf.stack(factors)  # [2], (y, x)
+
     restored = dict(parse)
-    for key in ("semantic", "instance", "panoptic"):
-        restored[key] = tf.cond(
-            same,
-            lambda labels=parse[key]: tf.identity(labels),
-            lambda labels=parse[key]: resize_labels(labels, *original),
-        )
+    for name in _LABEL_MAPS:
+        restored[name] = _restore_labels(parse[name], original, same)
     restored["instance_box"] = parse["instance_box"] * tf.tile(scale, [2])
     if "instance_keypoints" in parse:
         restored["instance_keypoints"] = parse["instance_keypoints"] * scale
     return restored
+
+
+def _restore_labels(labels, size, same):
+    def unchanged():
+        return tf.identity(labels)
+
+    def resized():
+        return resize_labels(labels, *size)
+
+    return tf.cond(same, unchanged, resized)

@@ -1,58 +1,42 @@
-"""The parse of one image, as people handle it.
+"""The parse of one image, as people handle it."""
 
-Its methods that draw or write import what they need when called: pictures and files know `Parsing`,
-not the reverse.
-"""
+from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.panoptic_png import VOID, color_to_id
+from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.files.paths import path_inside
-from deeperlab_tf.label_maps import count_combinations, dense
+from deeperlab_tf.label_maps import dense
+from deeperlab_tf.prediction.segments import LabelMaps, Segment, find_segments
 from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
+from deeperlab_tf.visualize.drawing import Color, write_image
+from deeperlab_tf.visualize.parses import draw_parsing, overlay_scale, segment_colors
 
 _LARGEST_ID = np.iinfo(np.int32).max  # of panoptic maps
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """One region of a parse.
-
-    Attributes:
-      id: its value in `Parsing.panoptic`.
-      class_index: class, an index into the dataset's categories.
-      name: the class' name.
-      is_thing: True for an instance of a thing.
-      instance: its value in `Parsing.instance`; 0 for stuff.
-      score: confidence of a detected instance in 0-1; None for stuff.
-      box: (y1, x1, y2, x2) in pixels, y2 and x2 exclusive.
-      area: pixels.
-    """
-
-    id: int
-    class_index: int
-    name: str
-    is_thing: bool
-    instance: int
-    score: float
-    box: tuple
-    area: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Parsing:
     """A panoptic parse: a class for every pixel, an instance for every pixel of a thing.
 
+    Example:
+      parsing = Predictor("runs/shapes")("photo.jpg")
+      for segment in parsing.segments:
+          print(segment.name, segment.score, segment.box)
+      cars = parsing.semantic == parsing.dataset.class_names.index("car")
+
     Attributes:
       semantic: int32 [H, W], classes; `dataset.ignore_label` where there is none.
       instance: int32 [H, W], 1 and larger for instances, 0 elsewhere.
       panoptic: int32 [H, W], class * divisor + instance.
-      segments: list of `Segment`, largest first.
-      dataset: `schema.Dataset`, what the classes mean.
+      segments: the regions, largest first.
+      dataset: what the classes mean.
       image: uint8 [H, W, 3], RGB, or None.
       keypoints: float32 [N, P, 2], (y, x) of the detected instances' keypoints in pixels, row n - 1
         for instance n; or None.
@@ -61,16 +45,25 @@ class Parsing:
     semantic: np.ndarray
     instance: np.ndarray
     panoptic: np.ndarray
-    segments: list
+    segments: list[Segment]
     dataset: Dataset
-    image: np.ndarray = None
-    keypoints: np.ndarray = None
+    image: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
 
     @classmethod
-    def from_fused(cls, outputs, dataset, image=None):
-        """Parse of one image from the outputs of `fuse`, as numpy arrays without the batch axis."""
+    def from_fused(
+        cls, outputs: Mapping[str, np.ndarray], dataset: Dataset, image: np.ndarray | None = None
+    ) -> Parsing:
+        """The parse of one image from what `fuse` gives.
+
+        Args:
+          outputs: of `fuse`, as arrays without the batch axis.
+          dataset: what the classes mean.
+          image: uint8 [H, W, 3], RGB, or None.
+        """
+        # Rows beyond the instances are padding.
         count = int(outputs["num_instances"])
-        keypoints = outputs.get("instance_keypoints")
+        keypoints = outputs.get("instance_keypoints")  # [J, P, 2], where there are any
         return cls.from_maps(
             outputs["semantic"],
             outputs["instance"],
@@ -83,118 +76,127 @@ class Parsing:
 
     @classmethod
     def from_maps(
-        cls, semantic, instance, dataset, image=None, panoptic=None, scores=(), keypoints=None
-    ):
-        """Parse of label maps, ground truth for example.
+        cls,
+        semantic: np.ndarray,
+        instance: np.ndarray,
+        dataset: Dataset,
+        image: np.ndarray | None = None,
+        *,
+        panoptic: np.ndarray | None = None,
+        scores: Sequence[float] = (),
+        keypoints: np.ndarray | None = None,
+    ) -> Parsing:
+        """The parse that label maps describe, ground truth for example.
 
         Args:
           semantic, instance: integer [H, W], see `Parsing`.
-          dataset: `schema.Dataset`.
-          image: uint8 [H, W, 3] or None.
-          panoptic: integer [H, W]; default: semantic * LABEL_DIVISOR + instance.
-          scores: [N], of instance 1 ... N.
-          keypoints: [N, P, 2] or None.
+          dataset: what the classes mean.
+          image: uint8 [H, W, 3], RGB, or None.
+          panoptic: integer [H, W]; None: semantic * LABEL_DIVISOR + instance.
+          scores: [N], confidence of instance 1 … N.
+          keypoints: float32 [N, P, 2] or None.
+
+        Raises:
+          UserError: a class that the dataset does not have, or an instance's number is too large.
+
+        Example:
+          truth = Parsing.from_maps(sample["semantic"], sample["instance"], dataset)
+          picture = truth.overlay(sample["image"])
         """
         if panoptic is None:
-            divisor = max(LABEL_DIVISOR, int(np.max(instance, initial=0)) + 1)
-            if divisor * (int(np.max(semantic, initial=0)) + 1) > _LARGEST_ID:
-                raise UserError(
-                    f"instance {np.max(instance)} is too large a number; number the instances from 1 on."
-                )
-            panoptic = np.multiply(semantic, divisor, dtype=np.int64) + instance
-        semantic, instance, panoptic = (
-            np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic)
-        )
-        segments = _segments(semantic, instance, panoptic, dataset, scores)
-        return cls(semantic, instance, panoptic, segments, dataset, image, keypoints)
+            panoptic = _panoptic(semantic, instance)
+        maps = [np.asarray(labels, np.int32) for labels in (semantic, instance, panoptic)]
+        maps = LabelMaps(*maps)
+        segments = find_segments(maps, dataset, scores)
+        return cls(*maps, segments, dataset, image, keypoints)
 
-    def overlay(self, image=None, colors=None):
-        """The parse drawn over `image` (default: the image it was made from); uint8 [H, W, 3]."""
-        from deeperlab_tf.visualize import parses as visualize
+    def overlay(
+        self, image: np.ndarray | None = None, colors: Mapping[int, Color] | None = None
+    ) -> np.ndarray:
+        """The parse drawn over an image.
 
+        Args:
+          image: uint8 [H, W, 3], RGB; None: the image it was made from.
+          colors: colour of each segment id; None: `visualize.segment_colors`.
+
+        Returns:
+          uint8 [H, W, 3].
+
+        Raises:
+          UserError: no image is given, and the parse does not hold its own.
+        """
         image = self.image if image is None else image
         if image is None:
             raise UserError("this parse does not hold its image; pass it to overlay(image).")
-        return visualize.draw_parsing(image, self, colors)
+        return draw_parsing(image, self, colors)
 
-    def to_coco(self):
+    def to_coco(self) -> tuple[np.ndarray, list[dict]]:
         """The parse in the COCO panoptic format.
 
         Returns:
           uint32 [H, W] segment ids, 0 = void, the PNG's R + 256 G + 65536 B: each segment has its
-          own shade of its class' colour. And the `segments_info` list of dicts: id, category_id,
+          own shade of its class' colour. And `segments_info`, a list of dicts: id, category_id,
           area, bbox (x, y, width, height), iscrowd, and score where there is one.
         """
-        from deeperlab_tf.files import panoptic_png
-        from deeperlab_tf.visualize import parses as visualize
-
-        colors = visualize.segment_colors(self)
-        infos = []
+        colors = segment_colors(self)
+        # Of each panoptic id its COCO id; pixels of no segment stay void.
         values, places = dense(self.panoptic.reshape(-1).astype(np.int64))
-        id_of = dict.fromkeys(values.tolist(), panoptic_png.VOID)
+        id_of = dict.fromkeys(values.tolist(), VOID)
+        infos = []
         for segment in self.segments:
-            id_of[segment.id] = panoptic_png.color_to_id(colors[segment.id])
-            y1, x1, y2, x2 = segment.box
-            info = dict(
-                id=id_of[segment.id],
-                category_id=self.dataset.categories[segment.class_index].original_id,
-                area=segment.area,
-                bbox=[x1, y1, x2 - x1, y2 - y1],
-                iscrowd=0,
-            )
-            if segment.score is not None:
-                info["score"] = segment.score
-            infos.append(info)
-        ids = np.array([id_of[value] for value in values.tolist()], np.uint32)[
-            places.reshape(self.panoptic.shape)
-        ]
-        return ids, infos
+            id_of[segment.id] = color_to_id(colors[segment.id])
+            infos.append(_coco_info(segment, id_of[segment.id], self.dataset))
+        ids = np.array([id_of[value] for value in values.tolist()], np.uint32)
+        return ids[places.reshape(self.panoptic.shape)], infos
 
-    def save(self, folder, name, image=None):
-        """Writes `folder`/`name`.png (COCO panoptic PNG), `name`.json (its segments),
-        `name`_overlay.jpg with an image.
+    def save(self, folder: str, name: str, image: np.ndarray | None = None) -> None:
+        """Writes the parse into files.
+
+        `folder`/`name`.png is a COCO panoptic PNG, `name`.json lists its segments, and
+        `name`_overlay.jpg, where there is an image, shows it.
+
+        Args:
+          folder: made where it is missing.
+          name: of the files; may have subfolders.
+          image: uint8 [H, W, 3], RGB, to draw over; None: the image it was made from, if any.
 
         Raises:
-          UserError: `name` leaves the folder, or it cannot be written.
-        """
-        from deeperlab_tf.files.panoptic_writer import PanopticWriter
-        from deeperlab_tf.visualize import parses as visualize
-        from deeperlab_tf.visualize.drawing import write_image
+          UserError: `name` leaves the folder, or a file cannot be written.
 
-        writer = PanopticWriter(folder, path_inside(folder, f"{name}.json"), self.dataset)
+        Example:
+          Predictor("runs/shapes")("photo.jpg").save("parses", "photo")
+        """
+        json_path = path_inside(folder, f"{name}.json")
+        writer = PanopticWriter(folder, json_path, self.dataset)
         writer.add(self, image_id=name, name=name)
         writer.close()
         image = self.image if image is None else image
         if image is not None:
-            picture = visualize.draw_parsing(image, self, scale=visualize.overlay_scale(image))
+            picture = draw_parsing(image, self, scale=overlay_scale(image))
             write_image(os.path.join(folder, f"{name}_overlay.jpg"), picture)
 
 
-def _segments(semantic, instance, panoptic, dataset, scores):
-    """List of `Segment`, largest first; pixels of no class belong to none."""
-    values, places = dense(panoptic.reshape(-1).astype(np.int64))
-    numbers = places.reshape(panoptic.shape).astype(np.int32)
-    boxes = ndimage.find_objects(numbers + 1)
-    columns, areas = count_combinations(number=numbers, semantic=semantic, instance=instance)
-    segments = []
-    for number, class_index, index, area in zip(*columns.values(), areas):
-        if class_index == dataset.ignore_label:
-            continue
-        if class_index >= dataset.num_classes:
-            raise UserError(
-                f"the parse holds class {class_index}; {dataset.name} has {dataset.num_classes} classes."
-            )
-        rows, cols = boxes[number]
-        segments.append(
-            Segment(
-                id=int(values[number]),
-                class_index=int(class_index),
-                name=dataset.categories[class_index].name,
-                is_thing=dataset.categories[class_index].is_thing,
-                instance=int(index),
-                score=float(scores[index - 1]) if 0 < index <= len(scores) else None,
-                box=(rows.start, cols.start, rows.stop, cols.stop),
-                area=int(area),
-            )
+def _panoptic(semantic, instance):
+    """class * divisor + instance, int64 [H, W]; the divisor grows with the instances' numbers."""
+    largest = np.max(instance, initial=0)
+    divisor = max(LABEL_DIVISOR, int(largest) + 1)
+    if divisor * (int(np.max(semantic, initial=0)) + 1) > _LARGEST_ID:
+        raise UserError(
+            f"instance {largest} is too large a number; number the instances from 1 on."
         )
-    return sorted(segments, key=lambda segment: -segment.area)
+    return np.multiply(semantic, divisor, dtype=np.int64) + instance
+
+
+def _coco_info(segment, coco_id, dataset):
+    """A segment's entry in `segments_info`."""
+    y1, x1, y2, x2 = segment.box
+    info = dict(
+        id=coco_id,
+        category_id=dataset.categories[segment.class_index].original_id,
+        area=segment.area,
+        bbox=[x1, y1, x2 - x1, y2 - y1],
+        iscrowd=0,
+    )
+    if segment.score is not None:
+        info["score"] = segment.score
+    return info

@@ -1,7 +1,10 @@
 """Running exported networks outside TensorFlow's graphs: ONNX Runtime and TensorFlow Lite."""
 
+from __future__ import annotations
+
 import os
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,14 +15,14 @@ ONNX_FILE = "model.onnx"
 TFLITE_FILE = "model.tflite"
 
 
-def load_network(folder):
+def load_network(folder: str) -> Callable | None:
     """The network in an export's folder.
 
     Args:
       folder: of `export_onnx` or `export_tflite`.
 
     Returns:
-      function of prepared images (uint8 [B, H, W, 3], sides 16k + 1, array or tensor) that gives a
+      Function of prepared images (uint8 [B, H, W, 3], sides 16k + 1, array or tensor) that gives a
       dict of the five heads, float32 arrays; None if there is no such export.
 
     Raises:
@@ -32,15 +35,19 @@ def load_network(folder):
     return None
 
 
-def num_threads():
-    """Cores this process may use; the runtimes by themselves count only some, or more than there
-    are.
+def num_threads() -> int:
+    """Cores that this process may use.
+
+    The runtimes by themselves count only some of them, or more than there are.
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _load_onnx(path):
     try:
+        # Imported here: it is an extra that few need.
         import onnxruntime
     except ImportError as error:
         raise UserError(
@@ -52,32 +59,37 @@ def _load_onnx(path):
     # take its cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    providers = onnxruntime.get_available_providers()
     try:
-        session = onnxruntime.InferenceSession(
-            path, options, providers=onnxruntime.get_available_providers()
-        )
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen exceptions without a common parent
-        raise UserError(
-            f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); export it again."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"ONNX Runtime cannot load {path} ({reason}); export it again.") from error
     names = [output.name for output in session.get_outputs()]
     image_input = session.get_inputs()[0].name
-    return lambda images: dict(zip(names, session.run(names, {image_input: _array(images)})))
+
+    def run(images):
+        outputs = session.run(names, {image_input: _array(images)})
+        return dict(zip(names, outputs))
+
+    return run
 
 
 def _load_tflite(path):
     try:
         interpreter = tf.lite.Interpreter(path, num_threads=num_threads())
     except ValueError as error:
+        reason = str(error).splitlines()[0]
         raise UserError(
-            f"TensorFlow Lite cannot load {path} ({str(error).splitlines()[0]}); export it again."
+            f"TensorFlow Lite cannot load {path} ({reason}); export it again."
         ) from error
     runner, lock = interpreter.get_signature_runner(), threading.Lock()
 
     def run(images):
         with lock:  # one interpreter, one image at a time
             outputs = [runner(images=image[np.newaxis]) for image in _array(images)]
-        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+        names = outputs[0]
+        return {name: np.concatenate([output[name] for output in outputs]) for name in names}
 
     return run
 

@@ -1,8 +1,11 @@
-"""Text, colours and image files: what the pictures of `visualize` are drawn with."""
+"""Text, colours and image files: what all pictures are drawn with."""
+
+from __future__ import annotations
 
 import colorsys
 import functools
 import os
+from collections.abc import Collection, Mapping
 
 import cv2
 import matplotlib
@@ -12,131 +15,204 @@ from PIL import Image, ImageDraw, ImageFont
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
 
-_HATCH = 7  # pixels from stripe to stripe
+Color = tuple[int, int, int]  # red, green, blue, 0-255
+Picture = np.ndarray  # uint8 [H, W, 3], RGB
+
+BACKGROUND = 24  # grey value of sheets and wheels
+STRIP_HEIGHT = 28  # pixels, of captions and legends
+
+_JPEG_QUALITY = 92
+_SMALLEST_FONT = 7  # pixels, of captions
+_SWATCH_MARGIN = 8  # pixels around a legend's patch of colour
+_STRIPES = 7  # pixels from stripe to stripe
 _GOLDEN_ANGLE = 0.381966  # of a turn: successive multiples never come close to each other
 
 
-def write_image(path, image):
-    """Writes uint8 [H, W, 3], RGB, as the format of the path's ending, whole or not at all."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.lower().endswith((".jpg", ".jpeg")) else []
+# === Files ===
+
+
+def write_image(path: str, image: Picture) -> None:
+    """Writes a picture in the format of the path's ending, whole or not at all.
+
+    Args:
+      path: image file.
+      image: uint8 [H, W, 3], RGB.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    options = []
+    if path.lower().endswith((".jpg", ".jpeg")):
+        options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     with atomic_path(path) as temporary:
-        if not cv2.imwrite(temporary, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality):
+        if not cv2.imwrite(temporary, pixels, options):
             raise UserError(f"cannot write {path}; check the folder and the free space.")
 
 
-def shades(color, count):
-    """`count` (r, g, b) variations of a colour that stay recognisable as its relatives and tell
-    neighbours apart.
-    """
-    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in color))
+# === Colours ===
+
+
+def shades(color: Color, count: int) -> list[Color]:
+    """Variations of a colour that stay recognisable as its relatives and tell neighbours apart."""
+    red, green, blue = (channel / 255 for channel in color)
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    # Grey and dark colours have no relatives: these have.
     saturation = max(saturation, 0.35)
+    value = max(value, 0.7)
+
     result = []
     for index in range(count):
+        # Two sequences in -0.5 ... 0.5 that fill it evenly, independent of each other.
         turn = (0.5 + index * _GOLDEN_ANGLE) % 1.0 - 0.5
         other = (0.5 + index * _GOLDEN_ANGLE * _GOLDEN_ANGLE * 5) % 1.0 - 0.5
-        shade = colorsys.hsv_to_rgb(
-            (hue + 0.22 * turn) % 1.0,
-            float(np.clip(saturation + 0.35 * other, 0.3, 1.0)),
-            float(np.clip(max(value, 0.7) + 0.3 * turn, 0.5, 1.0)),
-        )
-        result.append(tuple(round(255 * channel) for channel in shade))
+        shade_hue = (hue + 0.22 * turn) % 1.0
+        shade_saturation = float(np.clip(saturation + 0.35 * other, 0.3, 1.0))
+        shade_value = float(np.clip(value + 0.3 * turn, 0.5, 1.0))
+        result.append(_rgb(shade_hue, shade_saturation, shade_value))
     return result
 
 
-def vivid_colors(count):
-    """`count` bright (r, g, b) colours, neighbours in the list far apart in hue."""
-    return [
-        tuple(
-            round(255 * c)
-            for c in colorsys.hsv_to_rgb(
-                (0.02 + i * _GOLDEN_ANGLE) % 1.0, 0.8 - 0.25 * (i % 2), 1.0
-            )
-        )
-        for i in range(count)
-    ]
+def vivid_colors(count: int) -> list[Color]:
+    """Bright colours; neighbours in the list are far apart in hue."""
+    result = []
+    for index in range(count):
+        hue = (0.02 + index * _GOLDEN_ANGLE) % 1.0
+        saturation = 0.8 - 0.25 * (index % 2)
+        result.append(_rgb(hue, saturation, 1.0))
+    return result
 
 
-@functools.cache
-def _font(size):
-    return ImageFont.truetype(
-        os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size
-    )
+def _rgb(hue: float, saturation: float, value: float) -> Color:
+    channels = colorsys.hsv_to_rgb(hue, saturation, value)
+    return tuple(round(255 * channel) for channel in channels)
 
 
-def text_size(text, size):
-    """(height, width) in pixels of the pill `draw_label` draws."""
+# === Text ===
+
+
+def text_size(text: str, size: int) -> tuple[int, int]:
+    """(height, width) in pixels of the pill that `draw_label` draws in font size `size`."""
     left, _, right, _ = _font(size).getbbox(text)
     return round(size * 1.5), int(right - left + size * 0.8)
 
 
-def draw_label(image, text, top_left, size, color):
-    """Draws `text` on a dark pill with a stripe of `color` into uint8 [H, W, 3], in place.
+def draw_label(
+    image: Picture, text: str, top_left: tuple[int, int], size: int, color: Color
+) -> None:
+    """Draws a line of text on a dark pill with a stripe of colour into an image, in place.
 
     Args:
       image: uint8 [H, W, 3], RGB; the pill has to lie inside.
       text: one line.
       top_left: (y, x) of the pill.
       size: font size in pixels.
-      color: (r, g, b).
+      color: of the stripe.
     """
     height, width = text_size(text, size)
     y, x = top_left
-    below = image[y : y + height, x : x + width]
-    patch = Image.fromarray(below)
+    place = np.s_[y : y + height, x : x + width]
+    patch = Image.fromarray(image[place])
+
+    # The pill, a little transparent.
     pill = Image.new("L", patch.size, 0)
-    ImageDraw.Draw(pill).rounded_rectangle(
-        (0, 0, width - 1, height - 1), radius=size // 3, fill=195
-    )
+    outline = (0, 0, width - 1, height - 1)
+    ImageDraw.Draw(pill).rounded_rectangle(outline, radius=size // 3, fill=195)
     patch.paste((18, 18, 22), (0, 0), pill)
+
     draw = ImageDraw.Draw(patch)
-    draw.rectangle((0, size // 3, max(size // 6, 1), height - size // 3), fill=tuple(color))
-    draw.text((size * 0.45, height / 2), text, fill=(255, 255, 255), font=_font(size), anchor="lm")
-    image[y : y + height, x : x + width] = np.asarray(patch)
+    stripe = (0, size // 3, max(size // 6, 1), height - size // 3)
+    draw.rectangle(stripe, fill=tuple(color))
+    start = (size * 0.45, height / 2)
+    draw.text(start, text, fill=(255, 255, 255), font=_font(size), anchor="lm")
+    image[place] = np.asarray(patch)
 
 
-def caption(text, width, height=28, left=None):
-    """A dark strip with `text` in its middle, or from x = `left` on: uint8 [height, width, 3]."""
+def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None = None) -> Picture:
+    """A dark strip with a line of text, smaller where it has no room.
+
+    Args:
+      text: one line.
+      width, height: of the strip, pixels.
+      left: x where the text begins; None: it is centred.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
     strip = Image.new("RGB", (width, height), (24, 24, 28))
+    # The font shrinks until the text fits.
     size = max(height // 2, 9)
     room = width - 8 - (left or 0)
-    while size > 7 and _font(size).getlength(text) > room:
+    while size > _SMALLEST_FONT and _font(size).getlength(text) > room:
         size -= 1
     x, anchor = (width / 2, "mm") if left is None else (left, "lm")
-    ImageDraw.Draw(strip).text(
-        (x, height / 2), text, fill=(235, 235, 235), font=_font(size), anchor=anchor
-    )
+    place = (x, height / 2)
+    ImageDraw.Draw(strip).text(place, text, fill=(235, 235, 235), font=_font(size), anchor=anchor)
     return np.array(strip)
 
 
-def legend(colors, width, height=28, hatched=()):
+@functools.cache
+def _font(size):
+    folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(os.path.join(folder, "DejaVuSans.ttf"), size)
+
+
+# === Strips and patterns ===
+
+
+def legend(
+    colors: Mapping[str, Color],
+    width: int,
+    height: int = STRIP_HEIGHT,
+    hatched: Collection[str] = (),
+) -> Picture:
     """A strip that tells what colours mean.
 
     Args:
-      colors: dict name -> (r, g, b).
+      colors: the colour of each name.
       width, height: of the strip, pixels.
-      hatched: names whose swatch is striped.
+      hatched: names whose patch of colour is striped.
+
+    Returns:
+      uint8 [height, width, 3].
     """
-    cell = width // len(colors)
+    part_width = width // len(colors)
+    first, last = _SWATCH_MARGIN, height - _SWATCH_MARGIN
     parts = []
     for name, color in colors.items():
-        part = caption(name.replace("_", " "), cell, height, left=height + 4)
-        swatch = part[8 : height - 8, 8 : height - 8]
-        swatch[stripes(swatch.shape[:2]) if name in hatched else ...] = color
-        cv2.rectangle(part, (8, 8), (height - 8, height - 8), (200, 200, 200), 1)
+        part = caption(name.replace("_", " "), part_width, height, left=height + 4)
+        swatch = part[first:last, first:last]
+        painted = stripes(swatch.shape[:2]) if name in hatched else ...
+        swatch[painted] = color
+        cv2.rectangle(part, (first, first), (last, last), (200, 200, 200), 1)
         parts.append(part)
+    # Whole cells may leave some pixels over.
     strip = np.hstack(parts)
-    return np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0)), constant_values=24)
+    return extend(strip, right=width - strip.shape[1])
 
 
-def stripes(size):
-    """bool [H, W]: diagonal stripes."""
+def stripes(size: tuple[int, int]) -> np.ndarray:
+    """Diagonal stripes: bool [height, width] for (height, width)."""
     rows, columns = np.ogrid[: size[0], : size[1]]
-    return (rows + columns) % _HATCH < _HATCH // 2
+    return (rows + columns) % _STRIPES < _STRIPES // 2
 
 
-def resize_picture(image, height, width):
-    """Resizes uint8 [h, w, 3] for looking at: averaging where it shrinks, smooth where it grows."""
+def extend(picture: Picture, below: int = 0, right: int = 0) -> Picture:
+    """uint8 [H, W, 3] with so many rows and columns of background added."""
+    return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=BACKGROUND)
+
+
+# === Sizes ===
+
+
+def enlarge(image: Picture, scale: int) -> Picture:
+    """uint8 [H, W, 3] smoothly enlarged: [H · scale, W · scale, 3]."""
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+
+
+def resize_picture(image: Picture, height: int, width: int) -> Picture:
+    """uint8 [h, w, 3] resized for looking at: averaged where it shrinks, smooth where it grows."""
     shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=interpolation)

@@ -109,12 +109,7 @@ class CocoPanoptic:
         """
         mask_path = self.paths(index)[1]
         areas = dict(
-            zip(
-                *(
-                    values.tolist()
-                    for values in np.unique(read_ids(mask_path), return_counts=True)
-                )
-            )
+            zip(*(values.tolist() for values in np.unique(read_ids(mask_path), return_counts=True)))
         )
         found = []
         for segment in self.annotations[index]["segments_info"]:

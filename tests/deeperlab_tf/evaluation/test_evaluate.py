@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation.evaluate import evaluate_files, evaluate_model, summary
+from deeperlab_tf.evaluation.evaluate import evaluate
+from deeperlab_tf.evaluation.files import evaluate_files
+from deeperlab_tf.evaluation.results import summary
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.panoptic_png import write_ids
 from deeperlab_tf.files.panoptic_writer import PanopticWriter
@@ -49,10 +51,14 @@ class FakePredictor:
             for m, image in zip(maps, images)
         ]
 
+    def predict_all(self, source, batch_size):
+        for index in range(len(source)):
+            yield index, source[index], self([source[index]["image"]])[0]
 
-@pytest.mark.both_stacks
+
+@pytest.mark.fast
 def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_path):
-    result = evaluate_model(
+    result = evaluate(
         FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2
     ).result()
     assert result["pq"] == result["pc"] == result["miou"] == result["pq_stuff"] == 1.0
@@ -70,7 +76,7 @@ def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_p
 
 def test_scoring_the_written_parses_gives_the_same_numbers(toy_dataset, tmp_path):
     source, predictor = Source(toy_dataset), FakePredictor(toy_dataset, shift=2)
-    from_model = evaluate_model(predictor, source, str(tmp_path), batch_size=1).result()
+    from_model = evaluate(predictor, source, str(tmp_path), batch_size=1).result()
     truth = write_truth(tmp_path, toy_dataset, source)
     prediction = (str(tmp_path / "parses" / "parses.json"), str(tmp_path / "parses"))
     from_files = evaluate_files(*truth, *prediction).result()
@@ -97,7 +103,7 @@ def write_truth(folder, dataset, source):
 
 def test_other_formats_are_written_beside(toy_dataset, tmp_path):
     formats = ("cityscapes", "voc")
-    evaluate_model(
+    evaluate(
         FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), 1, result_formats=formats
     )
     assert (tmp_path / "results_cityscapes" / "instance" / "image_0.txt").read_text() == (
@@ -111,9 +117,9 @@ def test_data_of_other_classes_and_empty_splits_are_refused(toy_dataset, tmp_pat
 
     other = dataclasses.replace(toy_dataset, name="other", categories=toy_dataset.categories[:3])
     with pytest.raises(UserError, match="toy, the data have those of other"):
-        evaluate_model(FakePredictor(toy_dataset), Source(other), str(tmp_path), batch_size=1)
+        evaluate(FakePredictor(toy_dataset), Source(other), str(tmp_path), batch_size=1)
     with pytest.raises(UserError, match="no images"):
-        evaluate_model(
+        evaluate(
             FakePredictor(toy_dataset), Source(toy_dataset, length=0), str(tmp_path), batch_size=1
         )
 
@@ -137,7 +143,7 @@ class VoidSource(Source):
 
 
 def test_truth_of_void_alone_gives_numbers_that_are_none_and_says_so(toy_dataset, tmp_path):
-    result = evaluate_model(
+    result = evaluate(
         FakePredictor(toy_dataset), VoidSource(toy_dataset), str(tmp_path), batch_size=2
     ).result()
     assert all(
@@ -154,7 +160,7 @@ def test_truth_of_void_alone_gives_numbers_that_are_none_and_says_so(toy_dataset
 
 
 def test_pictures_of_a_model_show_what_was_scored(toy_dataset, tmp_path):
-    evaluation = evaluate_model(
+    evaluation = evaluate(
         FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2
     )
     image, truth, parse, crowd = evaluation.load(1)
@@ -183,9 +189,7 @@ def test_photos_outside_their_folder_are_refused(toy_dataset, tmp_path):
 
 def test_summary_shows_missing_numbers_as_not_available(toy_dataset, tmp_path):
     stuff_only = Source(toy_dataset, length=1)
-    result = evaluate_model(
-        FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1
-    ).result()
+    result = evaluate(FakePredictor(toy_dataset), stuff_only, str(tmp_path), batch_size=1).result()
     result["pq_things"] = float("nan")
     assert "n/a" in summary(result) and "note:" in summary(result)
 

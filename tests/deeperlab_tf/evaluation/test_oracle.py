@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from deeperlab_tf import fuse
 from deeperlab_tf.config import default_config
-from deeperlab_tf.evaluation.oracle import grid_ceiling, lost_segments, perfect_heads
+from deeperlab_tf.evaluation.lost import lost_segments
+from deeperlab_tf.evaluation.oracle import grid_ceiling, perfect_heads
 from deeperlab_tf.metrics import PanopticQuality
 from input_pipeline import make_targets, open_source
 

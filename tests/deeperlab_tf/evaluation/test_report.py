@@ -7,8 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from deeperlab_tf.evaluation.evaluate import Evaluation
-from deeperlab_tf.evaluation.report.report import image_scores, quality_by_size, write_report
+from deeperlab_tf.evaluation.report import write_report
+from deeperlab_tf.evaluation.report.scores import image_scores, quality_by_size
+from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.prediction.parsing import Parsing
 
@@ -36,12 +37,8 @@ def evaluation(toy_dataset):
         semantic, instance = maps(0)
         parse = Parsing.from_maps(*maps(3 * number), dataset, scores=[0.9, 0.8])
         image = np.full((60, 90, 3), 20 * number, np.uint8)
-        return (
-            image,
-            Parsing.from_maps(semantic, instance, dataset),
-            parse,
-            np.zeros((60, 90), bool),
-        )
+        truth = Parsing.from_maps(semantic, instance, dataset)
+        return ScoredImage(image, truth, parse, np.zeros((60, 90), bool))
 
     evaluation = Evaluation.of(dataset, load)
     for number in range(6):
@@ -105,7 +102,7 @@ def test_numbers_in_the_page_are_those_of_the_result(evaluation, page):
 
 def test_images_of_void_alone_come_last_and_no_photo_is_no_problem(evaluation, tmp_path):
     load = evaluation.load
-    evaluation.load = lambda number: (None, *load(number)[1:])
+    evaluation.load = lambda number: load(number)._replace(image=None)
     void, zeros = np.full((60, 90), 255), np.zeros((60, 90), int)
     evaluation.add("void", overlap_table(void, zeros, void, zeros, num_classes=4))
     assert np.isnan(image_scores(evaluation)[-1])
@@ -129,7 +126,8 @@ addEventListener("load", async () => {
   seen.sort = button.parentElement.getAttribute("aria-sort");
   const figure = document.querySelector("figure");
   const images = [...figure.querySelectorAll("img")];
-  const visible = () => images.filter((image) => image.offsetHeight > 0).map((image) => image.dataset.layer);
+  const layers = (shown) => [...shown].map((image) => image.dataset.layer);
+  const visible = () => layers(images.filter((image) => image.offsetHeight > 0));
   seen.first = visible();
   figure.querySelector("input[value=Truth]").click();
   seen.second = visible();
@@ -137,7 +135,7 @@ addEventListener("load", async () => {
   seen.third = visible();
   seen.chosen = [...document.querySelectorAll("input:checked")].map((input) => input.value);
   document.querySelector(".all input[value=Truth]").click();
-  seen.fourth = [...document.querySelectorAll("figure img:not([hidden])")].map((image) => image.dataset.layer);
+  seen.fourth = layers(document.querySelectorAll("figure img:not([hidden])"));
   figure.querySelector("input[value=Truth]").focus();
   seen.radio = document.activeElement.value;
   const picture = figure.querySelector(".picture");
@@ -152,7 +150,9 @@ addEventListener("load", async () => {
   seen.tip = tip.textContent;
   const shade = async () => {
     const found = () => picture.querySelector("canvas");
-    for (let wait = 0; wait < 50 && !found(); wait++) await new Promise((done) => setTimeout(done, 20));
+    for (let wait = 0; wait < 50 && !found(); wait++) {
+      await new Promise((done) => setTimeout(done, 20));
+    }
     const canvas = found();
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     const alpha = pixels.filter((_, at) => at % 4 === 3);
@@ -167,7 +167,6 @@ addEventListener("load", async () => {
   seen.litByList = await shade();
   seen.overflow = document.documentElement.scrollWidth > innerWidth;
   seen.title = document.title;
-  seen.milliseconds = performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart;
   document.body.innerHTML = "<pre>" + JSON.stringify(seen) + "</pre>";
 });
 </script>

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.evaluation.evaluate import evaluate_files
+from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.panoptic_png import write_ids

@@ -90,7 +90,7 @@ def test_a_video_that_breaks_off_gives_the_frames_it_has(toy_dataset, tmp_path):
 def test_a_file_that_is_no_video_is_named(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video")
-    with pytest.raises(UserError, match=r"broken\.mp4 is no video"):
+    with pytest.raises(UserError, match=r"broken\.mp4 is not a video"):
         VideoReader(str(path))
     assert cv2.VideoCapture(str(path)).isOpened() is False
 

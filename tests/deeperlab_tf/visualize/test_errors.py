@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.visualize import errors as error_pictures
+from deeperlab_tf.visualize.errors import ERROR_COLORS, error_codes, error_map
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_errors_name_what_went_wrong(toy_dataset):
     pred_instance = np.array([[1] * 8 + [5] * 2 + [1] * 3 + [6] + [7, 8, 9] + [0, 7, 0, 0]])
     truth = Parsing.from_maps(gt_semantic, gt_instance, toy_dataset)
     parse = Parsing.from_maps(pred_semantic, pred_instance, toy_dataset)
-    names = [None, *error_pictures.ERROR_COLORS]
-    found = [names[code] for code in error_pictures.errors(truth, parse)[0]]
+    names = [None, *ERROR_COLORS]
+    found = [names[code] for code in error_codes(truth, parse)[0]]
     assert found[:8] == [None] * 8
     assert found[8:10] == ["split"] * 2
     assert found[10:13] == ["merged"] * 3
@@ -46,10 +46,8 @@ def test_errors_name_what_went_wrong(toy_dataset):
 
 
 def test_right_parse_has_no_errors_and_crowd_counts_as_void(parsing, image):
-    assert not error_pictures.errors(parsing, parsing).any()
+    assert not error_codes(parsing, parsing).any()
     crowd = parsing.instance == 1
-    codes = error_pictures.errors(parsing, parsing, crowd)
-    assert (
-        codes[crowd] == 1 + list(error_pictures.ERROR_COLORS).index("void")
-    ).all() and not codes[~crowd].any()
-    assert error_pictures.error_map(image, codes).shape == image.shape
+    codes = error_codes(parsing, parsing, crowd)
+    assert (codes[crowd] == 1 + list(ERROR_COLORS).index("void")).all() and not codes[~crowd].any()
+    assert error_map(image, codes).shape == image.shape
