@@ -56,7 +56,7 @@ class FakePredictor:
             yield index, source[index], self([source[index]["image"]])[0]
 
 
-@pytest.mark.fast
+@pytest.mark.both_stacks
 def test_perfect_model_scores_one_and_its_files_are_all_there(toy_dataset, tmp_path):
     result = evaluate(
         FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), batch_size=2
