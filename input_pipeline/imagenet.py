@@ -132,7 +132,8 @@ def _looks_whole(path: str) -> bool:
     """Whether a file begins and ends as a JPEG or PNG does; what lies between is not looked at."""
     with open(path, "rb") as file:
         head = file.read(4)
-        file.seek(max(os.path.getsize(path) - _TAIL_BYTES, 0))
+        size = os.path.getsize(path)
+        file.seek(max(size - _TAIL_BYTES, 0))
         tail = file.read()
     is_jpeg = head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail
     is_png = head == b"\x89PNG" and b"IEND" in tail
@@ -172,7 +173,8 @@ class Folders:
 
     def in_order(self) -> tf.data.Dataset:
         """Every image once."""
-        return tf.data.Dataset.range(len(self.paths)).map(self._reader())
+        indices = tf.data.Dataset.range(len(self.paths))
+        return indices.map(self._reader())
 
     def endless(self, data: ConfigDict, numbers: Numbers, start_step: int) -> tf.data.Dataset:
         """Epoch after epoch, each in an order of its own, from a step on."""
@@ -180,7 +182,8 @@ class Folders:
 
         def load(local):
             number = numbers.number(local)
-            _, encoded, label = read(sample_index(number, len(self.paths), data))
+            index = sample_index(number, len(self.paths), data)
+            _, encoded, label = read(index)
             return number, encoded, label
 
         places = tf.data.Dataset.range(numbers.first_local(start_step), ENDLESS)

@@ -31,7 +31,7 @@ def random_part(encoded: tf.Tensor, number: tf.Tensor, config: ConfigDict) -> tf
     image = resize_image(part, *data.crop_size)
     if data.flip:
         flip = tf.random.stateless_uniform([], flip_seed) < 0.5
-        image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
+        image = _mirror_if(flip, image)
     return tf.ensure_shape(image, [*data.crop_size, 3])
 
 
@@ -56,6 +56,10 @@ def middle(encoded: tf.Tensor, number: tf.Tensor, config: ConfigDict) -> tf.Tens
     network_size = config.eval.image_size
     image = resize_image(part, *network_size)
     return tf.ensure_shape(image, [*network_size, 3])
+
+
+def _mirror_if(flip: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    return tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
 
 
 def _random_box(
@@ -100,8 +104,8 @@ def _decode_part(encoded: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Te
 
     def of_png():
         image = tf.io.decode_png(encoded, channels=3)
-        top, left = begin[0], begin[1]
-        bottom, right = top + size[0], left + size[1]
+        top, left = tf.unstack(begin)
+        bottom, right = tf.unstack(begin + size)
         return image[top:bottom, left:right]
 
     return tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_png)

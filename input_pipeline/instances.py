@@ -104,7 +104,9 @@ def _horizontal_runs(instance: tf.Tensor) -> tuple[Runs, tf.Tensor]:
     length = tf.boolean_mask(length, is_thing)
     value = tf.boolean_mask(value, is_thing)
     ids, index = tf.unique(value)
-    return Runs(start // width, start % width, length, index), ids
+    row = start // width
+    column = start % width
+    return Runs(row, column, length, index), ids
 
 
 def _keypoints(runs: Runs, areas: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
@@ -114,9 +116,11 @@ def _keypoints(runs: Runs, areas: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
     first_pixel = tf.stack([runs.row, runs.column], axis=1)
     last_pixel = tf.stack([runs.row, last_column], axis=1)
     top_left = tf.math.unsorted_segment_min(first_pixel, runs.index, count)
+    top_left = tf.cast(top_left, tf.float32)
+    top, left = tf.unstack(top_left, axis=1)
     bottom_right = tf.math.unsorted_segment_max(last_pixel, runs.index, count)
-    top, left = tf.unstack(tf.cast(top_left, tf.float32), axis=1)
-    bottom, right = tf.unstack(tf.cast(bottom_right, tf.float32), axis=1)
+    bottom_right = tf.cast(bottom_right, tf.float32)
+    bottom, right = tf.unstack(bottom_right, axis=1)
     corners = {
         "top_left": [top, left],
         "top_right": [top, right],
@@ -131,8 +135,7 @@ def _keypoints(runs: Runs, areas: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
 def _centers(runs: Runs, areas: tf.Tensor) -> tf.Tensor:
     """float32 [N, 2]: centres of mass."""
     # Twice the mean coordinate of a run is an integer: the sums stay exact however large the image.
-    last_column = runs.column + runs.length - 1
-    doubled_column = runs.column + last_column
+    doubled_column = 2 * runs.column + runs.length - 1
     doubled_mean = tf.stack([2 * runs.row, doubled_column], axis=1)
 
     length = tf.cast(runs.length, tf.int64)

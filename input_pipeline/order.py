@@ -47,7 +47,8 @@ class Numbers:
         """The running number of the `local`-th sample of this pipeline; both int64 []."""
         step = local // self.local_batch_size
         place = local % self.local_batch_size
-        return step * self.batch_size + self.pipeline * self.local_batch_size + place
+        first_of_pipeline = self.pipeline * self.local_batch_size
+        return step * self.batch_size + first_of_pipeline + place
 
     def first_local(self, step: int) -> int:
         """Which of this pipeline's samples a step begins with."""

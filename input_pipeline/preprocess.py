@@ -103,7 +103,8 @@ def scale_and_crop(
 
     extent = tf.minimum(scaled, wanted)
     after = wanted - extent - before
-    image, labels = _resample(sample, Window(size, scaled, origin, extent))
+    window = Window(size, scaled, origin, extent)
+    image, labels = _resample(sample, window)
     return Crop(image, labels, before, after)
 
 
@@ -114,12 +115,14 @@ def fit(sample: Tensors, config: ConfigDict) -> Tensors:
     Adds `content_size` int32 [2]: the part of the padded image that the original fills.
     """
     size = tf.shape(sample["image"])[:2]
-    content = tf.stack(image_size.content_size(size[0], size[1], config))
-    height, width = image_size.network_size(content[0], content[1], config)
+    height, width = tf.unstack(size)
+    content = tf.stack(image_size.content_size(height, width, config))
+    padded = image_size.network_size(*tf.unstack(content), config)
     nothing = tf.zeros([2], tf.int32)
-    image, labels = _resample(sample, Window(size, content, nothing, content))
+    whole = Window(size, content, nothing, content)
+    image, labels = _resample(sample, whole)
     image = tf.cast(image, tf.uint8)
-    after = [height, width] - content
+    after = list(padded) - content
     image, labels = _pad(Crop(image, labels, before=nothing, after=after))
     static_size = config.eval.image_size if config.eval.pad_to_size else (None, None)
     fitted = _unpack(image, labels, static_size)
@@ -128,10 +131,12 @@ def fit(sample: Tensors, config: ConfigDict) -> Tensors:
 
 def _random_size(size: tf.Tensor, data: ConfigDict, seed: tf.Tensor) -> tf.Tensor:
     """int32 [2]: an image's size after setting its longer side and scaling it at random."""
-    height, width = image_size.scaled_size(size[0], size[1], data.longer_side)
-    before = tf.cast(tf.stack([height, width]), tf.float64)
+    height, width = tf.unstack(size)
+    before = tf.stack(image_size.scaled_size(height, width, data.longer_side))
+    before = tf.cast(before, tf.float64)
     factor = tf.cast(_random_scale(data, seed), tf.float64)
-    scaled = tf.cast(tf.round(before * factor), tf.int32)
+    scaled = tf.round(before * factor)
+    scaled = tf.cast(scaled, tf.int32)
     return tf.maximum(scaled, 1)
 
 
@@ -143,9 +148,11 @@ def _random_scale(data: ConfigDict, seed: tf.Tensor) -> tf.Tensor:
         return tf.constant(data.min_scale)
     if data.scale_step <= 0:
         return tf.random.stateless_uniform([], seed, data.min_scale, data.max_scale)
-    steps = round((data.max_scale - data.min_scale) / data.scale_step) + 1
+    spread = data.max_scale - data.min_scale
+    steps = round(spread / data.scale_step) + 1
     step = tf.random.stateless_uniform([], seed, 0, steps, dtype=tf.int32)
-    return data.min_scale + tf.cast(step, tf.float32) * data.scale_step
+    step = tf.cast(step, tf.float32)
+    return data.min_scale + step * data.scale_step
 
 
 def _resample(sample: Tensors, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,26 +167,31 @@ def _resample(sample: Tensors, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
     size, origin = window.size, window.origin
     begin = tf.cast(origin, tf.float32)
     end = tf.cast(origin + window.extent, tf.float32)
-    scale = tf.cast(window.scaled, tf.float32) / tf.cast(size, tf.float32)
+    scaled = tf.cast(window.scaled, tf.float32)
+    scale = scaled / tf.cast(size, tf.float32)
 
     # The part of the original from which the window is made, with the kernel's reach around it.
     margin = tf.maximum(1.0, 1.0 / scale) + 1.0
     first = tf.floor(begin / scale - margin)
-    first = tf.clip_by_value(tf.cast(first, tf.int32), 0, size - 1)
+    first = tf.cast(first, tf.int32)
+    first = tf.clip_by_value(first, 0, size - 1)
     last = tf.math.ceil(end / scale + margin)
-    last = tf.clip_by_value(tf.cast(last, tf.int32), 1, size)
-    part = {name: _cut(sample[name], first, last) for name in ("image", *LABELS)}
+    last = tf.cast(last, tf.int32)
+    last = tf.clip_by_value(last, 1, size)
+    pixels = _cut(sample["image"], first, last)
+    labels = {name: _cut(sample[name], first, last) for name in LABELS}
+    labels = _pack_labels(labels)
 
     shift = tf.cast(first, tf.float32) * scale - begin
     image = tf.raw_ops.ScaleAndTranslate(
-        images=part["image"][tf.newaxis],
+        images=pixels[tf.newaxis],
         size=window.extent,
         scale=scale,
         translation=shift,
         kernel_type="triangle",
         antialias=True,
     )[0]
-    return tf.round(image), _resample_labels(_pack_labels(part), first, window)
+    return tf.round(image), _resample_labels(labels, first, window)
 
 
 def _cut(pixels: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
@@ -200,8 +212,9 @@ def _resample_labels(labels: tf.Tensor, first: tf.Tensor, window: Window) -> tf.
 
 def _nearest_pixels(window: Window, axis: int) -> tf.Tensor:
     """int32 [extent]: of each row (axis 0) or column of the window, that of the original."""
-    size, scaled = window.size[axis], window.scaled[axis]
-    ratio = tf.cast(size, tf.float64) / tf.cast(scaled, tf.float64)
+    size = window.size[axis]
+    scaled = tf.cast(window.scaled[axis], tf.float64)
+    ratio = tf.cast(size, tf.float64) / scaled
     within = tf.range(window.extent[axis])
     place = tf.cast(window.origin[axis] + within, tf.float64)
     nearest = tf.cast((place + 0.5) * ratio, tf.int32)

@@ -16,10 +16,12 @@ def read_class_table(table: str) -> tuple[Category, ...]:
       >>> read_class_table("11  stuff  70 70 70  building")
       (Category(name='building', is_thing=False, color=(70, 70, 70), original_id=11),)
     """
-    return tuple(_read_class(line) for line in table.strip().splitlines())
+    lines = table.strip().splitlines()
+    return tuple(_read_class(line) for line in lines)
 
 
 def _read_class(line: str) -> Category:
     original_id, kind, red, green, blue, name = line.split(maxsplit=5)
     color = (int(red), int(green), int(blue))
-    return Category(name.strip(), kind == "thing", color, int(original_id))
+    is_thing = kind == "thing"
+    return Category(name.strip(), is_thing, color, int(original_id))

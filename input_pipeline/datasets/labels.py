@@ -62,25 +62,17 @@ def things_and_crowd(
       instance int32 [H, W], 1 … n, 0 elsewhere; crowd bool [H, W].
     """
     is_thing = np.isin(semantic, dataset.thing_classes)
-    instance = number_instances(is_thing & is_object, semantic, objects)
-    return instance, is_thing & ~is_object
+    is_instance = is_thing & is_object
 
-
-def number_instances(
-    is_object: np.ndarray, semantic: np.ndarray, objects: np.ndarray
-) -> np.ndarray:
-    """Gives each pair of class and object number among pixels `is_object` an id 1 … n.
-
-    Returns:
-      int32 [H, W], 0 elsewhere.
-    """
+    # An instance is a pair of class and object. With objects called 0, 1, …, pairs are small
+    # numbers, too.
+    _, numbers = unique(objects[is_instance])
+    classes = semantic[is_instance].astype(np.int64)
+    pairs = classes * (numbers.max(initial=0) + 1) + numbers
+    _, place = unique(pairs)
     instance = np.zeros(semantic.shape, np.int32)
-    # First 0, 1, …: then the pairs are small numbers, too.
-    objects = unique(objects[is_object])[1]
-    num_objects = objects.max(initial=0) + 1
-    pairs = semantic[is_object].astype(np.int64) * num_objects + objects
-    instance[is_object] = unique(pairs)[1] + 1
-    return instance
+    instance[is_instance] = place + 1
+    return instance, is_thing & ~is_object
 
 
 def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,9 +85,10 @@ def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not values.size or values.min() < 0 or values.max() >= _MOST_COUNTED:
         found, place = np.unique(values, return_inverse=True)
         return found, place.reshape(values.shape)
-    present = np.bincount(values.ravel()) > 0
-    place_of_value = np.cumsum(present) - 1
-    return np.flatnonzero(present), place_of_value[values]
+    is_present = np.bincount(values.ravel()) > 0
+    found = np.flatnonzero(is_present)
+    place_of_value = np.cumsum(is_present) - 1
+    return found, place_of_value[values]
 
 
 def check_size(mask: np.ndarray, mask_path: str, image: np.ndarray, image_path: str) -> None:

@@ -32,7 +32,8 @@ _skipped = set()  # (path, number) of the records that this process has left out
 def find_shards(folder: str, split: str) -> list[str]:
     """Paths of a split's shards, in order; UserError if there is none or one is missing."""
     pattern = f"{split}-*-of-*.tfrecord"
-    paths = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    paths = glob.glob(os.path.join(glob.escape(folder), pattern))
+    paths.sort()
     if not paths:
         raise UserError(f"there is no {pattern} in {folder}; run scripts/build_records.py first.")
     count = shard_count(paths[-1])

@@ -103,8 +103,8 @@ def _mix(records: tf.data.Dataset, block_size: int, seed: tf.Tensor) -> tf.data.
     """
 
     def mix(block, members):
-        block_seed = seed + tf.stack([_PRIME * (block + 1), 0])
-        return tf.random.experimental.stateless_shuffle(members, block_seed)
+        change = tf.stack([_PRIME * (block + 1), 0])
+        return tf.random.experimental.stateless_shuffle(members, seed + change)
 
     return records.batch(block_size).enumerate().map(mix).unbatch()
 
@@ -112,7 +112,8 @@ def _mix(records: tf.data.Dataset, block_size: int, seed: tf.Tensor) -> tf.data.
 def _block_size(shards: Sequence[str], total: int, data: ConfigDict) -> int:
     """How many records are mixed at a time."""
     # Labels of large images are stored raw: a hundred records of them can be gigabytes.
-    bytes_each = sum(os.path.getsize(shard) for shard in shards) / total
+    sizes = [os.path.getsize(shard) for shard in shards]
+    bytes_each = sum(sizes) / total
     room = int(data.shuffle_megabytes * 2**20 / bytes_each)
     return max(1, min(data.shuffle_buffer, room))
 

@@ -58,9 +58,11 @@ def write_records(
     paths = [task.path for task in tasks]
     _check_no_others(output, split, paths)
 
+    length = len(source)
     missing = [task for task in tasks if not os.path.exists(task.path)]
-    with tqdm(total=len(source), desc=split, unit="img") as bar, _pool(processes) as pool:
-        bar.update(len(source) - sum(task.last - task.first for task in missing))
+    num_missing = sum(task.last - task.first for task in missing)
+    with tqdm(total=length, desc=split, unit="img") as bar, _pool(processes) as pool:
+        bar.update(length - num_missing)
         text = config_to_json(config)
         jobs = [pool.submit(_write_shard, text, split, task) for task in missing]
         try:
@@ -88,8 +90,9 @@ def _tasks(output: str, split: str, length: int, num_shards: int) -> list[_Task]
     tasks = []
     for shard in range(num_shards):
         name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-        task = _Task(os.path.join(output, name), bounds[shard], bounds[shard + 1])
-        tasks.append(task)
+        path = os.path.join(output, name)
+        first, last = bounds[shard : shard + 2]
+        tasks.append(_Task(path, first, last))
     return tasks
 
 
