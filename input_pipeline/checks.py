@@ -100,6 +100,7 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
     except UserError as error:
         found.errors.append(str(error))
         return
+    # What the report sums up.
     name = sample["image_id"]
     found.names[name] += 1
     found.sizes["{} x {}".format(*sample["semantic"].shape)] += 1
@@ -121,6 +122,7 @@ def _count(sample: Sample, dataset: Dataset) -> np.ndarray:
     # What there is of a stuff class is one segment.
     is_stuff = ~np.isin(np.arange(num_classes), dataset.thing_classes)
     segments = ((pixels > 0) & is_stuff).astype(np.int64)
+    # Of a thing class it is each instance.
     is_object = (instance > 0) & is_labelled
     object_class = semantic[is_object].astype(np.int64)
     pairs = np.unique(object_class << 32 | instance[is_object])

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.heads import HEAD_STRIDE
-from input_pipeline.instances import Side
+from deeperlab_tf.image_size import Side
 
 _RANK_BITS = 29  # of a float64 that holds a float32, the bits that are zero
 # Row or column of a cell outside the grid: the sum of two is negative and still an int32.
@@ -59,9 +59,12 @@ def find_disks(keypoints: tf.Tensor, size: tuple[Side, Side], radius: float) -> 
     num_instances = tf.shape(keypoints)[0]
     rank = tf.range(num_instances, dtype=tf.int64)
     keys = bits + rank[:, None, None, None]
-    nearest = tf.math.unsorted_segment_min(keys, places, height * width * num_kinds)
+    num_places = height * width * num_kinds
+    nearest = tf.math.unsorted_segment_min(keys, places, num_places)
 
-    farthest = np.float64(np.float32(radius * radius))
+    # Whatever its rank, a key with the radius' distance is below the limit.
+    farthest = np.float32(radius * radius)
+    farthest = np.float64(farthest)
     limit = farthest.view(np.int64) + 2**_RANK_BITS
     heatmap = tf.cast(nearest < limit, tf.float32)
     heatmap = tf.reshape(heatmap, [height, width, num_kinds])
@@ -71,8 +74,8 @@ def find_disks(keypoints: tf.Tensor, size: tuple[Side, Side], radius: float) -> 
 def _cells_around(keypoints: tf.Tensor, radius: float) -> tf.Tensor:
     """int32 [N, P, 2, diameter]: the rows and the columns of cells that a disk may reach."""
     diameter = int(2 * radius) // HEAD_STRIDE + 1
-    first = tf.math.ceil((keypoints - radius) / HEAD_STRIDE)
-    first = tf.cast(first, tf.int32)
+    first = (keypoints - radius) / HEAD_STRIDE
+    first = tf.cast(tf.math.ceil(first), tf.int32)
     return first[..., None] + tf.range(diameter)
 
 
@@ -90,8 +93,10 @@ def _flat_places(cells: tf.Tensor, size: tuple[Side, Side]) -> tf.Tensor:
     """
     height, width = size
     num_kinds = cells.shape[1]
+    # [N, P, 2, diameter]: what each row and each column adds to a place.
     places = cells * [[width * num_kinds], [num_kinds]]
-    is_inside = (cells >= 0) & (cells < [[height], [width]])
+    ends = [[height], [width]]
+    is_inside = (cells >= 0) & (cells < ends)
     places = tf.where(is_inside, places, _OUTSIDE)
     rows, columns = tf.unstack(places, axis=2)
     rows = rows + tf.range(num_kinds)[:, None]

@@ -109,6 +109,7 @@ def naming_broken_images(config: ConfigDict) -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
+        # TensorFlow names what its decoder disliked, on one of many lines.
         reason = re.search(r"[^\n]*(JPEG|PNG|image)[^\n]*", error.message, re.IGNORECASE)
         if "UserError" in error.message or reason is None:
             raise

@@ -50,6 +50,7 @@ def middle(encoded: tf.Tensor, number: tf.Tensor, config: ConfigDict) -> tf.Tens
     size = _image_shape(encoded)[:2]
     shorter_side = tf.cast(tf.reduce_min(size), tf.float32)
     side = tf.cast(shorter_side * config.pretrain.center_crop, tf.int32)
+    # (y, x) of its first pixel.
     begin = (size - side) // 2
     part = _decode_part(encoded, begin, tf.stack([side, side]))
 
@@ -66,6 +67,7 @@ def _random_box(
     image_shape: tf.Tensor, pretrain: ConfigDict, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Begin and size of the random part, (y, x) int32 [2] each."""
+    # [1, 1, 4]: the part need not hold any object but the image itself.
     whole = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
     ratio = pretrain.max_aspect_ratio
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(

@@ -10,10 +10,8 @@ import typing
 
 import tensorflow as tf
 
+from deeperlab_tf.image_size import Side
 from deeperlab_tf.keypoints import KeypointGraph
-
-# Of a map: a Python integer where it is known, else int32 [].
-Side = typing.Union[int, tf.Tensor]
 
 
 class Runs(typing.NamedTuple):
@@ -56,9 +54,9 @@ def find_instances(instance: tf.Tensor, graph: KeypointGraph) -> Instances:
       graph: says which keypoints there are.
     """
     runs, ids = _horizontal_runs(instance)
-    # In order of appearance …
     areas = tf.math.unsorted_segment_sum(runs.length, runs.index, tf.size(ids))
-    # … and by ascending (area, id).
+
+    # So far in order of appearance, which may change from crop to crop.
     order = tf.argsort(_pack(areas, ids))
     place = tf.math.invert_permutation(order)
     runs = runs._replace(index=tf.gather(place, runs.index))
@@ -98,6 +96,7 @@ def _horizontal_runs(instance: tf.Tensor) -> tuple[Runs, tf.Tensor]:
     end = tf.concat([start[1:], [height * width]], axis=0)
     length = end - start
 
+    # Only those of things; indices in the order in which things appear.
     value = tf.gather(pixels, start)
     is_thing = value > 0
     start = tf.boolean_mask(start, is_thing)
@@ -111,6 +110,7 @@ def _horizontal_runs(instance: tf.Tensor) -> tuple[Runs, tf.Tensor]:
 
 def _keypoints(runs: Runs, areas: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
     """float32 [N, P, 2]: corners of the boxes and centres of mass, of the masks as they are."""
+    # The runs' ends, [M, 2], have the extremes of their instance.
     count = tf.size(areas)
     last_column = runs.column + runs.length - 1
     first_pixel = tf.stack([runs.row, runs.column], axis=1)
@@ -127,6 +127,7 @@ def _keypoints(runs: Runs, areas: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
         "bottom_left": [bottom, left],
         "bottom_right": [bottom, right],
     }
+    # [N, 2] each, by name: the relation graph says which there are, and in what order.
     points = {name: tf.stack(corner, axis=1) for name, corner in corners.items()}
     points["center"] = _centers(runs, areas)
     return tf.stack([points[name] for name in graph.names], axis=1)
@@ -138,6 +139,7 @@ def _centers(runs: Runs, areas: tf.Tensor) -> tf.Tensor:
     doubled_column = 2 * runs.column + runs.length - 1
     doubled_mean = tf.stack([2 * runs.row, doubled_column], axis=1)
 
+    # Summed over runs, weighted by their pixels: int64 [N, 2].
     length = tf.cast(runs.length, tf.int64)
     moments = tf.cast(doubled_mean, tf.int64) * length[:, None]
     moments = tf.math.unsorted_segment_sum(moments, runs.index, tf.size(areas))

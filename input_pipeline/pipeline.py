@@ -17,6 +17,8 @@ from input_pipeline.targets import make_targets
 # Ready while the model works; a number, for tf.data's own choice grows until the memory is full.
 _BATCHES_AHEAD = 2
 
+Tensors = preprocess.Tensors
+
 # What Python reads, for the graph.
 _LABEL_MAP = tf.TensorSpec([None, None], tf.int32)
 _SPECS = {
@@ -78,6 +80,7 @@ def make_dataset(
     if split != "train":
         return _evaluation(source, config, context).prefetch(_BATCHES_AHEAD)
 
+    # Samples, one by one; then batches.
     numbers = Numbers(config.train.batch_size, context)
     if _must_stream(config.data, reading):
         samples = _read_records(source, config, numbers, start_step, reading)
@@ -199,17 +202,18 @@ def _evaluation(
 # === Both ===
 
 
-def _targets(sample: dict[str, tf.Tensor], config: ConfigDict) -> dict[str, tf.Tensor]:
+def _targets(sample: Tensors, config: ConfigDict) -> Tensors:
     return make_targets(sample["semantic"], sample["instance"], sample["crowd"], config)
 
 
-def _load(source: Source, index: tf.Tensor) -> dict[str, tf.Tensor]:
+def _load(source: Source, index: tf.Tensor) -> Tensors:
     """Reads one sample of a Python source inside the graph."""
 
     def read(index):
         sample = source[int(index)]
         return [sample[name] for name in _SPECS]
 
+    # NumPy has no static shapes: they are told to the graph afterwards.
     dtypes = [spec.dtype for spec in _SPECS.values()]
     values = tf.numpy_function(read, [index], dtypes, stateful=False)
     shaped = {}

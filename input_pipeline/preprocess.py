@@ -101,6 +101,7 @@ def scale_and_crop(
     origin = tf.where(is_larger, place, 0)
     before = tf.where(is_larger, 0, place)
 
+    # What of the crop the image fills.
     extent = tf.minimum(scaled, wanted)
     after = wanted - extent - before
     window = Window(size, scaled, origin, extent)
@@ -182,6 +183,7 @@ def _resample(sample: Tensors, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
     labels = {name: _cut(sample[name], first, last) for name in LABELS}
     labels = _pack_labels(labels)
 
+    # Where the window begins, seen from the part.
     shift = tf.cast(first, tf.float32) * scale - begin
     image = tf.raw_ops.ScaleAndTranslate(
         images=pixels[tf.newaxis],
@@ -215,6 +217,7 @@ def _nearest_pixels(window: Window, axis: int) -> tf.Tensor:
     size = window.size[axis]
     scaled = tf.cast(window.scaled[axis], tf.float64)
     ratio = tf.cast(size, tf.float64) / scaled
+    # Of each pixel's centre, in float64, so that large sizes do not round to a neighbour.
     within = tf.range(window.extent[axis])
     place = tf.cast(window.origin[axis] + within, tf.float64)
     nearest = tf.cast((place + 0.5) * ratio, tf.int32)
@@ -251,6 +254,7 @@ def _photometric(image: tf.Tensor, data: ConfigDict, seed: tf.Tensor) -> tf.Tens
     contrast = 1 + change[1] * data.contrast
     brightness = 255 * change[2] * data.brightness
 
+    # Around the pixel's grey, then around the image's mean.
     grey = tf.image.rgb_to_grayscale(image)
     image = grey + (image - grey) * saturation
     mean = tf.reduce_mean(grey)
@@ -274,6 +278,7 @@ def _unpack(
 ) -> Tensors:
     """A sample of an image and packed labels, with what is known of its size."""
     labels = tf.ensure_shape(labels, list(static_size))
+    # All but the instance fits into an int32.
     low_bits = tf.cast(labels, tf.int32)
     low_bits = tf.bitwise.bitwise_and(low_bits, _INSTANCE_UNIT - 1)
     semantic = tf.bitwise.bitwise_and(low_bits, _CROWD_BIT - 1)

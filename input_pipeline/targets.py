@@ -14,10 +14,11 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.image_size import Side
 from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.disks import Disks, find_disks
-from input_pipeline.instances import Instances, Side, find_instances, static_size
+from input_pipeline.instances import Instances, find_instances, static_size
 
 Tensors = dict[str, tf.Tensor]
 
@@ -63,10 +64,13 @@ def make_targets(
     instance = instance * tf.cast(counts, tf.int32)
     instances = find_instances(instance, graph)
 
+    # Heatmap and masks, on the grid.
     keypoint_mask = tf.cast(_on_grid(counts), tf.float32)
     grid_size = static_size(keypoint_mask)
     disks = find_disks(instances.keypoints, grid_size, data.keypoint_radius)
     short_mask = disks.heatmap * keypoint_mask[..., None]
+
+    # Offsets lead from the active cells to keypoints.
     active = _active_pairs(short_mask, disks)
     positions = _as_complex(instances.keypoints)
     return {
@@ -91,6 +95,7 @@ def _semantic_weight(is_labelled: tf.Tensor, instances: Instances, train: Config
     """
     height, width = static_size(is_labelled)
     runs = instances.runs
+    # Of each run, [M].
     area = tf.gather(instances.areas, runs.index)
     is_small = area < train.small_instance_area
     first = runs.row * width + runs.column
@@ -134,6 +139,7 @@ def _active_pairs(short_mask: tf.Tensor, disks: Disks) -> _Active:
     place = tf.where(flat_mask > 0)[:, 0]
     owner = disks.owners(place)
 
+    # int32 is enough, and half as large.
     place = tf.cast(place, tf.int32)
     cell = place // num_kinds
     kind = place % num_kinds
@@ -165,6 +171,7 @@ def _middle_offsets(positions: tf.Tensor, active: _Active, graph: KeypointGraph)
         cell = tf.gather(active.cell, members)
         here = tf.gather(active.here, members)
 
+        # From [N, edges] to [members, edges].
         destinations = tf.gather(positions, ends, axis=1)
         offsets = tf.gather(destinations, owner) - here[:, None]
         places = cell[:, None] * num_edges + edges
@@ -182,6 +189,7 @@ def _middle_mask(short_mask: tf.Tensor, graph: KeypointGraph) -> tf.Tensor:
     leaves = np.zeros([num_kinds, num_edges], np.float32)
     for number, (source, _) in enumerate(graph.edges):
         leaves[source, number] = 1.0
+    # The channel of each edge's source, by a product with a 0-1 matrix.
     flat_mask = tf.reshape(short_mask, [-1, num_kinds])
     mask = tf.matmul(flat_mask, leaves)
     return tf.reshape(mask, [height, width, num_edges])

@@ -31,11 +31,9 @@ FLAGS = flags.FLAGS
 
 def main():
     config = default_config()
-    config.data.dataset, config.data.root, config.data.classes = (
-        FLAGS.dataset,
-        FLAGS.root,
-        FLAGS.classes,
-    )
+    config.data.dataset = FLAGS.dataset
+    config.data.root = FLAGS.root
+    config.data.classes = FLAGS.classes
     manifest = write_records(config, FLAGS.split, FLAGS.output, FLAGS.shards, FLAGS.processes)
     print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {FLAGS.output}")
 

@@ -48,7 +48,8 @@ def main():
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
     with naming_corrupt_records(config.data.records, config.data.train_split):
-        shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
+        num_panels = min(config.train.num_panels, len(held_out))
+        shown = [held_out[index] for index in range(num_panels)]
         options = RunOptions(
             strategy=strategy,
             evaluate=make_evaluation(held_out, config, strategy),
@@ -57,16 +58,15 @@ def main():
             deterministic=DETERMINISTIC.value,
             profile=PROFILE.value,
         )
-        restart_where_host_is_lost(
-            strategy,
-            lambda: train(
-                config,
-                WORKDIR.value,
-                held_out.dataset,
-                functools.partial(make_dataset, config, "train", reading=reading),
-                options,
-            ),
+        run = functools.partial(
+            train,
+            config,
+            WORKDIR.value,
+            held_out.dataset,
+            functools.partial(make_dataset, config, "train", reading=reading),
+            options,
         )
+        restart_where_host_is_lost(strategy, run)
     if skipped_records():
         logging.warning(skipped_records())
 

@@ -97,6 +97,7 @@ class Cityscapes(Source):
         ids = read_mask(mask_path)
         check_size(ids, mask_path, image, image_path)
 
+        # Groups of things that nobody told apart have the class id alone.
         is_object = (ids >= INSTANCE_DIVISOR) & (ids != LICENSE_PLATE)
         class_ids = np.where(is_object, ids // INSTANCE_DIVISOR, ids)
         semantic = map_ids(class_ids, _LABEL_OF_ID, mask_path, _IGNORED)

@@ -176,7 +176,8 @@ def labels_of_segments(
                 f"{mask_path} holds the segment id {value}, which its JSON does not describe; "
                 "correct one of the two."
             )
+    # [ids that occur, 3], then [H, W, 3].
     table = np.array([rows[value] for value in values.tolist()], np.int32)
-    labels = table[place.reshape(ids.shape)]  # [H, W, 3]
+    labels = table[place.reshape(ids.shape)]
     semantic, instance, crowd = np.moveaxis(labels, -1, 0)
     return semantic, instance, crowd.astype(bool)

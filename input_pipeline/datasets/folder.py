@@ -100,6 +100,7 @@ class Folder(Source):
             mask = self._mask("semantic", name, image)
             path = self._path("semantic", name)
             return map_ids(mask, self._label_of_id, path, self._description.ignored_ids)
+        # The description has just one of each.
         (thing,) = self.dataset.thing_classes
         (stuff,) = self.dataset.stuff_classes
         return np.where(objects > 0, thing, stuff).astype(np.int32)

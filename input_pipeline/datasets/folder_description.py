@@ -165,6 +165,7 @@ def _patterns(content: dict, dataset: Dataset) -> dict[str, str]:
             )
     if "images" not in patterns:
         raise _Faulty("'images' is missing; say where the images are, such as images/{id}.jpg.")
+    # One kind of mask says enough where it leaves no choice.
     things, stuff = len(dataset.thing_classes), len(dataset.stuff_classes)
     if "semantic" not in patterns and (things, stuff) != (1, 1):
         raise _Faulty(

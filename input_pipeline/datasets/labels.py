@@ -68,7 +68,8 @@ def things_and_crowd(
     # numbers, too.
     _, numbers = unique(objects[is_instance])
     classes = semantic[is_instance].astype(np.int64)
-    pairs = classes * (numbers.max(initial=0) + 1) + numbers
+    num_numbers = numbers.max(initial=0) + 1
+    pairs = classes * num_numbers + numbers
     _, place = unique(pairs)
     instance = np.zeros(semantic.shape, np.int32)
     instance[is_instance] = place + 1

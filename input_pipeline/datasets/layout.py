@@ -39,16 +39,18 @@ def find_names(before: str, after: str) -> list[str]:
     """What stands between `before` and `after` in the paths of the files there, sorted."""
     pattern = glob.escape(before) + "*" + glob.escape(after)
     paths = glob.glob(pattern)
-    return sorted(path[len(before) : len(path) - len(after)] for path in paths)
+    begin, end = len(before), len(after)
+    return sorted(path[begin : len(path) - end] for path in paths)
 
 
 def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[str]:
     """Sentences about the masks `folder`/**/NAME`ending` for which no photo is called NAME."""
     pattern = os.path.join(glob.escape(folder), "**", f"*{ending}")
     paths = glob.glob(pattern, recursive=True)
-    masks = {os.path.relpath(path, folder)[: -len(ending)] for path in paths}
-    extra = sorted(masks - set(names))
-    return [f"mask {os.path.join(folder, name + ending)} has no photo" for name in extra]
+    files = [os.path.relpath(path, folder) for path in paths]
+    masks = {file[: -len(ending)] for file in files}
+    extra = [os.path.join(folder, name + ending) for name in sorted(masks - set(names))]
+    return [f"mask {path} has no photo" for path in extra]
 
 
 def read_list(path: str, what: str) -> list[str]:

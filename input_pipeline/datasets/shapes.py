@@ -151,6 +151,7 @@ def _stuff(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     slope = rng.normal()
     shore = shore + (columns - width / 2) * slope / 4
 
+    # Where the shore is above the horizon, the sky is in front.
     rows = np.arange(height)[:, None]
     semantic = np.full(size, MEADOW, np.int32)
     semantic[rows > shore] = WATER
@@ -162,6 +163,7 @@ def _textures(rng: np.random.Generator, size: tuple[int, int]) -> list[np.ndarra
     """Brightness of sky, meadow and water, float32 [H, W] each."""
     height, width = size
     rows = np.arange(height)[:, None]
+    # Bright towards the horizon; fine bumps on coarse ones; waves, bent by coarse bumps.
     haze = (rows / height * 30).astype(np.float32)
     clouds = _noise(rng, size, (4, 3)) * 22 + haze
 
@@ -234,6 +236,7 @@ def _find_place(rng: np.random.Generator, scene: _Scene, label: int) -> _Form | 
         radius = min(size) * np.exp(log_share)
         center = rng.uniform((0, 0), size)
         angle = rng.uniform(0, 2 * np.pi)
+        # [K, 2] each, (y, x) in pixels.
         contours = _contours(DATASET.class_names[label])
         turned = [center + radius * contour @ _rotation(angle) for contour in contours]
         form = _Form(_fill(turned, size), radius, center)
@@ -294,6 +297,7 @@ def _leaves_all_visible(form: _Form, scene: _Scene) -> bool:
     visible = np.count_nonzero(form.mask)
     if visible < max(MIN_VISIBLE_PIXELS, MIN_VISIBLE_SHARE * 2 * form.radius**2):
         return False
+    # Pixels that each earlier thing would keep, [things].
     uncovered = scene.instance[~form.mask]
     left = np.bincount(uncovered, minlength=len(scene.areas))[1:]
     wanted = MIN_VISIBLE_SHARE * np.array(scene.areas[1:])

@@ -99,6 +99,7 @@ class Voc(Source):
         check_size(classes, mask_path, image, image_path)
         check_size(objects, mask_path, image, image_path)
 
+        # What is void in either mask is ignored.
         semantic = map_ids(classes, _LABEL_OF_ID, mask_path, ignored={IGNORE_LABEL})
         semantic[objects == IGNORE_LABEL] = IGNORE_LABEL
         instance, crowd = things_and_crowd(semantic, objects, objects > 0, DATASET)

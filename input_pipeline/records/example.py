@@ -58,6 +58,7 @@ def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -
         raise UserError(
             f"image {name!r} has {divisor} instances or more; its labels cannot be encoded."
         )
+    # int32 [H, W]; crowd is a thing without instance.
     label = sample["semantic"].astype(np.int32) * divisor + instance
     height, width = label.shape
     encoded, image_format = _encode_image(sample["image"], photo)
@@ -71,6 +72,7 @@ def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -
         LABEL: label.astype("<i4").tobytes(),
         LABEL_FORMAT: b"raw",
     }
+    # Deterministic: shards of equal data have equal checksums.
     features = {key: _feature(value) for key, value in values.items()}
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
@@ -126,6 +128,7 @@ def decode_example(
     example = tf.io.parse_single_example(serialized, _FEATURES)
     name = example[NAME]
     size = tf.stack([example[HEIGHT], example[WIDTH]])
+    # Before the picture is decoded: what is larger may be a decompression bomb.
     is_allowed = tf.reduce_prod(size) <= MAX_PIXELS
     with _require(is_allowed, f"is larger than {MAX_PIXELS} pixels", name):
         # decode_jpeg reads PNGs too. Accurately, as every other reader does: else pixels differ by
@@ -133,10 +136,13 @@ def decode_example(
         image = tf.io.decode_jpeg(example[IMAGE], channels=3, dct_method="INTEGER_ACCURATE")
         label = _decode_label(example, size, encoding)
 
+    # A wrong size or class is an error that names the image.
     semantic = _semantic(label, dataset, encoding)
     outside = f"holds a class id outside its {dataset.num_classes} classes"
-    image_fits = tf.equal(tf.shape(image, tf.int64)[:2], size)
-    label_fits = tf.equal(tf.shape(label, tf.int64), size)
+    image_size = tf.shape(image, tf.int64)[:2]
+    label_size = tf.shape(label, tf.int64)
+    image_fits = tf.equal(image_size, size)
+    label_fits = tf.equal(label_size, size)
     fits = tf.reduce_all(image_fits & label_fits)
     known = _require(_is_known(semantic, dataset), outside, name)
     with known, _require(fits, "has another size", name):
@@ -161,22 +167,26 @@ def _decode_label(
     label = example[LABEL]
 
     def from_png():
+        # TensorFlow would widen 8 bits to 16 without a word.
         depth = tf.strings.substr(label, _BIT_DEPTH, 1)
         depth = tf.io.decode_raw(depth, tf.uint8)
         is_wide = tf.reduce_all(tf.equal(depth, 16))
         with _require(is_wide, "has labels of 8 bits, without instances", example[NAME]):
             decoded = tf.io.decode_png(label, channels=1, dtype=tf.uint16)
-            return tf.cast(decoded[..., 0], tf.int32)
+            decoded = decoded[..., 0]
+            return tf.cast(decoded, tf.int32)
 
     def from_raw():
-        return tf.reshape(tf.io.decode_raw(label, tf.int32), size)
+        decoded = tf.io.decode_raw(label, tf.int32)
+        return tf.reshape(decoded, size)
 
     def nothing():
         return tf.fill(size, encoding.void * encoding.divisor)
 
     is_missing = tf.equal(label, "")
     is_png = tf.equal(example[LABEL_FORMAT], "png")
-    return tf.case([(is_missing, nothing), (is_png, from_png)], default=from_raw)
+    cases = [(is_missing, nothing), (is_png, from_png)]
+    return tf.case(cases, default=from_raw)
 
 
 def _semantic(label: tf.Tensor, dataset: Dataset, encoding: LabelEncoding) -> tf.Tensor:

@@ -67,6 +67,7 @@ def record_offsets(path: str, skip_corrupt: bool = False) -> list[tuple[int, int
             file.seek(offset)
             length = _length(file.read(_HEAD))
             end = None if length is None else offset + _HEAD + length + _TAIL
+            # A damaged head may promise any length.
             if end is not None and end <= size:
                 places.append((offset + _HEAD, length))
                 offset = end
@@ -120,6 +121,7 @@ def read_shard_skipping(
 
     def read(number, offset):
         corrupt = tf.data.Dataset.from_tensors("")
+        # An empty string stands for a record that cannot be read.
         record = _record_at(path, offset).take(1).ignore_errors()
         record = record.concatenate(corrupt).take(1)
         return record.map(lambda data: (number, data))

@@ -67,6 +67,7 @@ class RecordSource(Source):
             raise UserError(
                 f"there is no dataset.json in {folder}; write one, or build the records again."
             )
+        # What wrote a manifest gave the instances of an image different numbers.
         has_manifest = os.path.exists(os.path.join(folder, f"{split}.json"))
         self.encoding = dataclasses.replace(encoding, unique_numbers=has_manifest)
 

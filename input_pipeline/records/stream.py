@@ -66,6 +66,7 @@ def read_shards(
         raise UserError(
             f"the shards {shards[0]} … in {data.records} are empty; build the records again."
         )
+    # Whole epochs are skipped unread, the rest of one record by record.
     epoch = _epoch_reader(shards, total, data, _shard_reader(shards, reading))
     first = numbers.first_local(start_step)
     epochs = tf.data.Dataset.range(first // total, ENDLESS)
@@ -127,6 +128,7 @@ def _shard_reader(
     if not reading.skip_corrupt:
         return lambda index: tf.data.TFRecordDataset(tf.gather(shards, index))
 
+    # [shards, (records)]: each record is read on its own, so that the next can be found.
     offsets = [_intact_offsets(shard) for shard in shards]
     offsets = tf.ragged.constant(offsets, tf.int64, ragged_rank=1)
     remote = bool(reading.data_service)

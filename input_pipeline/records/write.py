@@ -66,6 +66,7 @@ def write_records(
         text = config_to_json(config)
         jobs = [pool.submit(_write_shard, text, split, task) for task in missing]
         try:
+            # The first failure is raised here; the others' work is cancelled.
             for job in concurrent.futures.as_completed(jobs):
                 bar.update(job.result())
         except BaseException:
@@ -127,6 +128,7 @@ def _write_classes(dataset: Dataset, path: str) -> None:
 
 def _write_shard(config_text: str, split: str, task: _Task) -> int:
     """Work of one process; returns how many images it wrote."""
+    # A source is opened anew: text crosses to another process, open files do not.
     source = open_source(config_from_json(config_text), split)
     try:
         with atomic_path(task.path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
