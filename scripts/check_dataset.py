@@ -7,6 +7,8 @@ python scripts/check_dataset.py --records=RECORDS --split=train --output=CHECK
 Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 """
 
+from __future__ import annotations
+
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import functools
@@ -16,58 +18,65 @@ import sys
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from ml_collections import ConfigDict
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.heads import grid_side
 from deeperlab_tf.keypoints import CENTER, keypoint_graph
+from deeperlab_tf.schema import Dataset
 from deeperlab_tf.visualize import drawing
 from deeperlab_tf.visualize import parses as visualize
 from input_pipeline import Reading, make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
-from input_pipeline.datasets import NAMES
+from input_pipeline.datasets import NAMES, Sample, Source
 from input_pipeline.records.files import skipped_records
 
-flags.DEFINE_enum("dataset", "folder", NAMES, "Which dataset, that is: how its files are laid out.")
-flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
-flags.DEFINE_string(
+DATASET = flags.DEFINE_enum(
+    "dataset", "folder", NAMES, "Which dataset, that is: how its files are laid out."
+)
+ROOT = flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
+CLASSES = flags.DEFINE_string(
     "classes", "", "Description of a folder dataset; default: classes.yaml or .json in the root."
 )
-flags.DEFINE_string("records", "", "Folder of records, to check these instead of raw files.")
-flags.DEFINE_string("split", "train", "train, val, …")
-flags.DEFINE_string("output", None, "Folder to make for report.json and sheet.png.")
-flags.DEFINE_integer(
+RECORDS = flags.DEFINE_string(
+    "records", "", "Folder of records, to check these instead of raw files."
+)
+SPLIT = flags.DEFINE_string("split", "train", "train, val, …")
+OUTPUT = flags.DEFINE_string("output", None, "Folder to make for report.json and sheet.png.")
+LIMIT = flags.DEFINE_integer(
     "limit", 0, "Look at this many images only, evenly spread; 0: at all.", lower_bound=0
 )
-flags.DEFINE_integer("pictures", 8, "Images on the sheet.", lower_bound=1)
-flags.DEFINE_bool("skip_corrupt", False, "Count corrupt records, and do not call them errors.")
-FLAGS = flags.FLAGS
+PICTURES = flags.DEFINE_integer("pictures", 8, "Images on the sheet.", lower_bound=1)
+SKIP_CORRUPT = flags.DEFINE_bool(
+    "skip_corrupt", False, "Count corrupt records, and do not call them errors."
+)
 
 SHOWN = 10  # errors and warnings printed; report.json has them all
 
 
-def main():
-    if os.path.exists(FLAGS.output):
-        raise UserError(f"{FLAGS.output} exists already; remove it or choose another --output.")
+def main() -> None:
+    if os.path.exists(OUTPUT.value):
+        raise UserError(f"{OUTPUT.value} exists already; remove it or choose another --output.")
     config = default_config()
-    config.data.dataset = FLAGS.dataset
-    config.data.root = FLAGS.root
-    config.data.classes = FLAGS.classes
-    config.data.records = FLAGS.records
-    source = open_source(config, FLAGS.split, Reading(FLAGS.skip_corrupt))
-    report = check_source(source, config.fusion.max_instances, FLAGS.limit, FLAGS.skip_corrupt)
+    config.data.dataset = DATASET.value
+    config.data.root = ROOT.value
+    config.data.classes = CLASSES.value
+    config.data.records = RECORDS.value
+    source = open_source(config, SPLIT.value, Reading(SKIP_CORRUPT.value))
+    report = check_source(source, config.fusion.max_instances, LIMIT.value, SKIP_CORRUPT.value)
     if skipped_records():
         report["warnings"].append(skipped_records())
-    write_json(os.path.join(FLAGS.output, "report.json"), report)
-    sheet = draw_sheet(source, config, FLAGS.pictures)
+    write_json(os.path.join(OUTPUT.value, "report.json"), report)
+    sheet = draw_sheet(source, config, PICTURES.value)
     if sheet is not None:
-        drawing.write_image(os.path.join(FLAGS.output, "sheet.png"), sheet)
+        drawing.write_image(os.path.join(OUTPUT.value, "sheet.png"), sheet)
     print_report(report)
     sys.exit(1 if report["errors"] else 0)
 
 
-def print_report(report):
+def print_report(report: dict) -> None:
     print(f"\n{'class':<28}{'kind':<7}{'images':>9}{'segments':>10}{'pixels':>15}")
     for entry in report["classes"]:
         name = entry["name"][:27]
@@ -91,10 +100,10 @@ def print_report(report):
         for line in lines[:SHOWN]:
             print(f"  {line}")
     verdict = "cannot" if report["errors"] else "can"
-    print(f"{verdict} be trained on; more in {FLAGS.output}")
+    print(f"{verdict} be trained on; more in {OUTPUT.value}")
 
 
-def draw_sheet(source, config, count):
+def draw_sheet(source: Source, config: ConfigDict, count: int) -> np.ndarray | None:
     """Rows of image, labels, keypoint disks and long-range offsets to the centre; None if no image
     can be read.
     """
@@ -114,7 +123,7 @@ def draw_sheet(source, config, count):
     return visualize.contact_sheet(rows, titles, footer=legend)
 
 
-def draw_row(sample, dataset, config):
+def draw_row(sample: Sample, dataset: Dataset, config: ConfigDict) -> list[np.ndarray]:
     labelled = {name: tf.constant(sample[name]) for name in ("image", *preprocess.LABELS)}
     fitted = preprocess.fit(labelled, config)
     targets = make_targets(fitted["semantic"], fitted["instance"], fitted["crowd"], config)

@@ -10,6 +10,8 @@ Workers read the records themselves: the folder must have the same path everywhe
 interrupted.
 """
 
+from __future__ import annotations
+
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import tensorflow as tf
@@ -31,7 +33,7 @@ ADDRESS = flags.DEFINE_string(
 service = tf.data.experimental.service
 
 
-def main():
+def main() -> None:
     try:
         server = start_worker() if DISPATCHER.value else start_dispatcher()
     except (tf.errors.OpError, RuntimeError) as error:
@@ -40,14 +42,14 @@ def main():
     server.join()
 
 
-def start_dispatcher():
+def start_dispatcher() -> service.DispatchServer:
     config = service.DispatcherConfig(port=PORT.value)
     server = service.DispatchServer(config)
     print(f"dispatcher at {server.target}", flush=True)
     return server
 
 
-def start_worker():
+def start_worker() -> service.WorkerServer:
     # TensorFlow replaces %port% by the port it finds free.
     address = f"{ADDRESS.value}:{PORT.value or '%port%'}"
     config = service.WorkerConfig(

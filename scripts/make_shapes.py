@@ -3,6 +3,8 @@
 python scripts/make_shapes.py --output=DIR --count=8
 """
 
+from __future__ import annotations
+
 import os
 
 import cv2
@@ -17,7 +19,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to make for the pictures.")
 COUNT = flags.DEFINE_integer("count", 8, "How many pictures.", lower_bound=1)
 
 
-def main():
+def main() -> None:
     source = Shapes(default_config().data.shapes, "test")  # what no training has seen
     count = min(COUNT.value, len(source))
     with atomic_path(OUTPUT.value) as folder:

@@ -9,6 +9,8 @@ IMAGENET holds train/ and val/ with a folder per class; TFRecords are given by
 WORKDIR/evaluation/metrics.json. Devices: as scripts/train.py.
 """
 
+from __future__ import annotations
+
 import functools
 import os
 
@@ -21,6 +23,7 @@ from deeperlab_tf.backbones.classifier import (
     classification_loss,
     evaluate_classifier,
 )
+from deeperlab_tf.compat import keras
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import RunOptions, Task, fit
@@ -41,12 +44,12 @@ PROFILE = flags.DEFINE_bool("profile", False, "Record a profile of steps 10 to 2
 cli.define_strategy()
 
 
-def main():
+def main() -> None:
     config = cli.read_config(CONFIG)
     strategy = cli.strategy_from_flags()
     held_out = imagenet.open_source(config, "val")
 
-    def evaluate(network):
+    def evaluate(network: keras.Model) -> dict:
         return evaluate_classifier(network, imagenet.make_dataset(config, "val"))
 
     task = Task(

@@ -7,6 +7,8 @@ On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --
 WORKSPACE.md.
 """
 
+from __future__ import annotations
+
 import functools
 
 from absl import flags, logging
@@ -42,7 +44,7 @@ SKIP_CORRUPT = flags.DEFINE_bool(
 cli.define_strategy()
 
 
-def main():
+def main() -> None:
     config = cli.read_config(CONFIG)
     strategy = cli.strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
