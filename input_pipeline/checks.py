@@ -1,21 +1,48 @@
 """Whether a dataset can be trained on, and what is in it."""
 
+from __future__ import annotations
+
 import collections
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from input_pipeline.datasets import Sample, Source
 from input_pipeline.records.files import CorruptRecord
 
 
-def check_source(source, max_instances, limit=0, skip_corrupt=False):
+@dataclasses.dataclass
+class _Found:
+    """What has been seen so far.
+
+    Attributes:
+      totals: int64 [classes, 3]: images, segments and pixels of each class.
+      sizes: how many images have each "height x width".
+      names: how often each image name occurs.
+      instances: of each image.
+      errors, corrupt, warnings: sentences.
+    """
+
+    totals: np.ndarray
+    sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    names: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    instances: list[int] = dataclasses.field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list)
+    corrupt: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+
+def check_source(
+    source: Source, max_instances: int, limit: int = 0, skip_corrupt: bool = False
+) -> dict:
     """Reads every sample of a source.
 
     Args:
-      source: see `input_pipeline.datasets`. `problems(index)` and `unlabeled()`, if it has them,
-        add warnings.
+      source: what to check.
       max_instances: more instances than this in an image cannot be predicted
         (config.fusion.max_instances).
       limit: look at this many samples only, evenly spread; 0: at all.
@@ -28,74 +55,94 @@ def check_source(source, max_instances, limit=0, skip_corrupt=False):
         that are); classes: a dict for each class, with name, thing, images, segments and pixels;
         errors: what makes training impossible, list of str; warnings: what is odd, list of str.
     """
-    count = len(source)
-    chosen = (
-        range(count)
-        if not limit or limit >= count
-        else np.linspace(0, count - 1, limit).astype(int).tolist()
-    )
-    totals = np.zeros((source.dataset.num_classes, 3), np.int64)  # images, segments, pixels
-    sizes, names, instances, errors, corrupt = (
-        collections.Counter(),
-        collections.Counter(),
-        [],
-        [],
-        [],
-    )
-    warnings = source.unlabeled() if hasattr(source, "unlabeled") else []
-    for index in tqdm(chosen, desc="checking", unit="img"):
-        try:
-            sample = source[index]
-            warnings += source.problems(index) if hasattr(source, "problems") else []
-        except UserError as error:
-            (corrupt if isinstance(error, CorruptRecord) else errors).append(str(error))
-            continue
-        names[sample["image_id"]] += 1
-        sizes["{} x {}".format(*sample["semantic"].shape)] += 1
-        instances.append(len(np.unique(sample["instance"][sample["instance"] > 0])))
-        counts = _count(sample, source.dataset)
-        totals += counts
-        if not counts.any():
-            warnings.append(f"image {sample['image_id']!r} has no label at all")
-    errors += [
-        f"image {name!r} is there {number} times" for name, number in names.items() if number > 1
-    ]
-    (warnings if skip_corrupt else errors).extend(corrupt)
-    keys = ("images", "segments", "pixels")
-    classes = [
-        {"name": category.name, "thing": category.is_thing, **dict(zip(keys, row))}
-        for category, row in zip(source.dataset.categories, totals.tolist())
-    ]
+    found = _Found(np.zeros((source.dataset.num_classes, 3), np.int64))
+    found.warnings += source.unlabelled()
+    for index in tqdm(_chosen(len(source), limit), desc="checking", unit="img"):
+        _look_at(source, index, found)
+    for name, number in found.names.items():
+        if number > 1:
+            found.errors.append(f"image {name!r} is there {number} times")
+    (found.warnings if skip_corrupt else found.errors).extend(found.corrupt)
+
+    classes = _describe_classes(source.dataset, found.totals)
     absent = [entry["name"] for entry in classes if not entry["images"]]
     if absent:
-        warnings.append(
-            f"{len(absent)} of {len(classes)} classes do not occur: {', '.join(absent)}"
-        )
-    if not totals.any():
-        errors.append("there is no labelled pixel")
-    per_image = dict(
-        mean=float(np.mean(instances)) if instances else 0.0,
-        most=max(instances, default=0),
-        exceeding=sum(number > max_instances for number in instances),
-    )
+        names = ", ".join(absent)
+        found.warnings.append(f"{len(absent)} of {len(classes)} classes do not occur: {names}")
+    if not found.totals.any():
+        found.errors.append("there is no labelled pixel")
+    sizes = found.sizes.most_common()
+    instances = _describe_instances(found.instances, max_instances)
     return dict(
-        images=len(instances),
-        sizes=dict(sizes.most_common()),
-        instances_per_image=per_image,
-        corrupt=len(corrupt),
+        images=len(found.instances),
+        sizes=dict(sizes),
+        instances_per_image=instances,
+        corrupt=len(found.corrupt),
         classes=classes,
-        errors=errors,
-        warnings=warnings,
+        errors=found.errors,
+        warnings=found.warnings,
     )
 
 
-def _count(sample, dataset):
+def _chosen(count: int, limit: int) -> Sequence[int]:
+    if not limit or limit >= count:
+        return range(count)
+    return np.linspace(0, count - 1, limit).astype(int).tolist()
+
+
+def _look_at(source: Source, index: int, found: _Found) -> None:
+    try:
+        sample = source[index]
+        found.warnings += source.problems(index)
+    except CorruptRecord as error:
+        found.corrupt.append(str(error))
+        return
+    except UserError as error:
+        found.errors.append(str(error))
+        return
+    # What the report sums up.
+    name = sample["image_id"]
+    found.names[name] += 1
+    found.sizes["{} x {}".format(*sample["semantic"].shape)] += 1
+    instance = sample["instance"]
+    found.instances.append(len(np.unique(instance[instance > 0])))
+    counts = _count(sample, source.dataset)
+    found.totals += counts
+    if not counts.any():
+        found.warnings.append(f"image {name!r} has no label at all")
+
+
+def _count(sample: Sample, dataset: Dataset) -> np.ndarray:
     """int64 [classes, 3]: whether a class is in the image, its segments and its pixels there."""
     semantic, instance = sample["semantic"], sample["instance"]
-    pixels = np.bincount(semantic[semantic != IGNORE_LABEL], minlength=dataset.num_classes)
-    segments = (pixels > 0) & ~np.isin(np.arange(dataset.num_classes), dataset.thing_classes)
-    segments = segments.astype(np.int64)
-    is_object = (instance > 0) & (semantic != IGNORE_LABEL)
-    pairs = np.unique(semantic[is_object].astype(np.int64) << 32 | instance[is_object])
-    segments += np.bincount(pairs >> 32, minlength=dataset.num_classes)
-    return np.stack([pixels > 0, segments, pixels], axis=1).astype(np.int64)
+    is_labelled = semantic != IGNORE_LABEL
+    num_classes = dataset.num_classes
+    pixels = np.bincount(semantic[is_labelled], minlength=num_classes)
+
+    # What there is of a stuff class is one segment.
+    is_stuff = ~np.isin(np.arange(num_classes), dataset.thing_classes)
+    segments = ((pixels > 0) & is_stuff).astype(np.int64)
+    # Of a thing class it is each instance.
+    is_object = (instance > 0) & is_labelled
+    object_class = semantic[is_object].astype(np.int64)
+    pairs = np.unique(object_class << 32 | instance[is_object])
+    segments += np.bincount(pairs >> 32, minlength=num_classes)
+    counts = np.stack([pixels > 0, segments, pixels], axis=1)
+    return counts.astype(np.int64)
+
+
+def _describe_classes(dataset: Dataset, totals: np.ndarray) -> list[dict]:
+    classes = []
+    for category, row in zip(dataset.categories, totals.tolist()):
+        images, segments, pixels = row
+        entry = dict(name=category.name, thing=category.is_thing)
+        entry.update(images=images, segments=segments, pixels=pixels)
+        classes.append(entry)
+    return classes
+
+
+def _describe_instances(instances: list[int], max_instances: int) -> dict:
+    mean = float(np.mean(instances)) if instances else 0.0
+    most = max(instances, default=0)
+    exceeding = sum(number > max_instances for number in instances)
+    return dict(mean=mean, most=most, exceeding=exceeding)

@@ -1,33 +1,48 @@
 """ImageNet-1K for pretraining: its folders of classes, or the usual sharded TFRecords.
 
-    {train,val}/n01440764/*.JPEG, …                                   config.data.root; a folder a
-    class, by name
-    train-00000-of-01024, …, validation-00000-of-00128, …             config.data.records, with the
-        features image/encoded (JPEG or PNG) and image/class/label (1 … 1000)
+    {train,val}/n01440764/*.JPEG, …                                   config.data.root
+        a folder per class, which has its name
+    train-00000-of-01024, …, validation-00000-of-00128, …             config.data.records
+        with the features image/encoded (JPEG or PNG) and image/class/label (1 … 1000)
 
 Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
 """
+
+from __future__ import annotations
 
 import contextlib
 import glob
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_size import resize_image
 from deeperlab_tf.schema import Category, Dataset
-from input_pipeline.datasets.labels import first_existing
-from input_pipeline.pipeline import ENDLESS, Numbers, read_shards, shuffled
-from input_pipeline.records.files import record_offsets
+from input_pipeline.datasets.layout import first_existing
+from input_pipeline.imagenet_crops import middle, random_part
+from input_pipeline.order import ENDLESS, Numbers, sample_index
+from input_pipeline.records.files import record_offsets, shard_count
+from input_pipeline.records.stream import read_shards
 
 _EXTENSIONS = (".jpeg", ".jpg", ".png")
 _SPLITS = {"train": ("train",), "val": ("val", "validation")}
 _NO_LABEL = 2**16 - 1  # more classes than a label map may have
+_TAIL_BYTES = 64  # of a file, in which its format's end mark must be
+
+_IMAGE, _LABEL = "image/encoded", "image/class/label"
+_BYTES = tf.io.FixedLenFeature([], tf.string)
+_INTEGER = tf.io.FixedLenFeature([], tf.int64)
 
 
-def make_dataset(config, split, start_step=0, input_context=None):
+def make_dataset(
+    config: ConfigDict,
+    split: str,
+    start_step: int = 0,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
     """Batches of classified images.
 
     `train` never ends, is shuffled anew each epoch and augmented (random-resized crop, flip) as a
@@ -38,7 +53,7 @@ def make_dataset(config, split, start_step=0, input_context=None):
       config: the full config.
       split: train | val.
       start_step: batches of `train` to skip.
-      input_context: tf.distribute.InputContext, as for `input_pipeline.make_dataset`.
+      input_context: as for `input_pipeline.make_dataset`.
 
     Returns:
       tf.data.Dataset of (image uint8 [B, H, W, 3], dict of `label` int32 [B]).
@@ -48,18 +63,33 @@ def make_dataset(config, split, start_step=0, input_context=None):
     """
     source = open_source(config, split)
     if split != "train":
-        images = source.in_order().map(
-            _prepare(config, _middle), num_parallel_calls=tf.data.AUTOTUNE
-        )
+        images = _crop(source.in_order(), middle, config)
         return images.batch(config.eval.batch_size).prefetch(tf.data.AUTOTUNE)
-    numbers = Numbers(config.train.batch_size, input_context or tf.distribute.InputContext())
-    images = source.endless(config, numbers, start_step)
-    images = images.map(_prepare(config, _augmented), num_parallel_calls=tf.data.AUTOTUNE)
-    return images.batch(numbers.replica_batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    context = input_context or tf.distribute.InputContext()
+    numbers = Numbers(config.train.batch_size, context)
+    images = source.endless(config.data, numbers, start_step)
+    images = _crop(images, random_part, config)
+    batches = images.batch(numbers.replica_batch_size, drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def open_source(config, split):
-    """`Folders` or `Shards` of a split, whichever `config.data` names."""
+def _crop(
+    encoded_images: tf.data.Dataset, crop: Callable[..., tf.Tensor], config: ConfigDict
+) -> tf.data.Dataset:
+    """(image, targets) of (running number, encoded image, label)."""
+
+    def prepare(number, encoded, label):
+        return crop(encoded, number, config), {"label": label}
+
+    return encoded_images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def open_source(config: ConfigDict, split: str) -> Folders | Shards:
+    """The images of a split, in folders or in records, whichever `config.data` names.
+
+    Raises:
+      UserError: there is no such split, or not all of it.
+    """
     names = _SPLITS.get(split)
     if names is None:
         raise UserError(f"ImageNet has no split {split!r}; it has {', '.join(_SPLITS)}.")
@@ -69,7 +99,7 @@ def open_source(config, split):
 
 
 @contextlib.contextmanager
-def naming_broken_images(config):
+def naming_broken_images(config: ConfigDict) -> Iterator[None]:
     """Context in which TensorFlow's error about an image it cannot decode, which names no file,
     becomes one that does.
 
@@ -79,212 +109,169 @@ def naming_broken_images(config):
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
+        # TensorFlow names what its decoder disliked, on one of many lines.
         reason = re.search(r"[^\n]*(JPEG|PNG|image)[^\n]*", error.message, re.IGNORECASE)
         if "UserError" in error.message or reason is None:
             raise
-        sources = (
-            []
-            if config.data.records
-            else [open_source(config, split) for split in ("train", "val")]
-        )
-        for path in (path for source in sources for path in source.paths):
-            if not _looks_whole(path):
-                raise UserError(f"image {path} is broken; replace or remove it.") from error
+        path = None if config.data.records else _find_broken_image(config)
+        if path is not None:
+            raise UserError(f"image {path} is broken; replace or remove it.") from error
         raise UserError(
             f"an image cannot be decoded ({reason[0]}); replace or remove it."
         ) from error
 
 
-def _looks_whole(path):
+def _find_broken_image(config: ConfigDict) -> str | None:
+    for split in _SPLITS:
+        for path in open_source(config, split).paths:
+            if not _looks_whole(path):
+                return path
+    return None
+
+
+def _looks_whole(path: str) -> bool:
     """Whether a file begins and ends as a JPEG or PNG does; what lies between is not looked at."""
     with open(path, "rb") as file:
         head = file.read(4)
-        file.seek(max(os.path.getsize(path) - 64, 0))
+        size = os.path.getsize(path)
+        file.seek(max(size - _TAIL_BYTES, 0))
         tail = file.read()
-    return (head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail) or (
-        head == b"\x89PNG" and b"IEND" in tail
-    )
+    is_jpeg = head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail
+    is_png = head == b"\x89PNG" and b"IEND" in tail
+    return is_jpeg or is_png
+
+
+# === Files: elements are (running number, encoded image, label) ===
 
 
 class Folders:
-    """Images in a folder a class; elements are (running number, encoded image, label).
+    """Images in one folder per class.
+
+    Args:
+      root: folder of the splits.
+      splits: what the split's folder may be called.
+      num_classes: how many there must be.
 
     Attributes:
-      dataset: `Dataset`; classes are called as their folders.
-      paths: list of the images' files.
+      dataset: classes are called as their folders.
+      paths: the images' files.
     """
 
-    def __init__(self, root, splits, num_classes):
+    def __init__(self, root: str, splits: Sequence[str], num_classes: int):
         folder = first_existing(root, splits, "split of ImageNet")
         classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
         if len(classes) != num_classes:
             raise UserError(
-                f"{folder} has {len(classes)} folders of classes but config.pretrain.num_classes is {num_classes}; "
-                "set it to the number of classes."
+                f"{folder} has {len(classes)} folders of classes but config.pretrain.num_classes "
+                f"is {num_classes}; set it to the number of classes."
             )
         self.paths, self._labels = [], []
         for label, name in enumerate(classes):
-            paths = [
-                e.path
-                for e in os.scandir(os.path.join(folder, name))
-                if e.name.lower().endswith(_EXTENSIONS)
-            ]
-            if not paths:
-                raise UserError(
-                    f"folder {os.path.join(folder, name)} holds no JPEG or PNG; remove or fill it."
-                )
-            self.paths += sorted(paths)
+            paths = _image_files(os.path.join(folder, name))
+            self.paths += paths
             self._labels += [label] * len(paths)
-        self.dataset = _descriptor(classes)
+        self.dataset = _describe(classes)
 
-    def in_order(self):
+    def in_order(self) -> tf.data.Dataset:
         """Every image once."""
-        return tf.data.Dataset.range(len(self.paths)).map(self._reader())
+        indices = tf.data.Dataset.range(len(self.paths))
+        return indices.map(self._reader())
 
-    def endless(self, config, numbers, start_step):
+    def endless(self, data: ConfigDict, numbers: Numbers, start_step: int) -> tf.data.Dataset:
         """Epoch after epoch, each in an order of its own, from a step on."""
         read = self._reader()
 
         def load(local):
             number = numbers.number(local)
-            return (number, *read(shuffled(number, len(self.paths), config.data))[1:])
+            index = sample_index(number, len(self.paths), data)
+            _, encoded, label = read(index)
+            return number, encoded, label
 
-        first = start_step * numbers.local_batch_size
-        return tf.data.Dataset.range(first, ENDLESS).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        places = tf.data.Dataset.range(numbers.first_local(start_step), ENDLESS)
+        return places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def _reader(self):
-        paths, labels = tf.constant(self.paths), tf.constant(self._labels, tf.int32)
-        return lambda index: (index, tf.io.read_file(paths[index]), labels[index])
+    def _reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+        paths = tf.constant(self.paths)
+        labels = tf.constant(self._labels, tf.int32)
+
+        def read(index):
+            encoded = tf.io.read_file(paths[index])
+            return index, encoded, labels[index]
+
+        return read
 
 
 class Shards:
-    """Images in TFRecords; elements are (running number, encoded image, label).
+    """Images in TFRecords.
+
+    Args:
+      folder: of the records.
+      splits: what the split's files may be called.
+      num_classes: above all labels, which start at 1.
 
     Attributes:
-      dataset: `Dataset`; classes are called by their numbers, 1 ….
+      dataset: classes are called by their numbers, 1 ….
+      shards: paths.
     """
 
-    def __init__(self, folder, splits, num_classes):
-        self.shards = next(
-            filter(None, (sorted(glob.glob(_pattern(folder, split))) for split in splits)), []
-        )
+    def __init__(self, folder: str, splits: Sequence[str], num_classes: int):
+        self.shards = []
+        for split in splits:
+            pattern = os.path.join(glob.escape(folder), f"{split}-*-of-*")
+            self.shards = self.shards or sorted(glob.glob(pattern))
         if not self.shards:
             raise UserError(
-                f"there is no {splits[-1]}-*-of-* in {folder}; give the folder of ImageNet's TFRecords."
+                f"there is no {splits[-1]}-*-of-* in {folder}; "
+                "give the folder of ImageNet's TFRecords."
             )
-        expected = int(self.shards[0].rsplit("-of-")[-1].split(".")[0])
+        expected = shard_count(self.shards[0])
         if len(self.shards) != expected:
             raise UserError(
-                f"{folder} has {len(self.shards)} of {expected} shards of {splits[-1]!r}; fetch the others."
+                f"{folder} has {len(self.shards)} of {expected} shards of {splits[-1]!r}; "
+                "fetch the others."
             )
-        self.dataset = _descriptor([str(number) for number in range(1, num_classes + 1)])
+        numbers = range(1, num_classes + 1)
+        self.dataset = _describe([str(number) for number in numbers])
 
     @property
-    def counts(self):
-        """dict from each shard to its number of images."""
+    def counts(self) -> dict[str, int]:
+        """From each shard to its number of images."""
         return {shard: len(record_offsets(shard)) for shard in self.shards}
 
-    def in_order(self):
+    def in_order(self) -> tf.data.Dataset:
+        """Every image once."""
         return tf.data.TFRecordDataset(self.shards).enumerate().map(self._decode)
 
-    def endless(self, config, numbers, start_step):
-        return read_shards(self, config, numbers, start_step).map(
-            self._decode, num_parallel_calls=tf.data.AUTOTUNE
-        )
+    def endless(self, data: ConfigDict, numbers: Numbers, start_step: int) -> tf.data.Dataset:
+        """Epoch after epoch, each in an order of its own, from a step on."""
+        records = read_shards(self, data, numbers, start_step)
+        return records.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _decode(self, number, record):
-        keys = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-        keys["image/class/label"] = tf.io.FixedLenFeature([], tf.int64)
-        example = tf.io.parse_single_example(record, keys)
-        label, classes = example["image/class/label"], self.dataset.num_classes
-        message = f"UserError: a record has a label outside 1 ... {classes}, config.pretrain.num_classes; it has"
-        with tf.control_dependencies(
-            [tf.debugging.Assert((label >= 1) & (label <= classes), [message, label])]
-        ):
+        features = {_IMAGE: _BYTES, _LABEL: _INTEGER}
+        example = tf.io.parse_single_example(record, features)
+        label = example[_LABEL]
+        num_classes = self.dataset.num_classes
+        is_known = (label >= 1) & (label <= num_classes)
+        message = (
+            f"UserError: a record has a label outside 1 ... {num_classes}, "
+            "config.pretrain.num_classes; it has"
+        )
+        check = tf.debugging.Assert(is_known, [message, label])
+        with tf.control_dependencies([check]):
             label = tf.cast(label - 1, tf.int32)
-        return number, example["image/encoded"], label
+        return number, example[_IMAGE], label
 
 
-def _pattern(folder, split):
-    return os.path.join(glob.escape(folder), f"{split}-*-of-*")
+def _image_files(folder: str) -> list[str]:
+    entries = os.scandir(folder)
+    paths = [entry.path for entry in entries if entry.name.lower().endswith(_EXTENSIONS)]
+    if not paths:
+        raise UserError(f"folder {folder} holds no JPEG or PNG; remove or fill it.")
+    return sorted(paths)
 
 
-def _descriptor(classes):
-    categories = tuple(
-        Category(name, False, (0, 0, 0), index) for index, name in enumerate(classes)
-    )
-    return Dataset("imagenet", categories, ignore_label=_NO_LABEL)
-
-
-# === Images ===
-
-
-def _prepare(config, crop):
-    """Function (number, encoded, label) -> (image, targets); `crop` is `_augmented` or `_middle`."""
-
-    def prepare(number, encoded, label):
-        image = crop(encoded, number, config)
-        return image, {"label": label}
-
-    return prepare
-
-
-def _augmented(encoded, number, config):
-    """A part of random area and shape, resized to the crop, flipped by chance; uint8 [*crop_size,
-    3].
-    """
-    seeds = tf.random.split(
-        tf.stack([tf.cast(config.data.seed, tf.int64), tf.cast(number, tf.int64)]), 2
-    )
-    ratio = config.pretrain.max_aspect_ratio
-    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        _image_shape(encoded),
-        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-        seeds[0],
-        min_object_covered=0.0,
-        aspect_ratio_range=(1 / ratio, ratio),
-        area_range=(config.pretrain.min_area, 1.0),
-        max_attempts=10,
-        use_image_if_no_bounding_boxes=True,
-    )
-    image = resize_image(_decode_part(encoded, begin[:2], size[:2]), *config.data.crop_size)
-    if config.data.flip:
-        flip = tf.random.stateless_uniform([], seeds[1]) < 0.5
-        image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
-    return tf.ensure_shape(image, [*config.data.crop_size, 3])
-
-
-def _middle(encoded, number, config):
-    """The middle square, `pretrain.center_crop` of the shorter side, resized; uint8
-    [*eval.image_size, 3].
-    """
-    del number
-    size = _image_shape(encoded)[:2]
-    side = tf.cast(tf.cast(tf.reduce_min(size), tf.float32) * config.pretrain.center_crop, tf.int32)
-    image = _decode_part(encoded, (size - side) // 2, tf.stack([side, side]))
-    return tf.ensure_shape(
-        resize_image(image, *config.eval.image_size), [*config.eval.image_size, 3]
-    )
-
-
-def _image_shape(encoded):
-    """int32 [3]; one of ImageNet's JPEGs is a PNG."""
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.concat([tf.io.extract_jpeg_shape(encoded)[:2], [3]], axis=0),
-        lambda: tf.shape(tf.io.decode_png(encoded, channels=3)),
-    )
-
-
-def _decode_part(encoded, begin, size):
-    """uint8 [*size, 3]; of a JPEG, only this part is decoded."""
-
-    def part_of_png():
-        image = tf.io.decode_png(encoded, channels=3)
-        return image[begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]]
-
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_and_crop_jpeg(encoded, tf.concat([begin, size], axis=0), channels=3),
-        part_of_png,
-    )
+def _describe(classes: Sequence[str]) -> Dataset:
+    black = (0, 0, 0)
+    categories = [Category(name, False, black, index) for index, name in enumerate(classes)]
+    return Dataset("imagenet", tuple(categories), ignore_label=_NO_LABEL)

@@ -1,9 +1,4 @@
-"""Opening a dataset as a source: random access to labelled images, whatever files they come from.
-
-A source has `source.dataset` (`deeperlab_tf.schema.Dataset`), `len(source)` and `source[i]`, which
-is a dict of `image` uint8 [H, W, 3] RGB, `semantic` int32 [H, W] (255 = ignore), `instance` int32
-[H, W] (>= 1 and unique per thing instance, 0 elsewhere), `crowd` bool [H, W] and `image_id` str.
-"""
+"""Opening the data that a config describes, raw files or records, as a `Source`."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ import typing
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from input_pipeline.datasets import NAMES
+from input_pipeline.datasets import NAMES, Source
 
 
 class Reading(typing.NamedTuple):
@@ -23,13 +18,19 @@ class Reading(typing.NamedTuple):
       skip_corrupt: leave out corrupt records, naming and counting them, instead of stopping.
       data_service: dispatcher of a tf.data service, grpc://host:port, whose workers prepare the
         training's batches; "": this process does.
+
+    Example:
+      >>> source = open_source(config, "train", Reading(skip_corrupt=True))
     """
 
     skip_corrupt: bool = False
     data_service: str = ""
 
 
-def open_source(config: ConfigDict, split: str, reading: Reading = Reading()):
+_READ_AS_THEY_ARE = Reading()
+
+
+def open_source(config: ConfigDict, split: str, reading: Reading = _READ_AS_THEY_ARE) -> Source:
     """The source of a split.
 
     Args:
@@ -47,7 +48,7 @@ def open_source(config: ConfigDict, split: str, reading: Reading = Reading()):
     """
     data = config.data
     if data.records:
-        # TensorFlow is imported only where records are read.
+        # TensorFlow takes seconds to start, and raw files do without it.
         from input_pipeline.records.read import open_split
 
         return open_split(config, split, reading.skip_corrupt)

@@ -6,6 +6,8 @@ python scripts/build_records.py --dataset=cityscapes --root=DATA --split=train -
 Train on them with --config.data.records=RECORDS.
 """
 
+from __future__ import annotations
+
 import os
 
 from absl import flags
@@ -15,29 +17,30 @@ from deeperlab_tf.config import default_config
 from input_pipeline.datasets import NAMES
 from input_pipeline.records.write import write_records
 
-flags.DEFINE_enum("dataset", None, NAMES, "Which dataset, that is: how its files are laid out.")
-flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
-flags.DEFINE_string(
+DATASET = flags.DEFINE_enum(
+    "dataset", None, NAMES, "Which dataset, that is: how its files are laid out."
+)
+ROOT = flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
+CLASSES = flags.DEFINE_string(
     "classes", "", "Description of a folder dataset; default: classes.yaml or .json in the root."
 )
-flags.DEFINE_string("split", None, "train, val, …")
-flags.DEFINE_string("output", None, "Folder for the records.")
-flags.DEFINE_integer(
+SPLIT = flags.DEFINE_string("split", None, "train, val, …")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the records.")
+SHARDS = flags.DEFINE_integer(
     "shards", 10, "Number of files; several hundred MB each read well.", lower_bound=1
 )
-flags.DEFINE_integer("processes", os.cpu_count(), "How many work at once.", lower_bound=1)
-FLAGS = flags.FLAGS
+PROCESSES = flags.DEFINE_integer(
+    "processes", os.cpu_count(), "How many work at once.", lower_bound=1
+)
 
 
-def main():
+def main() -> None:
     config = default_config()
-    config.data.dataset, config.data.root, config.data.classes = (
-        FLAGS.dataset,
-        FLAGS.root,
-        FLAGS.classes,
-    )
-    manifest = write_records(config, FLAGS.split, FLAGS.output, FLAGS.shards, FLAGS.processes)
-    print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {FLAGS.output}")
+    config.data.dataset = DATASET.value
+    config.data.root = ROOT.value
+    config.data.classes = CLASSES.value
+    manifest = write_records(config, SPLIT.value, OUTPUT.value, SHARDS.value, PROCESSES.value)
+    print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {OUTPUT.value}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """A tf.data service: other machines' processors prepare a training's batches from records.
 
-python scripts/data_service.py --port=5050                                  the dispatcher, once
-python scripts/data_service.py --dispatcher=HOST:5050 --port=5051           a worker, on as many
-machines as wanted
+# The dispatcher, once.
+python scripts/data_service.py --port=5050
+# A worker, on as many machines as wanted.
+python scripts/data_service.py --dispatcher=HOST:5050 --port=5051
 python scripts/train.py ... --config.data.records=RECORDS --data_service=grpc://HOST:5050
 
 Workers read the records themselves: the folder must have the same path everywhere. Runs until
 interrupted.
 """
+
+from __future__ import annotations
 
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
@@ -27,25 +30,36 @@ ADDRESS = flags.DEFINE_string(
 )
 
 
-def main():
-    service = tf.data.experimental.service
+service = tf.data.experimental.service
+
+
+def main() -> None:
     try:
-        if DISPATCHER.value:
-            config = service.WorkerConfig(
-                dispatcher_address=DISPATCHER.value.split("://")[-1],
-                worker_address=f"{ADDRESS.value}:{PORT.value or '%port%'}",
-                port=PORT.value,
-            )
-            server = service.WorkerServer(config)
-            print(f"a worker of {DISPATCHER.value} is ready", flush=True)
-        else:
-            server = service.DispatchServer(service.DispatcherConfig(port=PORT.value))
-            print(f"dispatcher at {server.target}", flush=True)
+        server = start_worker() if DISPATCHER.value else start_dispatcher()
     except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(
-            f"cannot start ({str(error).splitlines()[0]}); is the port {PORT.value} free?"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot start ({reason}); is the port {PORT.value} free?") from error
     server.join()
+
+
+def start_dispatcher() -> service.DispatchServer:
+    config = service.DispatcherConfig(port=PORT.value)
+    server = service.DispatchServer(config)
+    print(f"dispatcher at {server.target}", flush=True)
+    return server
+
+
+def start_worker() -> service.WorkerServer:
+    # TensorFlow replaces %port% by the port it finds free.
+    address = f"{ADDRESS.value}:{PORT.value or '%port%'}"
+    config = service.WorkerConfig(
+        dispatcher_address=DISPATCHER.value.split("://")[-1],
+        worker_address=address,
+        port=PORT.value,
+    )
+    server = service.WorkerServer(config)
+    print(f"a worker of {DISPATCHER.value} is ready", flush=True)
+    return server
 
 
 if __name__ == "__main__":

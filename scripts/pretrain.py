@@ -1,13 +1,15 @@
 """Trains a backbone to classify ImageNet-1K; run again with the same --workdir, it resumes.
 
-python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py --workdir=runs/imagenet
---config.data.root=IMAGENET python scripts/train.py ...
---config.train.initial_checkpoint=runs/imagenet
+python scripts/pretrain.py --config=experiments/paper/imagenet_mnv2_5x5.py \\
+    --workdir=runs/imagenet --config.data.root=IMAGENET
+python scripts/train.py ... --config.train.initial_checkpoint=runs/imagenet
 
-IMAGENET holds train/ and val/ with a folder a class; TFRecords are given by
+IMAGENET holds train/ and val/ with a folder per class; TFRecords are given by
 --config.data.records=DIR. At the end, top-1 and top-5 accuracy on the validation split are in
 WORKDIR/evaluation/metrics.json. Devices: as scripts/train.py.
 """
+
+from __future__ import annotations
 
 import functools
 import os
@@ -21,6 +23,7 @@ from deeperlab_tf.backbones.classifier import (
     classification_loss,
     evaluate_classifier,
 )
+from deeperlab_tf.compat import keras
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import RunOptions, Task, fit
@@ -41,12 +44,12 @@ PROFILE = flags.DEFINE_bool("profile", False, "Record a profile of steps 10 to 2
 cli.define_strategy()
 
 
-def main():
+def main() -> None:
     config = cli.read_config(CONFIG)
     strategy = cli.strategy_from_flags()
     held_out = imagenet.open_source(config, "val")
 
-    def evaluate(network):
+    def evaluate(network: keras.Model) -> dict:
         return evaluate_classifier(network, imagenet.make_dataset(config, "val"))
 
     task = Task(
@@ -64,16 +67,13 @@ def main():
         profile=PROFILE.value,
     )
     with imagenet.naming_broken_images(config):
-        network = restart_where_host_is_lost(
-            strategy,
-            lambda: fit(config, WORKDIR.value, task, options),
-        )
+        run = functools.partial(fit, config, WORKDIR.value, task, options)
+        network = restart_where_host_is_lost(strategy, run)
         result = evaluate(network)
     if is_chief(strategy):
         write_json(os.path.join(WORKDIR.value, "evaluation", "metrics.json"), result)
-    print(
-        f"top-1 {result['top1']:.4f}  top-5 {result['top5']:.4f}  on {result['num_images']} images"
-    )
+    top1, top5, count = result["top1"], result["top5"], result["num_images"]
+    print(f"top-1 {top1:.4f}  top-5 {top5:.4f}  on {count} images")
 
 
 if __name__ == "__main__":

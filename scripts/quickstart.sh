@@ -21,7 +21,7 @@ python scripts/evaluate.py --workdir="$FOLDER/run" --output="$FOLDER/evaluation"
 
 step "3/4  predicting pictures the network has never seen"
 rm -rf "$FOLDER/images" "$FOLDER/predictions"
-python -m input_pipeline.datasets.shapes --output="$FOLDER/images" --count=8
+python scripts/make_shapes.py --output="$FOLDER/images" --count=8
 python scripts/predict.py --model="$FOLDER/run" --input="$FOLDER/images" --output="$FOLDER/predictions"
 
 step "4/4  exporting for TF Serving"

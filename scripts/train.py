@@ -7,6 +7,8 @@ On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --
 WORKSPACE.md.
 """
 
+from __future__ import annotations
+
 import functools
 
 from absl import flags, logging
@@ -42,13 +44,14 @@ SKIP_CORRUPT = flags.DEFINE_bool(
 cli.define_strategy()
 
 
-def main():
+def main() -> None:
     config = cli.read_config(CONFIG)
     strategy = cli.strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
     held_out = open_source(config, "val", reading)
     with naming_corrupt_records(config.data.records, config.data.train_split):
-        shown = [held_out[index] for index in range(min(config.train.num_panels, len(held_out)))]
+        num_panels = min(config.train.num_panels, len(held_out))
+        shown = [held_out[index] for index in range(num_panels)]
         options = RunOptions(
             strategy=strategy,
             evaluate=make_evaluation(held_out, config, strategy),
@@ -57,16 +60,15 @@ def main():
             deterministic=DETERMINISTIC.value,
             profile=PROFILE.value,
         )
-        restart_where_host_is_lost(
-            strategy,
-            lambda: train(
-                config,
-                WORKDIR.value,
-                held_out.dataset,
-                functools.partial(make_dataset, config, "train", reading=reading),
-                options,
-            ),
+        run = functools.partial(
+            train,
+            config,
+            WORKDIR.value,
+            held_out.dataset,
+            functools.partial(make_dataset, config, "train", reading=reading),
+            options,
         )
+        restart_where_host_is_lost(strategy, run)
     if skipped_records():
         logging.warning(skipped_records())
 

@@ -1,3 +1,45 @@
-"""Datasets: each module is one kind; its `open_split(config, split)` gives a source, see sources.py."""
+"""Datasets: each module is one kind, whose `open_split(config, split)` gives a `Source`."""
+
+from __future__ import annotations
+
+import typing
+
+from deeperlab_tf.schema import Dataset
 
 NAMES = ("coco", "cityscapes", "vistas", "voc", "folder", "shapes")
+
+Sample = dict[str, typing.Any]
+
+
+class Source:
+    """Random access to the labelled images of a split, whatever files they come from.
+
+    `source[i]` is a sample: a dict of `image` uint8 [H, W, 3] RGB, `semantic` int32 [H, W] (255 =
+    ignore), `instance` int32 [H, W] (>= 1 and unique per thing instance, 0 elsewhere), `crowd`
+    bool [H, W] and `image_id` str. Reading raises UserError, which names the file that is bad.
+
+    Attributes:
+      dataset: the classes.
+    """
+
+    dataset: Dataset
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Sample:
+        raise NotImplementedError
+
+    def paths(self, index: int) -> tuple[str, ...]:
+        """Files of a sample, that of the image first; () where there are none of its own."""
+        del index
+        return ()
+
+    def unlabelled(self) -> list[str]:
+        """Sentences about files that lack their counterpart, and so are in no sample."""
+        return []
+
+    def problems(self, index: int) -> list[str]:
+        """Sentences about what is odd in a sample, though it can be read."""
+        del index
+        return []

@@ -8,100 +8,114 @@ or a group of things that nobody told apart: crowd here), a larger one is class 
 the instance.
 """
 
+from __future__ import annotations
+
 import glob
 import os
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
-from deeperlab_tf.schema import Category, Dataset
-from input_pipeline.datasets.labels import (
-    check_size,
-    first_existing,
-    map_ids,
-    masks_without_photo,
-    number_instances,
-)
+from deeperlab_tf.schema import Dataset
+from input_pipeline.datasets import Sample, Source
+from input_pipeline.datasets.class_table import read_class_table
+from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
+from input_pipeline.datasets.layout import first_existing, masks_without_photo
 
-DATASET = Dataset(
-    name="cityscapes",
-    categories=(
-        Category("road", False, (128, 64, 128), 7),
-        Category("sidewalk", False, (244, 35, 232), 8),
-        Category("building", False, (70, 70, 70), 11),
-        Category("wall", False, (102, 102, 156), 12),
-        Category("fence", False, (190, 153, 153), 13),
-        Category("pole", False, (153, 153, 153), 17),
-        Category("traffic light", False, (250, 170, 30), 19),
-        Category("traffic sign", False, (220, 220, 0), 20),
-        Category("vegetation", False, (107, 142, 35), 21),
-        Category("terrain", False, (152, 251, 152), 22),
-        Category("sky", False, (70, 130, 180), 23),
-        Category("person", True, (220, 20, 60), 24),
-        Category("rider", True, (255, 0, 0), 25),
-        Category("car", True, (0, 0, 142), 26),
-        Category("truck", True, (0, 0, 70), 27),
-        Category("bus", True, (0, 60, 100), 28),
-        Category("train", True, (0, 80, 100), 31),
-        Category("motorcycle", True, (0, 0, 230), 32),
-        Category("bicycle", True, (119, 11, 32), 33),
-    ),
-)
+_TABLE = """
+  7  stuff  128  64 128  road
+  8  stuff  244  35 232  sidewalk
+ 11  stuff   70  70  70  building
+ 12  stuff  102 102 156  wall
+ 13  stuff  190 153 153  fence
+ 17  stuff  153 153 153  pole
+ 19  stuff  250 170  30  traffic light
+ 20  stuff  220 220   0  traffic sign
+ 21  stuff  107 142  35  vegetation
+ 22  stuff  152 251 152  terrain
+ 23  stuff   70 130 180  sky
+ 24  thing  220  20  60  person
+ 25  thing  255   0   0  rider
+ 26  thing    0   0 142  car
+ 27  thing    0   0  70  truck
+ 28  thing    0  60 100  bus
+ 31  thing    0  80 100  train
+ 32  thing    0   0 230  motorcycle
+ 33  thing  119  11  32  bicycle
+"""
+
+DATASET = Dataset(name="cityscapes", categories=read_class_table(_TABLE))
 INSTANCE_DIVISOR = 1000  # of instanceIds
 NUM_IDS = 34  # ids 0-33 exist, of which 19 are evaluated
 LICENSE_PLATE = 2**16 - 1  # -1 in 16 bits
 
-_LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}
+_LABEL_OF_ID = labels_by_id(DATASET)
 _IGNORED = (set(range(NUM_IDS)) | {LICENSE_PLATE}) - set(_LABEL_OF_ID)
 _PHOTO, _MASK = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 
 
-def open_split(config, split):
+def open_split(config: ConfigDict, split: str) -> Cityscapes:
     """The `Cityscapes` that `config.data` describes."""
     return Cityscapes(config.data.root, split)
 
 
-class Cityscapes:
-    """Random-access source of a split (train | val | test); see `input_pipeline.datasets`."""
+class Cityscapes(Source):
+    """Source of a split: train | val | test.
+
+    Args:
+      root: folder of the two archives' contents.
+      split: see above.
+
+    Raises:
+      UserError: a folder is missing or without photos.
+    """
 
     dataset = DATASET
 
-    def __init__(self, root, split):
+    def __init__(self, root: str, split: str):
         self._images = first_existing(root, [f"leftImg8bit/{split}"], "folder of photos")
         self._masks = first_existing(root, [f"gtFine/{split}"], "folder of masks")
-        paths = glob.glob(os.path.join(glob.escape(self._images), "*", f"*{_PHOTO}"))
+        pattern = os.path.join(glob.escape(self._images), "*", f"*{_PHOTO}")
+        paths = glob.glob(pattern)
         if not paths:
             raise UserError(
-                f"there is no */*{_PHOTO} in {self._images}; unpack leftImg8bit_trainvaltest.zip there."
+                f"there is no */*{_PHOTO} in {self._images}; "
+                "unpack leftImg8bit_trainvaltest.zip there."
             )
-        self._ids = sorted(os.path.relpath(path, self._images)[: -len(_PHOTO)] for path in paths)
+        # Each with the folder of its city.
+        files = [os.path.relpath(path, self._images) for path in paths]
+        self._names = sorted(file[: -len(_PHOTO)] for file in files)
 
-    def __len__(self):
-        return len(self._ids)
+    def __len__(self) -> int:
+        return len(self._names)
 
-    def paths(self, index):
-        """(path of the photo, path of the instanceIds)."""
-        name = self._ids[index]
-        return os.path.join(self._images, name + _PHOTO), os.path.join(self._masks, name + _MASK)
-
-    def unlabeled(self):
-        """Sentences about masks without a photo."""
-        return masks_without_photo(self._masks, _MASK, self._ids)
-
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Sample:
         image_path, mask_path = self.paths(index)
-        image, ids = read_image(image_path), read_mask(mask_path)
+        image = read_image(image_path)
+        ids = read_mask(mask_path)
         check_size(ids, mask_path, image, image_path)
+
+        # Groups of things that nobody told apart have the class id alone.
         is_object = (ids >= INSTANCE_DIVISOR) & (ids != LICENSE_PLATE)
-        semantic = map_ids(
-            np.where(is_object, ids // INSTANCE_DIVISOR, ids), _LABEL_OF_ID, mask_path, _IGNORED
-        )
-        is_thing = np.isin(semantic, DATASET.thing_classes)
+        class_ids = np.where(is_object, ids // INSTANCE_DIVISOR, ids)
+        semantic = map_ids(class_ids, _LABEL_OF_ID, mask_path, _IGNORED)
+        instance, crowd = things_and_crowd(semantic, ids, is_object, DATASET)
         return {
             "image": image,
             "semantic": semantic,
-            "instance": number_instances(is_thing & is_object, semantic, ids),
-            "crowd": is_thing & ~is_object,
-            "image_id": os.path.basename(self._ids[index]),
+            "instance": instance,
+            "crowd": crowd,
+            "image_id": os.path.basename(self._names[index]),
         }
+
+    def paths(self, index: int) -> tuple[str, str]:
+        """Paths of the photo and of the instanceIds."""
+        photo = os.path.join(self._images, self._names[index] + _PHOTO)
+        mask = os.path.join(self._masks, self._names[index] + _MASK)
+        return photo, mask
+
+    def unlabelled(self) -> list[str]:
+        """Sentences about masks without a photo."""
+        return masks_without_photo(self._masks, _MASK, self._names)

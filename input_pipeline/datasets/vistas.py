@@ -7,74 +7,86 @@ Neuhold et al., The Mapillary Vistas Dataset, 2017. A pixel of `instances` is la
 the numbers of each class starting at 0; label 65 is unlabeled.
 """
 
-import glob
+from __future__ import annotations
+
 import os
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
-from input_pipeline.datasets.labels import (
-    check_size,
-    first_existing,
-    map_ids,
-    masks_without_photo,
-    number_instances,
-)
+from input_pipeline.datasets import Sample, Source
+from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
+from input_pipeline.datasets.layout import find_names, first_existing, masks_without_photo
 from input_pipeline.datasets.vistas_classes import DATASET
 
 INSTANCE_DIVISOR = 256
 UNLABELED = 65
+
 _FOLDERS = {"train": ("training", "train"), "val": ("validation", "val")}
-_LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}
+_LABEL_OF_ID = labels_by_id(DATASET)
 
 
-def open_split(config, split):
+def open_split(config: ConfigDict, split: str) -> Vistas:
     """The `Vistas` that `config.data` describes."""
     return Vistas(config.data.root, split)
 
 
-class Vistas:
-    """Random-access source of a split (train | val); see `input_pipeline.datasets`."""
+class Vistas(Source):
+    """Source of a split: train | val.
+
+    Args:
+      root: folder of the archive's contents.
+      split: see above.
+
+    Raises:
+      UserError: a folder is missing or without photos.
+    """
 
     dataset = DATASET
 
-    def __init__(self, root, split):
+    def __init__(self, root: str, split: str):
         folders = _FOLDERS.get(split, (split,))
-        self._images = first_existing(
-            root, [f"{folder}/images" for folder in folders], "folder of photos"
-        )
+        images = [f"{folder}/images" for folder in folders]
         masks = [f"{folder}/{version}instances" for folder in folders for version in ("v1.2/", "")]
+        self._images = first_existing(root, images, "folder of photos")
         self._masks = first_existing(root, masks, "folder of v1.2 instance masks")
-        paths = glob.glob(os.path.join(glob.escape(self._images), "*.jpg"))
-        if not paths:
+        self._names = find_names(os.path.join(self._images, ""), ".jpg")
+        if not self._names:
             raise UserError(
-                f"there is no *.jpg in {self._images}; unpack the archive of Mapillary Vistas there."
+                f"there is no *.jpg in {self._images}; "
+                "unpack the archive of Mapillary Vistas there."
             )
-        self._ids = sorted(os.path.splitext(os.path.basename(path))[0] for path in paths)
 
-    def __len__(self):
-        return len(self._ids)
+    def __len__(self) -> int:
+        return len(self._names)
 
-    def paths(self, index):
-        """(path of the photo, path of the instance mask)."""
-        name = self._ids[index]
-        return os.path.join(self._images, f"{name}.jpg"), os.path.join(self._masks, f"{name}.png")
-
-    def unlabeled(self):
-        """Sentences about masks without a photo."""
-        return masks_without_photo(self._masks, ".png", self._ids)
-
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Sample:
         image_path, mask_path = self.paths(index)
-        image, ids = read_image(image_path), read_mask(mask_path)
+        image = read_image(image_path)
+        ids = read_mask(mask_path)
         check_size(ids, mask_path, image, image_path)
-        semantic = map_ids(ids // INSTANCE_DIVISOR, _LABEL_OF_ID, mask_path, ignored={UNLABELED})
-        is_thing = np.isin(semantic, DATASET.thing_classes)
+
+        class_ids = ids // INSTANCE_DIVISOR
+        semantic = map_ids(class_ids, _LABEL_OF_ID, mask_path, ignored={UNLABELED})
+        every_pixel = np.ones(ids.shape, bool)  # Vistas tells all things apart: none is a crowd
+        instance, crowd = things_and_crowd(semantic, ids, every_pixel, DATASET)
         return {
             "image": image,
             "semantic": semantic,
-            "instance": number_instances(is_thing, semantic, ids),
-            "crowd": np.zeros_like(is_thing),
-            "image_id": self._ids[index],
+            "instance": instance,
+            "crowd": crowd,
+            "image_id": self._names[index],
         }
+
+    def paths(self, index: int) -> tuple[str, str]:
+        """Paths of the photo and of the instance mask."""
+        name = self._names[index]
+        photo = os.path.join(self._images, f"{name}.jpg")
+        mask = os.path.join(self._masks, f"{name}.png")
+        return photo, mask
+
+    def unlabelled(self) -> list[str]:
+        """Sentences about masks without a photo."""
+        return masks_without_photo(self._masks, ".png", self._names)

@@ -10,22 +10,21 @@ et al., 2014; Hariharan et al., Semantic Contours from Inverse Detectors, 2011. 
 does.
 """
 
+from __future__ import annotations
+
 import os
 
 import numpy as np
 import scipy.io
+from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, voc_color
-from input_pipeline.datasets.labels import (
-    check_size,
-    first_existing,
-    map_ids,
-    number_instances,
-    read_list,
-)
+from input_pipeline.datasets import Sample, Source
+from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
+from input_pipeline.datasets.layout import first_existing, read_list
 
 _NAMES = (
     "background",
@@ -50,89 +49,102 @@ _NAMES = (
     "train",
     "tvmonitor",
 )
+_BACKGROUND = 0
 _SBD = "benchmark_RELEASE/dataset"
 
 
-DATASET = Dataset(
-    name="voc",
-    categories=tuple(
-        Category(name, index > 0, voc_color(index), index) for index, name in enumerate(_NAMES)
-    ),
-)
-_LABEL_OF_ID = {category.original_id: label for label, category in enumerate(DATASET.categories)}
+def _category(index: int, name: str) -> Category:
+    return Category(name, index != _BACKGROUND, voc_color(index), index)
 
 
-def open_split(config, split):
+DATASET = Dataset("voc", tuple(_category(index, name) for index, name in enumerate(_NAMES)))
+_LABEL_OF_ID = labels_by_id(DATASET)
+
+
+def open_split(config: ConfigDict, split: str) -> Voc:
     """The `Voc` that `config.data` describes."""
     return Voc(config.data.root, split)
 
 
-class Voc:
-    """Random-access source of a split (train | val | trainval | train_aug); see
-    `input_pipeline.datasets`.
+class Voc(Source):
+    """Source of a split: train | val | trainval | train_aug.
+
+    Args:
+      root: VOCdevkit/VOC2012, or a folder that holds it.
+      split: see above.
+
+    Raises:
+      UserError: the folder, a list or SBD is missing.
     """
 
     dataset = DATASET
 
-    def __init__(self, root, split):
+    def __init__(self, root: str, split: str):
         self._root = first_existing(root, ["VOCdevkit/VOC2012", "VOC2012", "."], "VOC 2012")
-        lists = os.path.join(self._root, "ImageSets", "Segmentation")
-        if split != "train_aug":
-            self._ids = read_list(os.path.join(lists, f"{split}.txt"), f"split {split!r}")
-            self._voc_ids = set(self._ids)
-            return
-        within = os.path.relpath(self._root, root)
-        self._sbd = first_existing(root, [_SBD, os.path.join(within, _SBD)], "SBD")
-        self._voc_ids = set(read_list(os.path.join(lists, "train.txt"), "split 'train'"))
-        extra = {
-            i
-            for part in ("train", "val")
-            for i in read_list(os.path.join(self._sbd, f"{part}.txt"), "SBD")
-        }
-        held_out = set(read_list(os.path.join(lists, "val.txt"), "split 'val'"))
-        self._ids = sorted((self._voc_ids | extra) - held_out)
+        if split == "train_aug":
+            self._list_with_sbd(root)
+        else:
+            self._names = self._listed(split)
+            self._labelled_by_voc = set(self._names)
 
-    def __len__(self):
-        return len(self._ids)
+    def __len__(self) -> int:
+        return len(self._names)
 
-    def paths(self, index):
-        """(path of the photo,)."""
-        return (path_inside(self._root, f"JPEGImages/{self._ids[index]}.jpg"),)
-
-    def __getitem__(self, index):
-        name, (image_path,) = self._ids[index], self.paths(index)
+    def __getitem__(self, index: int) -> Sample:
+        name = self._names[index]
+        (image_path,) = self.paths(index)
         image = read_image(image_path)
-        read = self._voc_masks if name in self._voc_ids else self._sbd_masks
-        classes, objects, mask_path = read(name)
+        read_masks = self._voc_masks if name in self._labelled_by_voc else self._sbd_masks
+        classes, objects, mask_path = read_masks(name)
         check_size(classes, mask_path, image, image_path)
         check_size(objects, mask_path, image, image_path)
+
+        # What is void in either mask is ignored.
         semantic = map_ids(classes, _LABEL_OF_ID, mask_path, ignored={IGNORE_LABEL})
         semantic[objects == IGNORE_LABEL] = IGNORE_LABEL
-        is_thing = np.isin(semantic, DATASET.thing_classes)
+        instance, crowd = things_and_crowd(semantic, objects, objects > 0, DATASET)
         return {
             "image": image,
             "semantic": semantic,
-            "instance": number_instances(is_thing & (objects > 0), semantic, objects),
-            "crowd": is_thing & (objects == 0),
+            "instance": instance,
+            "crowd": crowd,
             "image_id": name,
         }
 
-    def _voc_masks(self, name):
-        paths = [
-            path_inside(self._root, f"Segmentation{kind}/{name}.png")
-            for kind in ("Class", "Object")
-        ]
-        return read_mask(paths[0]), read_mask(paths[1]), paths[0]
+    def paths(self, index: int) -> tuple[str]:
+        """Path of the photo."""
+        return (path_inside(self._root, f"JPEGImages/{self._names[index]}.jpg"),)
 
-    def _sbd_masks(self, name):
-        paths = [path_inside(self._sbd, f"{kind}/{name}.mat") for kind in ("cls", "inst")]
-        return _read_mat(paths[0], "GTcls"), _read_mat(paths[1], "GTinst"), paths[0]
+    def _list_with_sbd(self, root: str) -> None:
+        within = os.path.relpath(self._root, root)
+        self._sbd = first_existing(root, [_SBD, os.path.join(within, _SBD)], "SBD")
+        self._labelled_by_voc = set(self._listed("train"))
+        names = set(self._labelled_by_voc)
+        for part in ("train", "val"):
+            names.update(read_list(os.path.join(self._sbd, f"{part}.txt"), "SBD"))
+        self._names = sorted(names - set(self._listed("val")))
+
+    def _listed(self, split: str) -> list[str]:
+        path = os.path.join(self._root, "ImageSets", "Segmentation", f"{split}.txt")
+        return read_list(path, f"split {split!r}")
+
+    def _voc_masks(self, name: str) -> tuple[np.ndarray, np.ndarray, str]:
+        """Classes and objects, int32 [H, W], and the path of the classes."""
+        classes = path_inside(self._root, f"SegmentationClass/{name}.png")
+        objects = path_inside(self._root, f"SegmentationObject/{name}.png")
+        return read_mask(classes), read_mask(objects), classes
+
+    def _sbd_masks(self, name: str) -> tuple[np.ndarray, np.ndarray, str]:
+        classes = path_inside(self._sbd, f"cls/{name}.mat")
+        objects = path_inside(self._sbd, f"inst/{name}.mat")
+        return _read_mat(classes, "GTcls"), _read_mat(objects, "GTinst"), classes
 
 
-def _read_mat(path, key):
+def _read_mat(path: str, key: str) -> np.ndarray:
     """int32 [H, W]: the field `Segmentation` of a MATLAB file of SBD."""
     try:
-        return scipy.io.loadmat(path)[key]["Segmentation"][0, 0].astype(np.int32)
+        struct = scipy.io.loadmat(path)[key]
+        return struct["Segmentation"][0, 0].astype(np.int32)
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise UserError(
             f"mask {path} cannot be read as SBD's {key} ({error}); restore it."

@@ -4,11 +4,14 @@ one.
 A record is its length (8 bytes), the length's checksum (4), the data, and the data's checksum (4).
 """
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import os
 import struct
 import sys
+from collections.abc import Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -26,69 +29,86 @@ class CorruptRecord(UserError):
 _skipped = set()  # (path, number) of the records that this process has left out
 
 
-def find_shards(folder, split):
+def find_shards(folder: str, split: str) -> list[str]:
     """Paths of a split's shards, in order; UserError if there is none or one is missing."""
-    paths = sorted(glob.glob(os.path.join(glob.escape(folder), f"{split}-*-of-*.tfrecord")))
+    pattern = f"{split}-*-of-*.tfrecord"
+    paths = glob.glob(os.path.join(glob.escape(folder), pattern))
+    paths.sort()
     if not paths:
-        raise UserError(
-            f"there is no {split}-*-of-*.tfrecord in {folder}; run scripts/build_records.py first."
-        )
-    count = int(paths[-1].rsplit("-of-")[-1].split(".")[0])
+        raise UserError(f"there is no {pattern} in {folder}; run scripts/build_records.py first.")
+    count = shard_count(paths[-1])
     if len(paths) != count:
         raise UserError(
-            f"{folder} has {len(paths)} of the {count} shards of {split!r}; run scripts/build_records.py again."
+            f"{folder} has {len(paths)} of the {count} shards of {split!r}; "
+            "run scripts/build_records.py again."
         )
     return paths
 
 
-def record_offsets(path, skip_corrupt=False):
-    """[(offset, length)] of the data of each record of a file, found from the records' heads alone.
+def shard_count(path: str) -> int:
+    """How many shards there are, as the name of one of them tells: n of …-of-n."""
+    return int(path.rsplit("-of-")[-1].split(".")[0])
+
+
+def record_offsets(path: str, skip_corrupt: bool = False) -> list[tuple[int, int]]:
+    """(offset, length) of the data of each record of a file, found from the records' heads alone.
+
+    Args:
+      path: of a TFRecord file.
+      skip_corrupt: return the records before a damage, and count the rest as one skipped record.
 
     Raises:
       UserError: the file ends within a record, or a head is damaged, after which no record can be
-        found. With `skip_corrupt` the records before are returned and the rest counts as one
-        skipped record.
+        found.
     """
     places, offset, size = [], 0, os.path.getsize(path)
     with open(path, "rb") as file:
         while offset < size:
             file.seek(offset)
-            head = file.read(_HEAD)
-            intact = (
-                len(head) == _HEAD and _masked_crc32c(head[:8]) == struct.unpack("<I", head[8:])[0]
-            )
-            length = struct.unpack("<Q", head[:8])[0] if intact else size
-            end = offset + _HEAD + length + _TAIL
-            if end > size and not skip_corrupt:
+            length = _length(file.read(_HEAD))
+            end = None if length is None else offset + _HEAD + length + _TAIL
+            # A damaged head may promise any length.
+            if end is not None and end <= size:
+                places.append((offset + _HEAD, length))
+                offset = end
+                continue
+            if not skip_corrupt:
                 raise UserError(
-                    f"{path} is cut off or corrupt at byte {offset}, record {len(places)}; build it again."
+                    f"{path} is cut off or corrupt at byte {offset}, record {len(places)}; "
+                    "build it again."
                 )
-            if end > size:
-                _note_skipped(path, len(places))
-                break
-            places.append((offset + _HEAD, length))
-            offset = end
+            _note_skipped(path, len(places))
+            break
     return places
 
 
-def read_record(path, number, offset):
-    """The bytes of one record, at an offset of `record_offsets`; CorruptRecord if its checksum does
-    not fit.
+def read_record(path: str, number: int, offset: int) -> bytes:
+    """The data of one record.
+
+    Args:
+      path: of a TFRecord file.
+      number: of the record in it, for the error.
+      offset: of `record_offsets`.
+
+    Raises:
+      CorruptRecord: its checksum does not fit.
     """
     try:
         # Within a function of tf.data, for in TensorFlow 2.15 an iterator cannot be made of the
         # reader directly.
-        dataset = tf.data.Dataset.from_tensors(offset).flat_map(
-            lambda offset: _record_at(path, offset).take(1)
-        )
-        return next(iter(dataset)).numpy()
+        offsets = tf.data.Dataset.from_tensors(offset)
+        records = offsets.flat_map(lambda offset: _record_at(path, offset).take(1))
+        return next(iter(records)).numpy()
     except tf.errors.DataLossError as error:
         raise CorruptRecord(
-            f"record {number} of {path} is corrupt; build it again, or leave it out: --skip_corrupt."
+            f"record {number} of {path} is corrupt; build it again, or leave it out: "
+            "--skip_corrupt."
         ) from error
 
 
-def read_shard_skipping(path, offsets, remote=False):
+def read_shard_skipping(
+    path: tf.Tensor, offsets: tf.Tensor, remote: bool = False
+) -> tf.data.Dataset:
     """Dataset of the records of a shard, strings; those whose checksum does not fit are named,
     counted and left out.
 
@@ -101,7 +121,9 @@ def read_shard_skipping(path, offsets, remote=False):
 
     def read(number, offset):
         corrupt = tf.data.Dataset.from_tensors("")
-        record = _record_at(path, offset).take(1).ignore_errors().concatenate(corrupt).take(1)
+        # An empty string stands for a record that cannot be read.
+        record = _record_at(path, offset).take(1).ignore_errors()
+        record = record.concatenate(corrupt).take(1)
         return record.map(lambda data: (number, data))
 
     def note(number):
@@ -118,9 +140,13 @@ def read_shard_skipping(path, offsets, remote=False):
 
 
 @contextlib.contextmanager
-def naming_corrupt_records(folder, split):
+def naming_corrupt_records(folder: str, split: str) -> Iterator[None]:
     """Context in which TensorFlow's error about a corrupt record, which names no file, becomes one
     that does.
+
+    Args:
+      folder: of the records that are read in it; "": there are none.
+      split: that is read.
     """
     try:
         yield
@@ -131,7 +157,7 @@ def naming_corrupt_records(folder, split):
         raise
 
 
-def skipped_records():
+def skipped_records() -> str:
     """A sentence about the corrupt records that this process has left out since it began; "" if
     there were none.
     """
@@ -141,16 +167,17 @@ def skipped_records():
     return f"left out as corrupt: {len(_skipped)} ({names})"
 
 
-def _note_skipped(path, number):
+def _note_skipped(path: str | bytes, number: int) -> bool:
     """Counts, and names at its first time, a corrupt record. False, as it is not to be used."""
-    place = (path.decode() if isinstance(path, bytes) else path, int(number))
+    name = path.decode() if isinstance(path, bytes) else path
+    place = (name, int(number))
     if place not in _skipped:
         _skipped.add(place)
-        logging.warning("left out: record %d of %s is corrupt", place[1], place[0])
+        logging.warning("left out: record %d of %s is corrupt", place[1], name)
     return False
 
 
-def _record_at(path, offset):
+def _record_at(path: str | tf.Tensor, offset: tf.Tensor) -> tf.data.Dataset:
     """Dataset of the records of a file from that whose data begins at byte `offset`."""
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=[path],
@@ -161,7 +188,15 @@ def _record_at(path, offset):
     return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
 
 
-def _crc_table():
+def _length(head: bytes) -> int | None:
+    """Bytes of the data that follow a head; None if it is damaged or cut off."""
+    if len(head) != _HEAD:
+        return None
+    length, checksum = struct.unpack("<QI", head)
+    return length if _masked_crc32c(head[:8]) == checksum else None
+
+
+def _crc_table() -> list[int]:
     """Of CRC-32C: what each value of a byte contributes."""
     table = []
     for byte in range(256):
@@ -174,10 +209,11 @@ def _crc_table():
 _CRC_TABLE = _crc_table()
 
 
-def _masked_crc32c(data):
+def _masked_crc32c(data: bytes) -> int:
     """The checksum of a TFRecord: CRC-32C, rotated by 15 bits, plus a constant."""
     crc = 2**32 - 1
     for byte in data:
         crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 255]
     crc ^= 2**32 - 1
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
+    rotated = crc >> 15 | crc << 17
+    return (rotated + 0xA282EAD8) % 2**32

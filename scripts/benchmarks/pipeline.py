@@ -15,6 +15,7 @@ from input_pipeline.pipeline import train_batches
 from input_pipeline.targets import make_targets
 
 SIZE = (1024, 2048)  # of the street scene every image is cropped from
+THING = 11  # the first thing class of Cityscapes
 CROPS = (513, 721)
 INSTANCES = (0, 5, 40, 200)
 ROUNDS = 30
@@ -26,35 +27,29 @@ def run():
     """Rows of the benchmark, of images of 1024 x 2048 with the scale augmentation of the paper.
 
     Returns:
-      list of dicts with `crop`, `instances`, `stage`, `milliseconds` an image and
+      list of dicts with `crop`, `instances`, `stage`, `milliseconds` per image and
       `images_per_second`. Of one core (processor time): `decode` reads image and masks from PNG
       files; `resize` resamples what falls into the crop; `augment` is that, flipped and padded;
       `targets` makes the targets; `batch` gathers finished samples into batches. Over all cores
       (elapsed time): `pipeline` is augment, targets and batching in tf.data, from decoded images;
-      its `processor_milliseconds` an image are what other programs lengthen less.
+      its `processor_milliseconds` per image are what other programs lengthen less.
     """
     scenes = {count: _scene(count) for count in INSTANCES}
-    rows = [
-        dict(crop=None, instances=n, stage="decode", **_speed(_decode_seconds(s)))
-        for n, s in scenes.items()
-    ]
-    stages = dict(
-        resize=_resize_seconds,
-        augment=_augment_seconds,
-        targets=_targets_seconds,
-        batch=_batch_seconds,
-    )
+    rows = []
+    for count, sample in scenes.items():
+        speed = _speed(_decode_seconds(sample))
+        rows.append(dict(crop=None, instances=count, stage="decode", **speed))
     for crop in CROPS:
         config = default_config()
         config.data.crop_size = (crop, crop)
         config.train.batch_size = PIPELINE_BATCH
-        for stage, seconds in stages.items():
-            for count, times in seconds(scenes, config).items():
-                rows.append(dict(crop=crop, instances=count, stage=stage, **_speed(times)))
+        for stage, measure in STAGES.items():
+            for count, seconds in measure(scenes, config).items():
+                speed = _speed(seconds)
+                rows.append(dict(crop=crop, instances=count, stage=stage, **speed))
         for count, sample in scenes.items():
-            rows.append(
-                dict(crop=crop, instances=count, stage="pipeline", **_pipeline_row(sample, config))
-            )
+            speed = _pipeline_speed(sample, config)
+            rows.append(dict(crop=crop, instances=count, stage="pipeline", **speed))
     return rows
 
 
@@ -67,19 +62,23 @@ def _speed(seconds):
 def _scene(count):
     """A sample of `count` discs, smaller the more there are, on three stuff regions."""
     rng = np.random.default_rng(count)
-    noise = rng.integers(0, 256, (SIZE[0] // 8, SIZE[1] // 8, 3), np.uint8)
+    height, width = SIZE
+    noise = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     instance = np.zeros(SIZE, np.int32)
     for number in range(1, count + 1):
-        radius = int(SIZE[0] * 0.4 / np.sqrt(count) * rng.uniform(0.6, 1.4))
-        cv2.circle(
-            instance, tuple(int(rng.integers(0, side)) for side in SIZE[::-1]), radius, number, -1
-        )
-    semantic = np.repeat(np.arange(SIZE[0])[:, np.newaxis] * 3 // SIZE[0], SIZE[1], axis=1).astype(
-        np.int32
-    )
-    semantic[instance > 0] = 11
-    sample = {"image": cv2.resize(noise, SIZE[::-1]), "semantic": semantic, "instance": instance}
-    return {**sample, "crowd": np.zeros(SIZE, bool), "image_id": str(count)}
+        radius = int(height * 0.4 / np.sqrt(count) * rng.uniform(0.6, 1.4))
+        center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
+        cv2.circle(instance, center, radius, number, thickness=cv2.FILLED)
+    stripe = np.arange(height, dtype=np.int32) * 3 // height
+    semantic = np.repeat(stripe[:, np.newaxis], width, axis=1)
+    semantic[instance > 0] = THING
+    return {
+        "image": cv2.resize(noise, (width, height)),
+        "semantic": semantic,
+        "instance": instance,
+        "crowd": np.zeros(SIZE, bool),
+        "image_id": str(count),
+    }
 
 
 def _decode_seconds(sample):
@@ -100,52 +99,60 @@ def _tensors(sample):
     return {name: tf.constant(value) for name, value in sample.items() if name != "image_id"}
 
 
+def _all_tensors(scenes):
+    return {count: _tensors(sample) for count, sample in scenes.items()}
+
+
 def _resize_seconds(scenes, config):
     def resize(sample, number):
-        seeds = tf.unstack(tf.random.split(tf.stack([0, number]), 4))[:2]  # those of `augment`
-        return preprocess.scale_and_crop(sample, config.data, *seeds)
+        seeds = tf.random.split(tf.stack([0, number]), 4)  # those of `augment`
+        scale_seed, place_seed = tf.unstack(seeds)[:2]
+        return preprocess.scale_and_crop(sample, config.data, scale_seed, place_seed)
 
-    return _rounds(
-        {count: _tensors(sample) for count, sample in scenes.items()}, tf.function(resize)
-    )
+    return _rounds(_all_tensors(scenes), tf.function(resize))
 
 
 def _augment_seconds(scenes, config):
-    step = tf.function(
-        lambda sample, number: preprocess.augment(sample, config.data, tf.stack([0, number]))
-    )
-    return _rounds({count: _tensors(sample) for count, sample in scenes.items()}, step)
+    def augment(sample, number):
+        return preprocess.augment(sample, config.data, tf.stack([0, number]))
+
+    return _rounds(_all_tensors(scenes), tf.function(augment))
 
 
 def _targets_seconds(scenes, config):
-    step = tf.function(
-        lambda s, number: make_targets(s["semantic"], s["instance"], s["crowd"], config)
-    )
-    return _rounds(_crops(scenes, config), step)
+    def targets(crop, number):
+        del number
+        return _targets(crop, config)
+
+    return _rounds(_crops(scenes, config), tf.function(targets))
 
 
 def _batch_seconds(scenes, config):
     """Of one image: a round is a batch."""
-    samples = {}
+    batches = {}
     for count, crop in _crops(scenes, config).items():
-        finished = (
-            crop["image"],
-            make_targets(crop["semantic"], crop["instance"], crop["crowd"], config),
-        )
+        finished = (crop["image"], _targets(crop, config))
         dataset = tf.data.Dataset.from_tensors(finished).repeat().batch(PIPELINE_BATCH)
-        samples[count] = iter(dataset)
-    times = _rounds(samples, lambda batches, number: next(batches))
-    return {
-        count: [seconds / PIPELINE_BATCH for seconds in rounds] for count, rounds in times.items()
-    }
+        batches[count] = iter(dataset)
+
+    def next_batch(batches, number):
+        del number
+        return next(batches)
+
+    times = _rounds(batches, next_batch)
+    return {count: np.divide(rounds, PIPELINE_BATCH) for count, rounds in times.items()}
 
 
 def _crops(scenes, config):
     seed = tf.constant([0, 0])
-    return {
-        count: preprocess.augment(_tensors(sample), config.data, seed)
-        for count, sample in scenes.items()
-    }
+    crops = {}
+    for count, sample in _all_tensors(scenes).items():
+        crops[count] = preprocess.augment(sample, config.data, seed)
+    return crops
+
+
+def _targets(crop, config):
+    return make_targets(crop["semantic"], crop["instance"], crop["crowd"], config)
 
 
 def _rounds(samples, step):
@@ -162,7 +169,7 @@ def _rounds(samples, step):
     return times
 
 
-def _pipeline_row(sample, config):
+def _pipeline_speed(sample, config):
     """One row's times of the whole pipeline, after a first batch that builds and tunes it."""
     samples = tf.data.Dataset.from_tensors(_tensors(sample)).repeat().enumerate()
     batches = iter(train_batches(samples, config, PIPELINE_BATCH))
@@ -171,12 +178,18 @@ def _pipeline_row(sample, config):
     for _ in range(PIPELINE_BATCHES):
         next(batches)
     images = PIPELINE_BATCH * PIPELINE_BATCHES
-    elapsed, processor = (
-        (time.perf_counter() - elapsed) / images,
-        (time.process_time() - processor) / images,
-    )
+    elapsed = (time.perf_counter() - elapsed) / images
+    processor = (time.process_time() - processor) / images
     return dict(
         milliseconds=1000 * elapsed,
         images_per_second=1 / elapsed,
         processor_milliseconds=1000 * processor,
     )
+
+
+STAGES = dict(
+    resize=_resize_seconds,
+    augment=_augment_seconds,
+    targets=_targets_seconds,
+    batch=_batch_seconds,
+)

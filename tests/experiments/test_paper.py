@@ -20,7 +20,7 @@ from deeperlab_tf.training.optimizer import build_optimizer
 from deeperlab_tf.training.trainer import Trainer
 from input_pipeline import make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
-from input_pipeline.records import write
+from input_pipeline.records.example import encode_example
 
 PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper"
 EXPERIMENTS = sorted(PAPER.glob("table*.py"))
@@ -49,7 +49,7 @@ def record_folders(tmp_path_factory):
         with tf.io.TFRecordWriter(str(shard)) as writer:
             for index in range(2):
                 sample = made_up_sample(dataset, index)
-                writer.write(write.encode_example(sample, dataset))
+                writer.write(encode_example(sample, dataset))
         (folder / f"{split}.json").write_text("{}")
         folders[name] = str(folder)
     return folders

@@ -1,4 +1,4 @@
-"""The training program from the command line: a run, a resume, and one sentence for each mistake."""
+"""The training program from the command line: a run, a resume, one sentence for each mistake."""
 
 import json
 import os
