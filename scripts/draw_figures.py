@@ -1,4 +1,4 @@
-"""Draws the figures of docs/architecture.md: the network, and the fusion's steps on a made-up scene.
+"""Draws the figures of docs/architecture.md: the network, and the fusion on a made-up scene.
 
 python scripts/draw_figures.py --output=docs/figures
 """
@@ -74,7 +74,13 @@ def draw_network(config):
         middle = 46 - 10 * row
         color = AMBER if row == 0 else RED
         width = model.semantic_head_channels if row == 0 else model.instance_head_channels
-        box(axes, (86, middle - 3.5), (14, 7), f"{model.head_kernel_size}×{model.head_kernel_size} → {width}\n1×1", color)
+        box(
+            axes,
+            (86, middle - 3.5),
+            (14, 7),
+            f"{model.head_kernel_size}×{model.head_kernel_size} → {width}\n1×1",
+            color,
+        )
         arrow(axes, (78, 26), (86, middle))
         arrow(axes, (100, middle), (103, middle))
         text(axes, (104, middle), f"{name}\n{count} channels", "left")

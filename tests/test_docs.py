@@ -1,4 +1,4 @@
-"""The commands and the Python of README and docs: flags exist, files exist, and what can run here runs.
+"""The commands and the Python of README and docs: flags and files exist; what can run here runs.
 
 A block that cannot run here says so in the line above it: `<!-- not run by the tests: REASON -->`.
 """
@@ -24,11 +24,15 @@ PAGES = sorted(
 PROGRAM = re.compile(r"(?:python|bash) (scripts/\w+\.(?:py|sh))")
 # A network and a training that take seconds; the commands stay as they are printed otherwise.
 TINY = {
-    "scripts/train.py": (
-        "--config.train.steps=2 --config.train.batch_size=2 --config.model.width=0.1 "
-        "--config.model.decoder_channels=8 --config.data.shapes.num_val=4 "
-        "--config.data.shapes.num_train=8 --config.train.num_panels=0"
-    ).split(),
+    "scripts/train.py": [
+        "--config.train.steps=2",
+        "--config.train.batch_size=2",
+        "--config.model.width=0.1",
+        "--config.model.decoder_channels=8",
+        "--config.data.shapes.num_val=4",
+        "--config.data.shapes.num_train=8",
+        "--config.train.num_panels=0",
+    ],
 }
 
 

@@ -1,4 +1,4 @@
-"""What `import deeperlab_tf` offers: every name is there, documented, typed; the host stays as it is."""
+"""`import deeperlab_tf`: every name is there, documented, typed; the host stays as it is."""
 
 import inspect
 import os
