@@ -49,8 +49,8 @@ def export_onnx(
       UserError: `path` exists or cannot be written; tf2onnx or onnxruntime is not installed; there
         are no calibration images.
     """
-    # Optional packages, which only this format needs.
     try:
+        # Optional packages, which only this format needs.
         import onnx
         import tf2onnx
     except ImportError as error:
@@ -83,6 +83,7 @@ def _quantise(model, path, images, config):
     import onnx
 
     try:
+        # Needed for int8 only.
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
