@@ -5,44 +5,59 @@ python scripts/draw_figures.py --output=docs/figures
 
 from __future__ import annotations
 
+from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
+
 import os
 
 import matplotlib
+import numpy as np
+import tensorflow as tf
 from absl import flags
+from matplotlib import pyplot
+from ml_collections import ConfigDict
 
-from deeperlab_tf import cli
+from deeperlab_tf import visualize
 from deeperlab_tf.config import default_config
+from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.fusion import fuse
+from deeperlab_tf.fusion.hough import score_map
+from deeperlab_tf.fusion.maps import flat_maps
+from deeperlab_tf.fusion.refine import refine_long_range
+from deeperlab_tf.fusion.semantics import Classes, label_pixels
 from deeperlab_tf.heads import head_channels
-from deeperlab_tf.keypoints import keypoint_graph
+from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
+from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.schema import Dataset
+from input_pipeline import make_targets, open_source
 
 matplotlib.use("Agg")
-from matplotlib import pyplot
 
-OUTPUT = flags.DEFINE_string("output", None, "Folder for network.svg and fusion.png.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for network.svg and fusion.jpg.")
 
+SCENE = 3  # of the validation scenes
+FIGURE_CELL = 300  # pixels, height of a picture
 NUM_CLASSES = 66  # of Mapillary Vistas, the paper's main dataset
 INK, PAPER = "#1c2024", "#ffffff"
 BLUE, GREEN, AMBER, RED = "#d7e5f7", "#dcefdc", "#f9ecc9", "#f6dbd6"
 
 
-def main():
-    save(draw_network(default_config()), "network.svg")
-
-
-def save(figure, name):
-    path = os.path.join(OUTPUT.value, name)
+def main() -> None:
+    path = os.path.join(OUTPUT.value, "network.svg")
     with atomic_path(path) as temporary:
         # Without the date, so that an unchanged figure is an unchanged file.
-        metadata = {"Date": None} if name.endswith(".svg") else None
-        figure.savefig(temporary, dpi=110, facecolor=PAPER, metadata=metadata)
+        draw_network(default_config()).savefig(temporary, facecolor=PAPER, metadata={"Date": None})
+    print(f"wrote {path}")
+
+    path = os.path.join(OUTPUT.value, "fusion.jpg")
+    visualize.write_image(path, draw_fusion())
     print(f"wrote {path}")
 
 
 # === The network (paper Fig. 2) ===
 
 
-def draw_network(config):
+def draw_network(config: ConfigDict) -> pyplot.Figure:
     """The network of a config as boxes and arrows, with its own numbers."""
     model = config.model
     matplotlib.rcParams["svg.hashsalt"] = "deeperlab"
@@ -105,6 +120,67 @@ def arrow(axes, start, end, label="", at=(0, 0)):
 
 def text(axes, at, label, align, size=10.5):
     axes.text(*at, label, ha=align, va="center", fontsize=size, color=INK, linespacing=1.35)
+
+
+# === The fusion (Sec. 3.4) ===
+
+
+def draw_fusion() -> np.ndarray:
+    """What the steps of the fusion make of perfect heads of a made-up scene: uint8 [H, W, 3]."""
+    config = scene_config()
+    source = open_source(config, "val")
+    sample = source[SCENE]
+    image, graph = sample["image"], keypoint_graph(config.fusion.keypoint_graph)
+    labels = (sample[name] for name in ("semantic", "instance", "crowd"))
+    targets = make_targets(*labels, config)
+    targets = {name: np.asarray(value) for name, value in targets.items()}
+    heads = perfect_heads(targets, source.dataset.num_classes)
+
+    parse = fuse(heads, image.shape[:2], source.dataset.thing_classes, config.fusion)
+    parse = {name: value[0].numpy() for name, value in parse.items()}
+    parsing = Parsing.from_fused(parse, source.dataset, image)
+
+    votes = keypoint_votes(heads, graph, source.dataset, config)
+    scale = visualize.overlay_scale(image, FIGURE_CELL)
+    steps = {
+        "1  image": image,
+        "2  classes": visualize.semantic_map(parsing.semantic, source.dataset),
+        "3  votes for keypoints": visualize.heatmap(votes, image, scale),
+        "4  detected instances": visualize.detection(image, parsing, scale),
+        "5  pixels assigned to them": visualize.instance_map(parsing.instance),
+        "6  the parse": visualize.draw_parsing(image, parsing, scale=scale),
+    }
+    titles = list(steps)
+    rows = [titles[:3], titles[3:]]
+    sheets = [
+        visualize.contact_sheet([[steps[title] for title in row]], row, FIGURE_CELL) for row in rows
+    ]
+    width = max(sheet.shape[1] for sheet in sheets)
+    legend = visualize.heatmap_legend(graph, width)
+    return np.vstack([*sheets, legend])
+
+
+def scene_config() -> ConfigDict:
+    """The quickstart's scenes, at twice their size."""
+    config = default_config()
+    config.data.shapes.image_size = (257, 257)
+    config.model.keypoint_radius = 12.0
+    return config
+
+
+def keypoint_votes(
+    heads: dict[str, np.ndarray], graph: KeypointGraph, dataset: Dataset, config: ConfigDict
+) -> np.ndarray:
+    """The score map of one image, brightest at 1: float32 [h, w, P]."""
+    one = {name: tf.constant(head[0]) for name, head in heads.items()}
+    maps = flat_maps(one, graph, config.fusion.keypoint_radius)
+    classes = Classes(dataset.num_classes, dataset.thing_classes)
+    semantics = label_pixels(maps.semantic_logits, classes, maps.grid)
+    long_range = refine_long_range(semantics.things, maps, config.fusion.refinement)
+    scores = score_map(long_range, maps, config.fusion.voting).numpy()
+    height, width = heads["keypoint_logits"].shape[1:3]
+    # A square root: votes away from the peaks would be too dark to see.
+    return np.sqrt(scores / scores.max()).reshape(height, width, -1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tensorflow as tf
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.schema import IGNORE_LABEL
 
-# Pixels, σ: the encoding with the highest ceiling of those compared in experiments/fusion.md.
+# Pixels, σ: the encoding with the highest ceiling of those compared in docs/fusion.md.
 SEMANTIC_BLUR = 1.0
 _FLOOR = 1e-6  # share of a class that counts as none, before the logarithm
 _CERTAIN = 8.0  # heatmap logit on a keypoint's disk; its negative elsewhere
