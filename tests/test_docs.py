@@ -81,9 +81,12 @@ COMMANDS = [
 
 
 def flags_of(program):
-    """Names of the flags that a program defines, and those of cli.py."""
-    sources = [REPOSITORY / program, REPOSITORY / "deeperlab_tf" / "cli.py"]
-    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    """Names of the flags of a program, of cli.py and of the programs that it imports."""
+    text = (REPOSITORY / program).read_text(encoding="utf-8")
+    text += (REPOSITORY / "deeperlab_tf" / "cli.py").read_text(encoding="utf-8")
+    for module in re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE):
+        path = REPOSITORY / "scripts" / f"{module}.py"
+        text += path.read_text(encoding="utf-8") if path.is_file() else ""
     return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", text))
 
 
