@@ -14,9 +14,10 @@ if [ "${1:-}" = --quick ]; then
   CHOSEN=(-m "not slow"
     # Tests that trace no graph.
     tests/test_house.py
+    tests/test_public_face.py
     tests/experiments
     tests/deeperlab_tf/{files,metrics,prediction,visualize}
-    tests/deeperlab_tf/test_{cli,compat,config,image_size,schema}.py
+    tests/deeperlab_tf/test_{cli,compat,config,image_size,label_maps,paper,schema}.py
     tests/deeperlab_tf/evaluation/test_report.py
     tests/deeperlab_tf/export/test_encoded.py
     tests/deeperlab_tf/training/test_strategy.py
