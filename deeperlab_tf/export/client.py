@@ -39,8 +39,8 @@ class GrpcClient:
     """
 
     def __init__(self, address: str, model: str, timeout: float = 60.0) -> None:
-        # Optional packages; `RestClient` does without.
         try:
+            # Optional packages; `RestClient` does without.
             import grpc
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
         except ImportError as error:

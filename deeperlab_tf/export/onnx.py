@@ -49,8 +49,8 @@ def export_onnx(
       UserError: `path` exists or cannot be written; tf2onnx or onnxruntime is not installed; there
         are no calibration images.
     """
-    # Optional packages, which only this format needs.
     try:
+        # Optional packages, which only this format needs.
         import onnx
         import tf2onnx
     except ImportError as error:
@@ -79,10 +79,10 @@ def export_onnx(
 
 def _quantise(model, path, images, config):
     """Writes `model` (onnx.ModelProto) with 8-bit weights and activations to `path`."""
-    # Optional packages, which only this format needs.
-    import onnx
+    import onnx  # an optional package
 
     try:
+        # Another one.
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
