@@ -24,7 +24,7 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.evaluate import evaluate
 from deeperlab_tf.evaluation.files import evaluate_files
-from deeperlab_tf.evaluation.report.report import write_report
+from deeperlab_tf.evaluation.report.page import write_report
 from deeperlab_tf.evaluation.results import summary
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.submissions import RESULT_FORMATS
