@@ -10,8 +10,10 @@ VERSION = re.search('__version__ = "(.+)"', (ROOT / "deeperlab_tf" / "__init__.p
 
 REFERENCE = 'python_version < "3.12"'  # TensorFlow 2.15, its Keras 2, tensorflow-addons
 CURRENT = 'python_version >= "3.12"'  # TensorFlow >= 2.18, Keras 2 from tf_keras
-# Where tensorflow-addons is sure to have wheels: it has none for ARM Linux and none for Windows.
-ADDONS = f'{REFERENCE} and sys_platform == "linux" and platform_machine == "x86_64"'
+# Of tensorflow-addons the project uses the bilinear reading of maps, to hold its own against in a
+# test. It is asked for only where it is sure to have wheels: not on ARM Linux, not on Windows.
+HAS_ADDONS = f'{REFERENCE} and sys_platform == "linux" and platform_machine == "x86_64"'
+ADDONS = [f"tensorflow-addons>=0.23,<0.24; {HAS_ADDONS}"]
 SERVING = [
     f"tensorflow-serving-api>=2.15,<2.16; {REFERENCE}",
     f"tensorflow-serving-api>=2.18; {CURRENT}",
@@ -43,7 +45,6 @@ setup(
     },
     install_requires=[
         f"tensorflow>=2.15,<2.16; {REFERENCE}",
-        f"tensorflow-addons>=0.23,<0.24; {ADDONS}",
         f"numpy>=1.23,<2; {REFERENCE}",
         f"opencv-python>=4.8,<4.12; {REFERENCE}",  # 4.12 and newer ask for numpy 2
         f"tensorflow>=2.18; {CURRENT}",
@@ -66,6 +67,7 @@ setup(
             f"tensorflow[and-cuda]>=2.18; {CURRENT}",
         ],
         "tpu": [f"tensorflow-tpu>=2.15,<2.16; {REFERENCE}", f"tensorflow-tpu>=2.18; {CURRENT}"],
+        "addons": ADDONS,
         "serving": SERVING,
         "onnx": ONNX,
         "test": [
@@ -77,6 +79,7 @@ setup(
             "build",
             "wheel",
             "setuptools",
+            *ADDONS,
             *SERVING,
             *ONNX,
         ],

@@ -50,8 +50,8 @@ def wheel(repository, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def required(wheel):
-    """Function (sys_platform, platform_machine, python_version) -> dict of the packages required
-    there, and their versions.
+    """Function (sys_platform, platform_machine, python_version, extra) -> dict of the packages
+    required there, and their versions.
     """
     with zipfile.ZipFile(wheel) as archive:
         (path,) = [name for name in archive.namelist() if name.endswith("METADATA")]
@@ -59,12 +59,12 @@ def required(wheel):
     head = "Requires-Dist: "
     requirements = [Requirement(line[len(head) :]) for line in lines if line.startswith(head)]
 
-    def require(sys_platform, platform_machine, python_version):
+    def require(sys_platform, platform_machine, python_version, extra=""):
         environment = {
             "sys_platform": sys_platform,
             "platform_machine": platform_machine,
             "python_version": python_version,
-            "extra": "",
+            "extra": extra,
         }
         return {
             one.name.replace("_", "-"): one.specifier
@@ -132,10 +132,11 @@ def test_both_stacks_are_told_apart_by_the_python_version(required, platform):
 
 
 @pytest.mark.parametrize("version", REFERENCE)
-def test_tensorflow_addons_is_required_only_where_it_has_wheels(required, version):
+def test_tensorflow_addons_is_optional_and_asked_for_only_where_it_has_wheels(required, version):
     with_addons = {
-        name
+        (name, extra)
         for name, where in PLATFORMS.items()
-        if "tensorflow-addons" in required(*where, version)
+        for extra in ("", "addons", "test")
+        if "tensorflow-addons" in required(*where, version, extra)
     }
-    assert with_addons == {"linux"}
+    assert with_addons == {("linux", "addons"), ("linux", "test")}
