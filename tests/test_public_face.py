@@ -54,8 +54,9 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_changes_nothing_in_the_host():
+    # OpenCV and TensorFlow set variables of their own.
     program = (
-        "import logging, os, sys\n"
+        "import logging, os, sys, cv2, tensorflow\n"
         "before = dict(os.environ), logging.getLogger().level, list(logging.getLogger().handlers)\n"
         "import deeperlab_tf, input_pipeline.targets\n"
         "assert before == (dict(os.environ), logging.getLogger().level,"
