@@ -215,6 +215,8 @@ def _train() -> ConfigDict:
     weights.middle = 0.25
     weights.long = 0.125
     train.hard_pixel_fraction = 0.15  # Eq. 1's K / N; 1: every pixel, as on COCO [D, Sec. 3.3.1]
+    # Over so many steps K / N falls from 1 to that [L]; 0: it is that from the start.
+    train.hard_pixel_steps = 0
     train.small_instance_area = 64 * 64  # pixels of the crop [D, Sec. 3.3.1]
     train.small_instance_weight = 3.0  # 1: off [D, Sec. 3.3.1]
     train.class_weights = ()  # factor of each class in Eq. 1; (): all 1
@@ -291,6 +293,8 @@ def check_config(config: ConfigDict) -> ConfigDict:
     _check(0 <= train.ema < 1, "train.ema", train.ema, "give 0 <= ema < 1")
     fraction = train.hard_pixel_fraction
     _check(0 < fraction <= 1, "train.hard_pixel_fraction", fraction, "give 0 < fraction <= 1")
+    steps = train.hard_pixel_steps
+    _check(steps >= 0, "train.hard_pixel_steps", steps, "give 0 or more")
 
     scales_ordered = 0 < data.min_scale <= data.max_scale
     _check(scales_ordered, "data.min_scale", data.min_scale, "give 0 < min_scale <= max_scale")

@@ -20,7 +20,10 @@ LOSSES = ("semantic", "heatmap", "short", "middle", "long")
 
 
 def total_loss(
-    heads: dict[str, tf.Tensor], targets: dict[str, tf.Tensor], config: ConfigDict
+    heads: dict[str, tf.Tensor],
+    targets: dict[str, tf.Tensor],
+    config: ConfigDict,
+    step: tf.Tensor | int | None = None,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """The weighted sum of the five losses.
 
@@ -28,6 +31,8 @@ def total_loss(
       heads: dict of the network's five maps.
       targets: dict of `input_pipeline.make_targets`, batched.
       config: the full config; `train` holds weights and mining, `model` the keypoint radius.
+      step: int scalar, steps done so far: the mining follows `train.hard_pixel_steps`; None: as
+        when they are over.
 
     Returns:
       (total [B], dict of the five unweighted losses [B]), float32.
@@ -35,10 +40,9 @@ def total_loss(
     train, radius = config.train, config.model.keypoint_radius
     pixels = Pixels(targets["semantic"], targets["semantic_weight"])
     logits = heads["semantic_logits"]
+    fraction = hard_pixel_fraction_at(step, train)
     losses = {}
-    losses["semantic"] = semantic_loss(
-        logits, pixels, train.hard_pixel_fraction, train.class_weights
-    )
+    losses["semantic"] = semantic_loss(logits, pixels, fraction, train.class_weights)
     losses["heatmap"] = heatmap_loss(
         heads["keypoint_logits"], targets["keypoint_heatmap"], targets["keypoint_mask"]
     )
@@ -65,10 +69,30 @@ class Pixels(NamedTuple):
     weight: tf.Tensor
 
 
+def hard_pixel_fraction_at(step: tf.Tensor | int | None, train: ConfigDict) -> tf.Tensor | float:
+    """Eq. 1's K / N at a step: from 1 it falls linearly to its value, as in DeepLab's code.
+
+    Mining from the first step on would learn from pixels that are hard only because nothing is
+    learned yet.
+
+    Args:
+      step: int scalar, steps done so far; None: as when `train.hard_pixel_steps` are over.
+      train: config.train.
+
+    Returns:
+      Number, or float32 scalar where it depends on the step.
+    """
+    fraction = train.hard_pixel_fraction
+    if step is None or not train.hard_pixel_steps or fraction == 1:
+        return fraction
+    left = tf.maximum(1.0 - tf.cast(step, tf.float32) / train.hard_pixel_steps, 0.0)
+    return fraction + (1.0 - fraction) * left
+
+
 def semantic_loss(
     logits: tf.Tensor,
     pixels: Pixels,
-    hard_pixel_fraction: float,
+    hard_pixel_fraction: tf.Tensor | float,
     class_weights: Sequence[float] = (),
 ) -> tf.Tensor:
     """Weighted bootstrapped cross-entropy at full resolution (Eq. 1).
@@ -79,7 +103,7 @@ def semantic_loss(
     Args:
       logits: float32 [B, h, w, classes] at stride 4.
       pixels: labels and weights at full resolution.
-      hard_pixel_fraction: K / N; 1 takes every pixel.
+      hard_pixel_fraction: K / N, number or float32 scalar; 1 takes every pixel.
       class_weights: a positive factor for the pixels of each class; (): none. As the weights of the
         pixels, it does not change the ranks.
 
@@ -102,7 +126,7 @@ def semantic_loss(
 
     num_valid = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
     hardest = tf.maximum(tf.round(hard_pixel_fraction * num_valid), 1.0)  # K, [B]
-    if hard_pixel_fraction < 1:
+    if tf.is_tensor(hard_pixel_fraction) or hard_pixel_fraction < 1:
         ranked = tf.where(valid, entropy, -1.0)
         share = hardest_share(ranked, tf.cast(hardest, tf.int32))
         weight *= tf.stop_gradient(share)

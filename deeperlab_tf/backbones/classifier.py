@@ -62,7 +62,10 @@ def build_classifier(
 
 
 def classification_loss(
-    logits: tf.Tensor, targets: dict[str, tf.Tensor], config: ConfigDict
+    logits: tf.Tensor,
+    targets: dict[str, tf.Tensor],
+    config: ConfigDict,
+    step: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Cross-entropy with label smoothing, beside the accuracies of the batch.
 
@@ -70,6 +73,7 @@ def classification_loss(
       logits: float32 [B, classes].
       targets: dict with `label` int32 [B].
       config: the full config; reads pretrain.label_smoothing.
+      step: has no effect; `Trainer` gives it to every loss.
 
     Returns:
       (total [B], dict with `cross_entropy`, `top1`, `top5` [B]), float32.

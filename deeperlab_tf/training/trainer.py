@@ -31,8 +31,8 @@ class Trainer(keras.Model):
     Args:
       network: keras.Model.
       config: the full config; `train` counts here.
-      loss: function (outputs, targets, config) -> (total [b], dict of its parts [b]), each a value
-        per image.
+      loss: function (outputs, targets, config, step) -> (total [b], dict of its parts [b]), each a
+        value per image; `step` is the optimizer's, an int scalar.
       loss_names: keys of the parts.
 
     Attributes:
@@ -122,7 +122,7 @@ class Trainer(keras.Model):
         train = self.config.train
         with tf.GradientTape() as tape:
             heads = self.network(images, training=True)
-            per_image, values = self._loss(heads, targets, self.config)
+            per_image, values = self._loss(heads, targets, self.config, self.optimizer.iterations)
             loss = tf.nn.compute_average_loss(per_image, global_batch_size=train.batch_size)
             decay = train.weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in self._decayed])
             # Every part on every replica adds its share: gradients are summed.

@@ -127,12 +127,12 @@ def plain_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, upsampled)
 
 
-def _plain_total(heads, targets, config):
+def _plain_total(heads, targets, config, step=None):
     """`total_loss` with the plain cross-entropy in place of Eq. 1's."""
     # Eq. 1's costs nothing on a corner of four cells.
     few = dict(heads, semantic_logits=heads["semantic_logits"][:, :2, :2])
     corner = {name: targets[name][:, :5, :5] for name in ("semantic", "semantic_weight")}
-    total, losses = total_loss(few, dict(targets, **corner), config)
+    total, losses = total_loss(few, dict(targets, **corner), config, step)
 
     pixels = plain_cross_entropy(heads["semantic_logits"], targets["semantic"])
     plain = tf.reduce_mean(pixels, axis=(1, 2))

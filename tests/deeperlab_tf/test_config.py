@@ -91,6 +91,7 @@ def test_of_keys_that_mean_nothing_any_more_only_set_ones_are_mentioned(monkeypa
         ("train", "steps", 0),
         ("train", "batch_size", 0),
         ("train", "hard_pixel_fraction", 0.0),
+        ("train", "hard_pixel_steps", -1),
         ("data", "min_scale", 3.0),
         ("model", "keypoint_radius", 0.0),
     ],

@@ -13,6 +13,7 @@ from deeperlab_tf.layers import upsample
 from deeperlab_tf.losses import (
     Pixels,
     cross_entropy,
+    hard_pixel_fraction_at,
     hardest_share,
     heatmap_loss,
     offset_loss,
@@ -170,7 +171,9 @@ def test_offset_loss_without_active_pairs_is_zero():
     assert float(offset_loss(zeros + 5, zeros, np.zeros((1, 3, 3, 2), np.float32), 8.0)[0]) == 0.0
 
 
-def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
+@pytest.fixture
+def example():
+    """(heads, targets) of three made-up images."""
     rng = np.random.default_rng(3)
     heads, targets = (
         {
@@ -188,6 +191,31 @@ def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config):
         "middle_mask": rng.integers(0, 2, (3, 5, 5, 8)).astype(np.float32),
         "long_mask": rng.integers(0, 2, (3, 5, 5)).astype(np.float32),
     }
+    return heads, targets
+
+
+@pytest.mark.both_stacks
+@pytest.mark.parametrize(
+    "step, fraction", [(0, 1.0), (25, 0.8), (50, 0.6), (100, 0.2), (101, 0.2), (None, 0.2)]
+)
+def test_mining_sets_in_over_its_steps(tiny_config, example, step, fraction):
+    heads, targets = example
+    tiny_config.train.update(hard_pixel_fraction=0.2, hard_pixel_steps=100)
+    pixels = Pixels(targets["semantic"], targets["semantic_weight"])
+    expected = semantic_loss(heads["semantic_logits"], pixels, fraction)
+    losses = tf.function(lambda step: total_loss(heads, targets, tiny_config, step)[1])
+    mined = losses(step if step is None else tf.constant(step, tf.int64))["semantic"]
+    np.testing.assert_allclose(mined, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fraction, steps", [(0.2, 0), (1.0, 100)])
+def test_mining_that_stays_as_it_is_does_not_depend_on_the_step(tiny_config, fraction, steps):
+    tiny_config.train.update(hard_pixel_fraction=fraction, hard_pixel_steps=steps)
+    assert hard_pixel_fraction_at(tf.constant(50), tiny_config.train) == fraction
+
+
+def test_loss_of_an_image_does_not_depend_on_the_rest_of_the_batch(tiny_config, example):
+    heads, targets = example
     together, _ = total_loss(heads, targets, tiny_config)
     for image in range(3):
         one = slice(image, image + 1)

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.model import build_model
 from deeperlab_tf.training.batch_norm import batch_norms
-from deeperlab_tf.training.loop import RunOptions
+from deeperlab_tf.training.loop import RunOptions, Task, fit
 from deeperlab_tf.training.optimizer import (
     PolySchedule,
     build_optimizer,
@@ -124,6 +125,34 @@ def test_one_step_lowers_the_loss_of_its_batch(tiny_config, toy_dataset, optimiz
     data = noise_batches(tiny_config).take(1).repeat()
     losses = [trainer.fit(data, steps_per_epoch=1, verbose=0).history["loss"][0] for _ in range(8)]
     assert losses[-1] < losses[0]
+
+
+def test_the_loss_is_told_the_step_also_after_a_resume(
+    tiny_config, toy_dataset, tmp_path, noise_batches
+):
+    told = []
+
+    def loss(heads, targets, config, step):
+        total, parts = total_loss(heads, targets, config, step)
+        return total, dict(parts, step=tf.fill(tf.shape(total), tf.cast(step, tf.float32)))
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            told.append(float(logs["step"]))
+
+    task = Task(
+        toy_dataset,
+        lambda step, context: noise_batches(tiny_config, step),
+        lambda: build_model(tiny_config.model, toy_dataset),
+        loss,
+        (*LOSSES, "step"),
+    )
+    options = RunOptions(make_callbacks=lambda run: [Steps()], accept_changes=True)
+    tiny_config.train.hard_pixel_steps = 3
+    for steps in (2, 4):
+        tiny_config.train.steps = steps
+        fit(tiny_config, str(tmp_path), task, options)
+    assert told == [0.0, 1.0, 2.0, 3.0]
 
 
 def one_step(config, dataset, batch, **compile_options):
