@@ -16,6 +16,7 @@ VOID = 0  # id of pixels without a label
 ID_LIMIT = 1 << 24  # a colour holds ids below this
 
 _COLOR_MODES = ("RGB", "RGBA", "P")  # some tools save few ids as a palette, or add transparency
+_BIT_DEPTH = 24  # byte of a PNG file
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
@@ -25,10 +26,16 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
       uint32 [H, W], below `ID_LIMIT`.
 
     Raises:
-      UserError: the file is missing, broken, larger than images may be, or not in colour.
+      UserError: the file is missing, broken, larger than images may be, not in colour, or of 16
+        bits, of which half would be lost.
     """
     if not os.path.isfile(path):
         raise UserError(f"there is no file {path}; restore it.")
+
+    with open(path, "rb") as file:
+        head = file.read(_BIT_DEPTH + 1)
+    if head[1:4] == b"PNG" and head[_BIT_DEPTH:] == bytes([16]):
+        raise UserError(f"{path} has colours of 16 bits; a panoptic PNG has 8: save it so.")
 
     with open_image(path, "panoptic PNG") as image:
         if image.mode not in _COLOR_MODES:

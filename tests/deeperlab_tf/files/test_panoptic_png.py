@@ -37,3 +37,9 @@ def test_missing_broken_and_grey_files_are_named(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match=r"x\.png is not a panoptic PNG.* not L"):
         read_ids(tmp_path / "x.png")
+
+
+def test_colours_of_16_bits_are_refused_not_cut(tmp_path):
+    cv2.imwrite(str(tmp_path / "x.png"), np.full((3, 3, 3), 300, np.uint16))
+    with pytest.raises(UserError, match=r"x\.png has colours of 16 bits"):
+        read_ids(tmp_path / "x.png")
