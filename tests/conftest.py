@@ -1,5 +1,7 @@
 """Fixtures every test may use."""
 
+from deeperlab_tf import cli  # noqa: F401 isort: skip - first, for it quiets TensorFlow
+
 import gc
 import os
 from pathlib import Path
