@@ -12,8 +12,6 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 PADDING_VALUE = 127  # the mean 127.5 of an image, which the network sees as (almost) zero
-# Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
-MAX_PIXELS = 2**27
 STRIDE = 16  # of the encoder's output: network inputs have sides 16k + 1
 
 Side = Union[int, tf.Tensor]  # pixels

@@ -20,8 +20,7 @@ from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import read_image
-from deeperlab_tf.image_size import MAX_PIXELS
+from deeperlab_tf.files.images import MAX_PIXELS, read_image
 
 if TYPE_CHECKING:
     import numpy as np

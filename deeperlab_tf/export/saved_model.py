@@ -17,7 +17,7 @@ from deeperlab_tf.export.encoded import EncodedImages, require_images
 from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
 from deeperlab_tf.files.atomic import atomic_path
-from deeperlab_tf.image_size import MAX_PIXELS
+from deeperlab_tf.files.images import MAX_PIXELS
 from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE

@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_size import MAX_PIXELS
+
+# Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
+MAX_PIXELS = 2**27
 
 _WIDE_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
 _MASK_MODES = ("1", "L", "P", *_WIDE_GREY_MODES)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_size import MAX_PIXELS
+from deeperlab_tf.files.images import MAX_PIXELS
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample
 from input_pipeline.records.encoding import LabelEncoding, own_encoding

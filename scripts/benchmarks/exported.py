@@ -28,7 +28,7 @@ from deeperlab_tf.export.headers import image_headers
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 from deeperlab_tf.export.tflite import export_tflite
-from deeperlab_tf.image_size import MAX_PIXELS
+from deeperlab_tf.files.images import MAX_PIXELS
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
 from deeperlab_tf.paper import set_network

@@ -86,3 +86,10 @@ def test_what_is_not_a_mistake_of_the_user_keeps_its_traceback(run_program):
 def test_an_interruption_has_the_status_of_shells(run_program):
     done = run_program(main="raise KeyboardInterrupt")
     assert done.returncode == 130 and done.stderr == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize("program", ["evaluate", "predict", "export", "reproduce"])
+def test_mistakes_in_flags_need_not_wait_for_tensorflow(repository, program):
+    check = f"import {program}, sys; assert 'tensorflow' not in sys.modules"
+    path = os.pathsep.join([str(repository), str(repository / "scripts")])
+    subprocess.run([sys.executable, "-c", check], check=True, env=dict(os.environ, PYTHONPATH=path))
