@@ -226,6 +226,8 @@ def _train() -> ConfigDict:
     train.sync_batch_norm = True
     # True: batch norms keep their statistics and weights [D: fine-tuned]
     train.freeze_batch_norm = False
+    # True: the backbone stays as it was up to its stride-4 feature; a step takes a tenth less
+    train.freeze_low_level = False
     train.mixed_precision = "float32"  # float32 | mixed_bfloat16 | mixed_float16
     train.jit_compile = False  # compile the step by XLA; always so on TPU
     train.steps_per_execution = 1  # steps between returns to Python: more on TPU

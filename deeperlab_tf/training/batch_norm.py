@@ -1,4 +1,4 @@
-"""Batch norms of a network in training: frozen, or with statistics over all replicas."""
+"""Batch norms of a network in training, with statistics over all replicas."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch norm layers of a network, those of nested models too."""
     layers = network._flatten_layers()
     return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
-
-
-def freeze(network: keras.Model) -> None:
-    """The batch norms keep statistics, scale and offset, also in training."""
-    for layer in batch_norms(network):
-        layer.trainable = False
 
 
 def synchronise(network: keras.Model) -> None:

@@ -13,6 +13,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.layers import Dropout
 from deeperlab_tf.losses import LOSSES, total_loss
 from deeperlab_tf.training import batch_norm
+from deeperlab_tf.training.frozen import freeze
 from deeperlab_tf.training.optimizer import decayed_variables
 
 # What the logs of an execution hold beside losses and `gradient_norm`: how long it waited for its
@@ -56,9 +57,8 @@ class Trainer(keras.Model):
         self._part = 0  # of the batch that is being traced
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if config.train.freeze_batch_norm:
-            batch_norm.freeze(network)
-        elif config.train.sync_batch_norm and replicas > 1:
+        freeze(network, config.train)
+        if config.train.sync_batch_norm and replicas > 1:
             batch_norm.synchronise(network)
         self._decayed = decayed_variables(network)
         dropouts = [each for each in network._flatten_layers() if isinstance(each, Dropout)]

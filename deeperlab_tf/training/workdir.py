@@ -31,6 +31,7 @@ from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.model import build_model
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import restore_newest
+from deeperlab_tf.training.frozen import freeze
 from deeperlab_tf.training.optimizer import build_optimizer
 
 CONFIG_FILE = "config.json"
@@ -159,6 +160,7 @@ def load_run(workdir: str, best: bool = False) -> tuple[keras.Model, ConfigDict,
     """
     config, dataset = read_run(workdir)
     network = build_model(config.model, dataset)
+    freeze(network, config.train)
     variables = network.trainable_variables
     parts = {"network": network}
     if config.train.ema:
