@@ -15,7 +15,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:  # what editors and type checkers see
-    from deeperlab_tf import backbones, config, fusion, metrics
+    from deeperlab_tf import backbones, config, fusion, metrics, models
     from deeperlab_tf.config import default_config
     from deeperlab_tf.errors import UserError
     from deeperlab_tf.evaluation.evaluate import evaluate
@@ -50,11 +50,12 @@ __all__ = [
     "fuse",
     "fusion",
     "metrics",
+    "models",
     "networks",
     "train",
 ]
 
-_MODULES = ("backbones", "config", "fusion", "metrics")
+_MODULES = ("backbones", "config", "fusion", "metrics", "models")
 _HOMES = {
     "Category": "schema",
     "Dataset": "schema",

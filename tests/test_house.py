@@ -38,10 +38,10 @@ GROUND = (
 )
 FLOORS = (
     GROUND,
-    ("backbones", "fusion", "metrics", "files"),
+    ("backbones", "fusion", "metrics", "files", "models"),
     ("visualize",),
     ("training", "prediction"),
-    ("evaluation", "export", "models"),
+    ("evaluation", "export"),
     # What programs share: nothing else imports it.
     ("cli",),
 )

@@ -10,7 +10,7 @@ import pytest
 
 import deeperlab_tf
 
-MODULES = ("backbones", "config", "fusion", "metrics")
+MODULES = ("backbones", "config", "fusion", "metrics", "models")
 NAMES = sorted(set(deeperlab_tf.__all__) - {*MODULES, "UserError"})
 
 pytestmark = pytest.mark.both_stacks
