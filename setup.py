@@ -40,6 +40,7 @@ setup(
     packages=find_packages(include=["deeperlab_tf*", "input_pipeline*"]),
     package_data={
         "deeperlab_tf": ["py.typed"],
+        "deeperlab_tf.models": ["*/*.json", "*/*.npz", "*/*.pb.gz", "*/README.md", "*/SHA256SUMS"],
         "deeperlab_tf.evaluation.report": ["*.css", "*.js", "*.html"],
         "input_pipeline": ["py.typed"],
     },

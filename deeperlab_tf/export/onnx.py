@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.saved_model import write_descriptions
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.inference import prepare_images
 from deeperlab_tf.prediction.runtimes import ONNX_FILE
 from deeperlab_tf.schema import Dataset

@@ -14,10 +14,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_to_json
 from deeperlab_tf.export.encoded import EncodedImages, require_images
-from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.images import MAX_PIXELS
+from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE

@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.saved_model import write_descriptions
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.runtimes import TFLITE_FILE
 from deeperlab_tf.schema import Dataset
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
@@ -125,6 +124,9 @@ class Tracker:
 
     def _matches(self, parsing):
         """(instance before, instance now) of each object that is in both frames."""
+        # Imported here: single images need not wait for it.
+        from scipy.optimize import linear_sum_assignment
+
         table = overlap_table(
             self._previous.semantic,
             self._previous.instance,

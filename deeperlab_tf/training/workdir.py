@@ -29,13 +29,13 @@ from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.model import build_model
+from deeperlab_tf.models.shipped import CONFIG_FILE, DATASET_FILE, WEIGHTS_FILE, is_shipped, verify
+from deeperlab_tf.models.weights import fill, read_weights
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.checkpoints import restore_newest
 from deeperlab_tf.training.frozen import freeze
 from deeperlab_tf.training.optimizer import build_optimizer
 
-CONFIG_FILE = "config.json"
-DATASET_FILE = "dataset.json"
 RUN_FILE = "run.json"
 CHECKPOINT_DIR = "checkpoints"
 BEST_DIR = "best"
@@ -146,18 +146,20 @@ def load_run(workdir: str, best: bool = False) -> tuple[keras.Model, ConfigDict,
     """The trained network of a run; its weights' moving average where the config keeps one.
 
     Args:
-      workdir: folder of a training.
+      workdir: folder of a training, or of a shipped model.
       best: True: from the checkpoint that evaluated best, False: from the newest.
 
     Returns:
       (network, config, dataset): keras.Model, full config, classes.
 
     Raises:
-      UserError: no run, no checkpoint yet, or one that does not fit.
+      UserError: no run, no checkpoint yet, or one that does not fit; a damaged shipped model.
 
     Example:
       network, config, dataset = load_run("runs/shapes")
     """
+    if is_shipped(workdir):
+        return _load_shipped(workdir)
     config, dataset = read_run(workdir)
     network = build_model(config.model, dataset)
     freeze(network, config.train)
@@ -174,6 +176,16 @@ def load_run(workdir: str, best: bool = False) -> tuple[keras.Model, ConfigDict,
         raise _no_checkpoint(workdir, folder, best)
     if config.train.ema:
         optimizer.finalize_variable_values(variables)
+    return network, config, dataset
+
+
+def _load_shipped(folder: str) -> tuple[keras.Model, ConfigDict, Dataset]:
+    """`load_run` of a shipped model: its weights are the averages."""
+    verify(folder)
+    config, dataset = read_run(folder)
+    network = build_model(config.model, dataset)
+    path = os.path.join(folder, WEIGHTS_FILE)
+    fill(network, read_weights(path), path)
     return network, config, dataset
 
 

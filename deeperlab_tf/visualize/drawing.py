@@ -8,7 +8,6 @@ import os
 from collections.abc import Collection, Mapping
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -153,6 +152,9 @@ def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None 
 
 @functools.cache
 def _font(size):
+    # Imported here: of all pictures only those with text need it.
+    import matplotlib
+
     folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
     return ImageFont.truetype(os.path.join(folder, "DejaVuSans.ttf"), size)
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from benchmarks import exported
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.folding import fold_network
 from deeperlab_tf.export.onnx import export_onnx
 from deeperlab_tf.export.tflite import export_tflite
+from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.predictor import Predictor
 
 SIZES = [(65, 65), (40, 57)]

@@ -1,23 +1,18 @@
-"""Batch norm folded into the convolution before it: the same function with fewer operations, for
-inference only.
-
-y = gamma · (conv(x, w) − mean) / sqrt(variance + epsilon) + beta
-  = conv(x, w · s) + (beta − mean · s), with s = gamma / sqrt(variance + epsilon),
-
-one factor s per output channel.
+"""Batch norm folded into the convolution before it (`models.weights.fold`): the same function with
+fewer operations, for inference only.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.model import build_model
+from deeperlab_tf.models.weights import Norm, fold
 from deeperlab_tf.schema import Dataset
 
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -105,7 +100,7 @@ def fold_network(
             f"precision {precision!r} is not offered; choose one of {', '.join(PRECISIONS)}."
         )
     dtypes = _layer_dtypes(model, dataset, precision)
-    plan = _Plan(_folded_norms(network), dtypes, explicit_dilation)
+    plan = _Plan(folded_norms(network), dtypes, explicit_dilation)
 
     def clone(layer):
         if isinstance(layer, keras.Model):
@@ -114,7 +109,7 @@ def fold_network(
 
     folded = keras.models.clone_model(network, clone_function=clone)
 
-    originals, copies = _layers(network), _layers(folded)
+    originals, copies = layers_of(network), layers_of(folded)
     for name, layer in originals.items():
         if name in plan.norms:
             norm = originals[plan.norms[name]]
@@ -124,10 +119,10 @@ def fold_network(
     return folded
 
 
-def _folded_norms(network):
-    """dict convolution -> the batch norm that directly follows it, by name."""
+def folded_norms(network: keras.Model) -> dict[str, str]:
+    """dict convolution -> the batch norm that directly follows it, by the layers' names."""
     pairs = {}
-    for layer in _layers(network).values():
+    for layer in layers_of(network).values():
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
         before = layer.inbound_nodes[0].inbound_layers
@@ -139,21 +134,16 @@ def _folded_norms(network):
 
 
 def _folded_weights(convolution, norm):
-    """[kernel, bias] of `convolution` followed by `norm`, computed in float64."""
-
-    def exact(variable, default):
-        return default if variable is None else variable.numpy().astype(np.float64)
-
-    mean, variance = exact(norm.moving_mean, None), exact(norm.moving_variance, None)
-    scale = exact(norm.gamma, 1.0) / np.sqrt(variance + norm.epsilon)
-    bias = exact(norm.beta, 0.0) - mean * scale
-
-    # Depthwise kernels are [k, k, channels, 1], others [k, k, in, out].
+    """[kernel, bias] of `convolution` followed by `norm`."""
     (kernel,) = convolution.get_weights()
-    is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
-    factor = scale.reshape(kernel.shape[2:]) if is_depthwise else scale
-    kernel = kernel.astype(np.float64) * factor
-    return [kernel.astype(np.float32), bias.astype(np.float32)]
+    return list(fold(kernel, _norm_of(norm)))
+
+
+def _norm_of(layer: keras.layers.BatchNormalization) -> Norm:
+    """The `Norm` of a layer."""
+    gamma, beta = (None if one is None else one.numpy() for one in (layer.gamma, layer.beta))
+    mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+    return Norm(gamma, beta, mean, variance, layer.epsilon)
 
 
 def _layer_dtypes(model, dataset, precision):
@@ -165,12 +155,12 @@ def _layer_dtypes(model, dataset, precision):
         template = build_model(model, dataset)
     finally:
         keras.mixed_precision.set_global_policy(policy)
-    return {name: layer.compute_dtype for name, layer in _layers(template).items()}
+    return {name: layer.compute_dtype for name, layer in layers_of(template).items()}
 
 
-def _layers(network):
+def layers_of(network: keras.Model) -> dict[str, keras.layers.Layer]:
     """dict name -> layer of a network and the networks inside it."""
     found = {}
     for layer in network.layers:
-        found.update(_layers(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
+        found.update(layers_of(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
     return found

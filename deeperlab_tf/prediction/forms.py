@@ -1,0 +1,100 @@
+"""Loading runs and exports, which takes TensorFlow; `loading` knows which of them a folder holds.
+
+Each function gives what a `loading.Model` is made of: (parse, heads, config, dataset).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from deeperlab_tf.config_json import config_from_json
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
+from deeperlab_tf.prediction.runtimes import load_network
+from deeperlab_tf.schema import Dataset
+from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE, load_run, read_run
+
+Parts = tuple[Callable, Callable, ConfigDict, Dataset]
+
+_IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8)  # a batch of one size
+
+
+def load_workdir(path: str) -> Parts:
+    """A training's folder, or a shipped one, whose network is built."""
+    network, config, dataset = load_run(path)
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def parse(images):
+        return parse_images(network, images, config, dataset.thing_classes)
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def heads(images):
+        return network(prepare_images(images, config), training=False)
+
+    return parse, heads, config, dataset
+
+
+def load_network_only(path: str) -> Parts:
+    """An export of the network alone, which runs outside TensorFlow; see `runtimes`."""
+    network = load_network(path)
+    config, dataset = read_run(path)
+
+    @tf.function(input_signature=[_IMAGES], autograph=False)
+    def prepare(images):
+        return prepare_images(images, config)
+
+    # The heads' batch and sides become dynamic.
+    @tf.function(reduce_retracing=True, autograph=False)
+    def fuse(heads, size):
+        return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)
+
+    def heads(images):
+        outputs = network(prepare(images))
+        return {name: tf.constant(values) for name, values in outputs.items()}
+
+    def parse(images):
+        return fuse(heads(images), tf.shape(images)[1:3])
+
+    return parse, heads, config, dataset
+
+
+def load_saved_model(path: str) -> Parts:
+    """A SavedModel's folder.
+
+    Raises:
+      UserError: it is not one of this project's exports.
+    """
+    try:
+        config = config_from_json(*_read_asset(path, CONFIG_FILE))
+        dataset = Dataset.from_json(*_read_asset(path, DATASET_FILE))
+        module = tf.saved_model.load(path)
+        signatures = module.signatures["serving_default"], module.signatures["heads"]
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is not a DeeperLab export: {reason}; export it again.") from error
+    except KeyError as error:
+        raise UserError(
+            f"the SavedModel {path} has no signature {error}; export it with scripts/export.py."
+        ) from error
+    parse, heads = (_of_module(signature, module) for signature in signatures)
+    return parse, heads, config, dataset
+
+
+def _read_asset(path, name):
+    """(text, path) of a file that travels with a SavedModel."""
+    asset = os.path.join(path, "assets", name)
+    with open(asset, encoding="utf-8") as file:
+        return file.read(), asset
+
+
+def _of_module(signature, module):
+    """The signature as a function of images that keeps the module's variables alive."""
+
+    def call(images, _module=module):
+        return signature(images=tf.constant(images))
+
+    return call

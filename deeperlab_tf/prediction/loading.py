@@ -1,0 +1,108 @@
+"""Which form a trained model is in, and how it is loaded: a shipped one, a run, an export.
+
+Each form is loaded by a module of its own, imported once it is known: a shipped model does without
+importing TensorFlow, which takes longer than its first parse.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from deeperlab_tf import models
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.models.shipped import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    is_shipped,
+    read_description,
+    verify,
+)
+from deeperlab_tf.models.weights import read_weights
+from deeperlab_tf.prediction.c_library import CLibraryError
+from deeperlab_tf.prediction.graph import GraphFile, ParseGraph
+from deeperlab_tf.schema import Dataset
+
+SAVED_MODEL_FILE = "saved_model.pb"
+NETWORK_FILES = ("model.onnx", "model.tflite")
+
+Outputs = Mapping[str, Any]  # arrays or tensors
+
+
+class Model(NamedTuple):
+    """A trained model, whatever form it came in.
+
+    Attributes:
+      parse: function of images, uint8 [B, H, W, 3], that gives the dict of `parse_images`.
+      heads: function of images that gives the raw heads of `prepare_images`.
+      config: the whole config.
+      dataset: what the classes mean.
+    """
+
+    parse: Callable[[np.ndarray], Outputs]
+    heads: Callable[[np.ndarray], Outputs]
+    config: ConfigDict
+    dataset: Dataset
+
+
+def load_model(path: str | os.PathLike) -> Model:
+    """Loads a trained model.
+
+    Args:
+      path: see `Predictor`.
+
+    Raises:
+      UserError: there is no model, or it does not fit, or is damaged.
+    """
+    folder = models.find(path)
+    if is_shipped(folder):
+        return _load_shipped(folder)
+    # Imported here: they load TensorFlow.
+    from deeperlab_tf.prediction import forms
+
+    exported = _saved_model_folder(folder)
+    if exported is not None:
+        return Model(*forms.load_saved_model(exported))
+    if any(os.path.isfile(os.path.join(folder, name)) for name in NETWORK_FILES):
+        return Model(*forms.load_network_only(folder))
+    # What is in a bucket cannot be looked at from here.
+    if "://" in folder or os.path.isfile(os.path.join(folder, CONFIG_FILE)):
+        return Model(*forms.load_workdir(folder))
+    raise UserError(
+        f"{folder} holds neither a training ({CONFIG_FILE}) nor an export (saved_model.pb, "
+        "model.onnx or model.tflite); give the workdir of a training or the folder of an export."
+    )
+
+
+def _load_shipped(folder):
+    verify(folder)
+    config, dataset = read_description(folder)
+    weights = read_weights(os.path.join(folder, WEIGHTS_FILE))
+    try:
+        graph = ParseGraph(GraphFile.read(folder), weights)
+    except CLibraryError:
+        # Slower to start, and the same: the network from its weights. Imported here, as above.
+        from deeperlab_tf.prediction import forms
+
+        return Model(*forms.load_workdir(folder))
+    return Model(graph.parse, graph.heads, config, dataset)
+
+
+def _saved_model_folder(path):
+    """`path` or its subfolder with the highest version number, if it is a SavedModel; else None."""
+    if os.path.isfile(os.path.join(path, SAVED_MODEL_FILE)):
+        return path
+    if not os.path.isdir(path):
+        return None
+    versions = []
+    for name in os.listdir(path):
+        is_model = os.path.isfile(os.path.join(path, name, SAVED_MODEL_FILE))
+        if name.isdigit() and is_model:
+            versions.append(name)
+    if not versions:
+        return None
+    return os.path.join(path, max(versions, key=int))
