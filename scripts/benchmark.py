@@ -24,6 +24,7 @@ SUITES = {
     "metrics": ("metrics",),
     "network": ("network", "exported"),
     "pipeline": ("pipeline",),
+    "startup": ("startup",),
     "workers": ("workers",),
 }
 

@@ -26,7 +26,8 @@ _HALVED_FROM = 2  # axes: kernels; batch norm's moments may lie beyond half prec
 
 def write_weights(path: str, network: keras.Model) -> None:
     """Writes the variables of a network into an .npz file."""
-    np.savez_compressed(path, **{name: _stored(value) for name, value in _values(network)})
+    stored = {name: _stored(value) for name, value in weights_of(network).items()}
+    np.savez_compressed(path, **stored)
 
 
 def read_weights(path: str) -> dict[str, np.ndarray]:
@@ -67,9 +68,9 @@ def fill(network: keras.Model, weights: Weights, source: str) -> None:
         variable.assign(weights[_name(variable)])
 
 
-def _values(network):
-    for variable in network.variables:
-        yield _name(variable), variable.numpy()
+def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
+    """The weights of a network by the names of its variables."""
+    return {_name(variable): variable.numpy() for variable in network.variables}
 
 
 def _name(variable):
@@ -78,9 +79,12 @@ def _name(variable):
 
 def _stored(value):
     """A variable as it is in the file."""
-    half = value.astype(np.float16)
-    # A weight that half precision cannot hold stays whole.
-    return half if value.ndim >= _HALVED_FROM and np.isfinite(half).all() else value
+    if value.ndim < _HALVED_FROM:
+        return value
+    with np.errstate(over="ignore"):
+        half = value.astype(np.float16)
+    # A kernel that half precision cannot hold stays whole.
+    return half if np.isfinite(half).all() else value
 
 
 # === Batch norm folded into the convolution before it ===

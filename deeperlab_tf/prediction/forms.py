@@ -5,6 +5,7 @@ Each function gives what a `loading.Model` is made of: (parse, heads, config, da
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -13,8 +14,12 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.models.weights import weights_of
+from deeperlab_tf.prediction.c_library import CLibraryError, load_library
+from deeperlab_tf.prediction.graph import ParseGraph
 from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
 from deeperlab_tf.prediction.runtimes import load_network
+from deeperlab_tf.prediction.tracing import trace_parse
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE, load_run, read_run
 
@@ -26,6 +31,12 @@ _IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8)  # a batch of one size
 def load_workdir(path: str) -> Parts:
     """A training's folder, or a shipped one, whose network is built."""
     network, config, dataset = load_run(path)
+    if not tf.config.list_physical_devices("GPU"):
+        # Without what TensorFlow does to a graph before its first run, that takes a fifth.
+        with contextlib.suppress(CLibraryError):
+            load_library()
+            graph = ParseGraph(trace_parse(network, config, dataset), weights_of(network))
+            return graph.parse, graph.heads, config, dataset
 
     @tf.function(input_signature=[_IMAGES], autograph=False)
     def parse(images):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import importlib.util
 import os
 from collections.abc import Collection, Mapping
 
@@ -152,11 +153,10 @@ def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None 
 
 @functools.cache
 def _font(size):
-    # Imported here: of all pictures only those with text need it.
-    import matplotlib
-
-    folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
-    return ImageFont.truetype(os.path.join(folder, "DejaVuSans.ttf"), size)
+    # matplotlib's, found without importing it.
+    folder = os.path.dirname(importlib.util.find_spec("matplotlib").origin)
+    path = os.path.join(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(path, size)
 
 
 # === Strips and patterns ===
