@@ -9,12 +9,14 @@ from deeperlab_tf.backbones import BACKBONES, load_slim_checkpoint
 from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, Slot, fill
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.models.checkpoint import ShippedCheckpoint, is_model
 
 PARTS = ("backbone", "network")
 
 
 def load_initial_checkpoint(network: keras.Model, train: ConfigDict) -> None:
-    """Fills a network, or its backbone, from a checkpoint: TF1 slim's, or one of this project.
+    """Fills a network, or its backbone, from a checkpoint: TF1 slim's, or one of this project, or
+    from a shipped model, by its name or folder.
 
     Args:
       network: keras.Model that holds a backbone, of `build_model` or `build_classifier`.
@@ -32,7 +34,8 @@ def load_initial_checkpoint(network: keras.Model, train: ConfigDict) -> None:
         raise UserError(
             f"config.train.initial_part is {train.initial_part!r}; known parts are {known}."
         )
-    file = CheckpointFile(train.initial_checkpoint)
+    path = train.initial_checkpoint
+    file = ShippedCheckpoint(path) if is_model(path) else CheckpointFile(path)
     wants_network = train.initial_part == "network"
     if wants_network and not file.is_object_based:
         raise UserError(

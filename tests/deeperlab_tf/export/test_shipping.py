@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
+from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export import shipping
 from deeperlab_tf.export.card import Facts, write_card
 from deeperlab_tf.export.shipping import ship
+from deeperlab_tf.model import build_model
 from deeperlab_tf.models.shipped import verify
 from deeperlab_tf.prediction import c_library, forms
 from deeperlab_tf.prediction.graph import GraphFile
@@ -86,6 +88,18 @@ def test_without_the_c_library_the_network_is_built(shipped, predictor, pictures
     found = Predictor(shipped)._heads(picture[None])
     for name, values in predictor._heads(picture[None]).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("part", ["backbone", "network"])
+def test_a_training_starts_from_a_shipped_model(run, shipped, part):
+    trained, config, dataset = run
+    network, train = build_model(config.model, dataset), config.train.copy_and_resolve_references()
+    train.initial_checkpoint, train.initial_part = str(shipped), part
+    load_initial_checkpoint(network, train)
+    expected = {variable.name: variable.numpy() for variable in trained.variables}
+    filled = network if part == "network" else find_backbone(network)
+    for variable in filled.variables:
+        np.testing.assert_allclose(variable, expected[variable.name], rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "graph.pb.gz", "config.json", "graph.json"])
