@@ -95,7 +95,7 @@ class Cityscapes(Source):
         image_path, mask_path = self.paths(index)
         image = read_image(image_path)
         ids = read_mask(mask_path)
-        check_size(ids, mask_path, image, image_path)
+        check_size(ids, mask_path, image.shape, image_path)
 
         # Groups of things that nobody told apart have the class id alone.
         is_object = (ids >= INSTANCE_DIVISOR) & (ids != LICENSE_PLATE)

@@ -66,7 +66,7 @@ class Vistas(Source):
         image_path, mask_path = self.paths(index)
         image = read_image(image_path)
         ids = read_mask(mask_path)
-        check_size(ids, mask_path, image, image_path)
+        check_size(ids, mask_path, image.shape, image_path)
 
         class_ids = ids // INSTANCE_DIVISOR
         semantic = map_ids(class_ids, _LABEL_OF_ID, mask_path, ignored={UNLABELED})

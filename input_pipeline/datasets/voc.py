@@ -96,8 +96,8 @@ class Voc(Source):
         image = read_image(image_path)
         read_masks = self._voc_masks if name in self._labelled_by_voc else self._sbd_masks
         classes, objects, mask_path = read_masks(name)
-        check_size(classes, mask_path, image, image_path)
-        check_size(objects, mask_path, image, image_path)
+        check_size(classes, mask_path, image.shape, image_path)
+        check_size(objects, mask_path, image.shape, image_path)
 
         # What is void in either mask is ignored.
         semantic = map_ids(classes, _LABEL_OF_ID, mask_path, ignored={IGNORE_LABEL})
