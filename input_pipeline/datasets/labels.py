@@ -10,6 +10,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets.orientation import size_hint
 
+_MOST_A_PIXEL = 4  # values of that table for each pixel
 _MOST_COUNTED = 2**20  # up to there a table of all values is quicker than sorting an image's pixels
 
 
@@ -84,7 +85,8 @@ def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       the distinct values, ascending; the place of each element among them, in the shape of
       `values`.
     """
-    if not values.size or values.min() < 0 or values.max() >= _MOST_COUNTED:
+    most = min(_MOST_COUNTED, _MOST_A_PIXEL * values.size)
+    if not values.size or values.min() < 0 or values.max() >= most:
         found, place = np.unique(values, return_inverse=True)
         return found, place.reshape(values.shape)
     is_present = np.bincount(values.ravel()) > 0
