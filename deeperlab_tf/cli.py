@@ -66,6 +66,10 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> None:
                 raise
             _fail(quoted[1])
 
+    # Names of any script reach any terminal.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
     app.run(guarded, flags_parser=_parse_flags)
 

@@ -151,6 +151,12 @@ class CocoInstances(Outlined):
             sentences.append(
                 f"{self._strays} annotations of {self._json} are of images that it does not list"
             )
+        flags = [bool(to_number(a.get("iscrowd", 0))) for a in self._of_photos()]
+        if flags and all(flags):
+            sentences.append(
+                f"all {len(flags)} annotations are crowds (iscrowd), so no object can be learned: "
+                "export them with iscrowd 0 if each is one object"
+            )
         bare = [photo.name for photo in self._photos if not self._annotations.get(photo.key)]
         if bare:
             sentences.append(
@@ -158,6 +164,10 @@ class CocoInstances(Outlined):
                 f"the background: {', '.join(bare)}"
             )
         return sentences
+
+    def _of_photos(self) -> list[dict]:
+        """The annotations of all photos."""
+        return [a for photo in self._photos for a in self._annotations.get(photo.key, ())]
 
     def _label(self, annotation: dict) -> int:
         category = to_whole(annotation.get("category_id"))

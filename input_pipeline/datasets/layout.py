@@ -99,6 +99,22 @@ def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
                 yield os.path.join(where, name)
 
 
+def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[int, str]:
+    """From the places of samples that lack a file to the sentence that says so.
+
+    Args:
+      names: of the samples.
+      paths: of each sample's files, that of the photo first.
+    """
+    found = {}
+    for index, (name, files) in enumerate(zip(names, paths)):
+        lacking = [path for path in files if not os.path.isfile(path)]
+        if lacking:
+            what = "photo" if lacking[0] == files[0] else "mask"
+            found[index] = f"image {name!r} has no {what}: {lacking[0]} does not exist"
+    return found
+
+
 def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[str]:
     """Sentences about the masks `folder`/**/NAME`ending` for which no photo is called NAME."""
     paths = walk_files(folder, (ending.lower(),))

@@ -65,6 +65,11 @@ def test_crowds_lie_below_objects_and_are_no_instances(coco):
     assert np.sum(sample["instance"] > 0) == 36 and np.sum(sample["crowd"]) == 144 - 36
 
 
+def test_a_file_of_crowds_alone_is_told(coco):
+    coco.annotate({"segmentation": [SQUARE], "iscrowd": 1})
+    assert any("all 1 annotations are crowds" in text for text in coco.open().unlabelled())
+
+
 def test_later_outlines_lie_on_top_or_smaller_ones(coco):
     large, small = [0, 0, 12, 0, 12, 12, 0, 12], SQUARE
     coco.annotate({"segmentation": [small]}, {"segmentation": [large], "category_id": 3})
