@@ -203,7 +203,7 @@ class CocoInstances(Outlined):
 def _classes(content: CocoJson) -> list[OutlinedClass]:
     """The categories; without the one that Roboflow names the project by, if it is not used."""
     used = {to_whole(annotation.get("category_id")) for annotation in content.annotations}
-    parents = {category.get("supercategory") for category in content.categories}
+    parents = [category.get("supercategory") for category in content.categories]
     classes = []
     for category in content.categories:
         is_project = category.get("supercategory") == _NO_CATEGORY and category["name"] in parents

@@ -82,7 +82,7 @@ def write_coco(root, style="polygon"):
                 "segmentation": segmentation(box, style),
             }
             content["annotations"].append(annotation)
-    (root / "annotations").mkdir(exist_ok=True)
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
     (root / "annotations" / "instances_default.json").write_text(json.dumps(content))
 
 
