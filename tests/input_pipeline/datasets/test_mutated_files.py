@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -73,9 +74,9 @@ def spoil_json(draw, data):
                 if action == 0:
                     del node[key]
                 elif action == 1 and isinstance(node, list):
-                    node.append(child)
+                    node.append(copy.deepcopy(child))
                 else:
-                    node[key] = draw(st.sampled_from(NASTY))
+                    node[key] = copy.deepcopy(draw(st.sampled_from(NASTY)))
                 break
             node = child
     return json.dumps(content).encode()
