@@ -15,6 +15,7 @@ import yaml
 from deeperlab_tf.errors import UserError
 
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_DEEPEST = 32  # brackets in brackets, on a line of YAML
 _HEAD_BYTES = 64  # in which UTF-16 without a mark shows
 
 
@@ -84,11 +85,26 @@ def read_yaml(path: str | os.PathLike, what: str = "file") -> Any:
       UserError: it is missing or broken, or has a key twice.
     """
     text = read_text(path, what)
+    # The parser looks ahead from every bracket of a line, which takes for ever if there are many.
+    if any(_depth(line) > _DEEPEST for line in text.splitlines()):
+        raise UserError(f"the {what} {path} is not valid YAML (it is nested too deeply).")
     try:
         return yaml.load(text, Loader=_PlainLoader)
     except (ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"the {what} {path} is not valid YAML ({reason}).") from error
+
+
+def _depth(line: str) -> int:
+    """The most brackets that are open at one place of a line."""
+    depth = deepest = 0
+    for character in line:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
 
 
 class _PlainLoader(yaml.BaseLoader):

@@ -163,6 +163,15 @@ def test_spoilt_files_are_told_or_read(dataset, data):
     assert time.perf_counter() - started < LONGEST
 
 
+@pytest.mark.parametrize("unit", ["[", "{a: ", "- ", "? ", "a: ", "&a ", "[\n", "- \n ", "'"])
+def test_a_description_that_is_nested_without_end_is_told_at_once(tmp_path, unit):
+    (tmp_path / "classes.yaml").write_text(unit * 20_000)
+    started = time.process_time()
+    with pytest.raises(UserError):
+        read_description(str(tmp_path / "classes.yaml"), str(tmp_path))
+    assert time.process_time() - started < LONGEST
+
+
 def test_a_description_that_unfolds_without_end_is_told(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
