@@ -16,7 +16,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from deeperlab_tf.config import check_config
+from deeperlab_tf.config import ANNOTATION_CHOICES, check_config, default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 # be set before TensorFlow loads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+_CHOICE_HELP = {
+    "overlaps": "Which outline is on top.",
+    "without_labels": "Photos without labels: an error, pictures of nothing, or left out.",
+}
 _INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -62,6 +66,10 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> None:
                 raise
             _fail(quoted[1])
 
+    # Names of any script reach any terminal.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
     app.run(guarded, flags_parser=_parse_flags)
 
@@ -122,6 +130,50 @@ def strategy_from_flags() -> tf.distribute.Strategy:
 
     values = flags.FLAGS
     return build_strategy(values.strategy, values.tpu, values.cluster_timeout)
+
+
+def define_data(names: Sequence[str], default: str | None) -> None:
+    """Defines --dataset, --root, --classes and what annotations mean; `set_data` reads them.
+
+    Args:
+      names: of the datasets that there are.
+      default: one of them, or None.
+    """
+    values = default_config().data.annotations
+    flags.DEFINE_enum(
+        "dataset", default, names, "Which dataset, that is: how its files are laid out."
+    )
+    flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
+    flags.DEFINE_string(
+        "classes",
+        "",
+        "The file that describes the data (classes.yaml, data.yaml, a JSON …); default: in the "
+        "root, see docs/formats.md.",
+    )
+    flags.DEFINE_string(
+        "uncovered",
+        values.uncovered,
+        "Stuff class of pixels that no outline covers; ignore: they do not count.",
+    )
+    flags.DEFINE_string("stuff", values.stuff, "Outlined classes that are stuff: road,sky.")
+    for key, choices in ANNOTATION_CHOICES.items():
+        flags.DEFINE_enum(key, values[key], choices, _CHOICE_HELP[key])
+    flags.DEFINE_integer(
+        "val_every",
+        values.val_every,
+        "Of data without splits of their own, every n-th photo is val.",
+        lower_bound=2,
+    )
+
+
+def set_data(config: ConfigDict) -> ConfigDict:
+    """`config` with what the flags of `define_data` say."""
+    values = flags.FLAGS
+    config.data.dataset = values.dataset or config.data.dataset
+    config.data.root, config.data.classes = values.root, values.classes
+    for key in config.data.annotations:
+        config.data.annotations[key] = values[key].value
+    return config
 
 
 # === Errors ===

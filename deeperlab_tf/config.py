@@ -135,13 +135,27 @@ def _data(radius: FieldReference, graph: FieldReference) -> ConfigDict:
     data.keypoint_graph = graph
 
     # === Where samples come from ===
-    data.dataset = "shapes"  # coco | cityscapes | vistas | voc | folder | shapes
+    # coco | coco_instances | cityscapes | vistas | voc | folder | yolo | labelme | shapes
+    data.dataset = "shapes"
     data.root = ""  # folder of the raw dataset
-    # A folder dataset's YAML or JSON description; "": classes.yaml or .json in the root
+    # The file that describes the data: YAML or JSON of `folder`, data.yaml of `yolo`, labels.txt of
+    # `labelme`, the JSON of `coco` and `coco_instances`, which may hold {split}; "": in the root
     data.classes = ""
     data.train_split = "train"  # split that training reads; VOC: train_aug [D, Sec. B]
     # Folder of TFRecords made by scripts/build_records.py; "": read the raw files
     data.records = ""
+
+    # === What annotations mean where their files leave it open ===
+    annotations = data.annotations = ConfigDict()
+    # The stuff class of pixels that no outline covers; ignore: they do not count
+    annotations.uncovered = "background"
+    annotations.stuff = ""  # names of the outlined classes that are stuff: road, sky
+    # Which outline is on top: file_order (the later one) | smaller_on_top
+    annotations.overlaps = "file_order"
+    # Photos without a mask or an annotation: error | empty (nothing is in them) | skip
+    annotations.without_labels = "error"
+    # Of data without splits of their own, every n-th photo is `val`
+    annotations.val_every = 10
 
     # === In which order ===
     data.shuffle = True
@@ -270,6 +284,10 @@ def _pretrain() -> ConfigDict:
 
 # === Checks ===
 
+ANNOTATION_CHOICES = {
+    "overlaps": ("file_order", "smaller_on_top"),
+    "without_labels": ("error", "empty", "skip"),
+}
 _COUNTS = (
     "steps",
     "batch_size",
@@ -287,6 +305,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
       UserError: names the first key whose value is not.
     """
     data, train = config.data, config.train
+    _check_annotations(data.annotations)
     _check_size(data.crop_size, "data.crop_size")
     _check_size(config.eval.image_size, "eval.image_size")
 
@@ -303,6 +322,14 @@ def check_config(config: ConfigDict) -> ConfigDict:
     radius = config.model.keypoint_radius
     _check(radius > 0, "model.keypoint_radius", radius, "give a positive radius")
     return config
+
+
+def _check_annotations(annotations: ConfigDict) -> None:
+    for key, choices in ANNOTATION_CHOICES.items():
+        value = annotations[key]
+        _check(value in choices, f"data.annotations.{key}", value, f"give {' or '.join(choices)}")
+    every = annotations.val_every
+    _check(every >= 2, "data.annotations.val_every", every, "give at least 2")
 
 
 def _check(is_good: bool, key: str, value: Any, advice: str) -> None:

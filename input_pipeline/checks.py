@@ -12,6 +12,7 @@ from tqdm import tqdm
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import Sample, Source
+from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 from input_pipeline.records.files import CorruptRecord
 
 
@@ -25,6 +26,7 @@ class _Found:
       names: how often each image name occurs.
       instances: of each image.
       errors, corrupt, warnings: sentences.
+      problems: names of the images that have a kind of problem.
     """
 
     totals: np.ndarray
@@ -34,6 +36,7 @@ class _Found:
     errors: list[str] = dataclasses.field(default_factory=list)
     corrupt: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
+    problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def check_source(
@@ -53,12 +56,16 @@ def check_source(
         images, sizes (of each "height x width", the most frequent first), instances_per_image
         (mean, most, and in how many images there are more than max_instances), corrupt (records
         that are); classes: a dict for each class, with name, thing, images, segments and pixels;
+        problems: from each kind of problem to the names of the images that have it;
         errors: what makes training impossible, list of str; warnings: what is odd, list of str.
     """
     found = _Found(np.zeros((source.dataset.num_classes, 3), np.int64))
     found.warnings += source.unlabelled()
+    lacking = source.incomplete()
+    found.errors += lacking.values()
     for index in tqdm(_chosen(len(source), limit), desc="checking", unit="img"):
-        _look_at(source, index, found)
+        if index not in lacking:
+            _look_at(source, index, found)
     for name, number in found.names.items():
         if number > 1:
             found.errors.append(f"image {name!r} is there {number} times")
@@ -71,6 +78,7 @@ def check_source(
         found.warnings.append(f"{len(absent)} of {len(classes)} classes do not occur: {names}")
     if not found.totals.any():
         found.errors.append("there is no labelled pixel")
+    found.errors += _certain_problems(found, classes)
     sizes = found.sizes.most_common()
     instances = _describe_instances(found.instances, max_instances)
     return dict(
@@ -79,6 +87,7 @@ def check_source(
         instances_per_image=instances,
         corrupt=len(found.corrupt),
         classes=classes,
+        problems=found.problems,
         errors=found.errors,
         warnings=found.warnings,
     )
@@ -93,7 +102,7 @@ def _chosen(count: int, limit: int) -> Sequence[int]:
 def _look_at(source: Source, index: int, found: _Found) -> None:
     try:
         sample = source[index]
-        found.warnings += source.problems(index)
+        problems = source.problems(index)
     except CorruptRecord as error:
         found.corrupt.append(str(error))
         return
@@ -102,6 +111,9 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
         return
     # What the report sums up.
     name = sample["image_id"]
+    found.warnings += [problem.text for problem in problems]
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        found.problems.setdefault(kind, []).append(name)
     found.names[name] += 1
     found.sizes["{} x {}".format(*sample["semantic"].shape)] += 1
     instance = sample["instance"]
@@ -110,6 +122,17 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
     found.totals += counts
     if not counts.any():
         found.warnings.append(f"image {name!r} has no label at all")
+
+
+def _certain_problems(found: _Found, classes: list[dict]) -> list[str]:
+    """Problems of single images that leave no doubt where every image has them."""
+    occurring = [entry for entry in classes if entry["images"]]
+    if len(found.problems.get(BINARY_CLASSES, ())) < len(found.instances) or len(occurring) > 1:
+        return []
+    return [
+        f"all {len(found.instances)} class masks hold 0 and 255 alone, and 255 does not count, so "
+        "that one class is left: give the foreground the id 255 and write ignore: []"
+    ] * bool(found.instances)
 
 
 def _count(sample: Sample, dataset: Dataset) -> np.ndarray:

@@ -18,6 +18,7 @@ class Reading(typing.NamedTuple):
       skip_corrupt: leave out corrupt records, naming and counting them, instead of stopping.
       data_service: dispatcher of a tf.data service, grpc://host:port, whose workers prepare the
         training's batches; "": this process does.
+      allow_incomplete: open the source although samples lack files, to tell which.
 
     Example:
       >>> source = open_source(config, "train", Reading(skip_corrupt=True))
@@ -25,6 +26,7 @@ class Reading(typing.NamedTuple):
 
     skip_corrupt: bool = False
     data_service: str = ""
+    allow_incomplete: bool = False
 
 
 _READ_AS_THEY_ARE = Reading()
@@ -56,4 +58,69 @@ def open_source(config: ConfigDict, split: str, reading: Reading = _READ_AS_THEY
         known = ", ".join(NAMES)
         raise UserError(f"config.data.dataset is {data.dataset!r}; known datasets are {known}.")
     module = importlib.import_module(f"input_pipeline.datasets.{data.dataset}")
-    return module.open_split(config, split)
+    source = module.open_split(config, split)
+    if not reading.allow_incomplete:
+        _check_complete(source)
+    return source
+
+
+def check_trainable(config: ConfigDict, reading: Reading = _READ_AS_THEY_ARE) -> Source:
+    """What both `train.py` and `check_dataset.py` ask of data: a split to train on and one held
+    out, neither of them empty, with the same classes.
+
+    Returns:
+      the source of `val`.
+
+    Raises:
+      UserError: one of them is missing, empty or incomplete, or their classes differ.
+    """
+    if config.data.records:
+        return _check_records(config, reading)
+    sources = {}
+    for split in dict.fromkeys((config.data.train_split, "val")):
+        sources[split] = open_source(config, split, reading)
+        _check_not_empty(sources[split], config, split)
+    trained, held_out = sources[config.data.train_split], sources["val"]
+    if trained.dataset.categories != held_out.dataset.categories:
+        raise UserError(
+            f"the splits {config.data.train_split!r} and 'val' of {_where(config)} have different "
+            "classes; give both the same, in the same order."
+        )
+    return held_out
+
+
+def _check_records(config: ConfigDict, reading: Reading) -> Source:
+    """`check_trainable` of records, whose splits have their classes in common; those of `train` are
+    only looked for, as counting them takes long.
+    """
+    # TensorFlow takes seconds to start, and raw files do without it.
+    from input_pipeline.records.files import find_shards
+
+    find_shards(config.data.records, config.data.train_split)
+    held_out = open_source(config, "val", reading)
+    _check_not_empty(held_out, config, "val")
+    return held_out
+
+
+def _check_not_empty(source: Source, config: ConfigDict, split: str) -> None:
+    if not len(source):
+        raise UserError(
+            f"split {split!r} of {_where(config)} has no images; "
+            "training needs some in train and in val."
+        )
+
+
+def _check_complete(source: Source) -> None:
+    lacking = source.incomplete()
+    if lacking:
+        first = next(iter(lacking.values()))
+        others = f"; so do {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        raise UserError(
+            f"{first}{others}: add what is missing, take the images off their list, or set "
+            "config.data.annotations.without_labels to empty or skip; "
+            "scripts/check_dataset.py lists them all."
+        )
+
+
+def _where(config: ConfigDict) -> str:
+    return config.data.records or config.data.root or config.data.dataset

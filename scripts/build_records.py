@@ -17,13 +17,7 @@ from deeperlab_tf.config import default_config
 from input_pipeline.datasets import NAMES
 from input_pipeline.records.write import write_records
 
-DATASET = flags.DEFINE_enum(
-    "dataset", None, NAMES, "Which dataset, that is: how its files are laid out."
-)
-ROOT = flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
-CLASSES = flags.DEFINE_string(
-    "classes", "", "Description of a folder dataset; default: classes.yaml or .json in the root."
-)
+cli.define_data(NAMES, default=None)
 SPLIT = flags.DEFINE_string("split", None, "train, val, …")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the records.")
 SHARDS = flags.DEFINE_integer(
@@ -35,10 +29,7 @@ PROCESSES = flags.DEFINE_integer(
 
 
 def main() -> None:
-    config = default_config()
-    config.data.dataset = DATASET.value
-    config.data.root = ROOT.value
-    config.data.classes = CLASSES.value
+    config = cli.set_data(default_config())
     manifest = write_records(config, SPLIT.value, OUTPUT.value, SHARDS.value, PROCESSES.value)
     print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {OUTPUT.value}")
 

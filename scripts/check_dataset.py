@@ -32,14 +32,9 @@ from input_pipeline import Reading, make_targets, open_source, preprocess
 from input_pipeline.checks import check_source
 from input_pipeline.datasets import NAMES, Sample, Source
 from input_pipeline.records.files import skipped_records
+from input_pipeline.sources import check_trainable
 
-DATASET = flags.DEFINE_enum(
-    "dataset", "folder", NAMES, "Which dataset, that is: how its files are laid out."
-)
-ROOT = flags.DEFINE_string("root", "", "Folder of the dataset as downloaded and unpacked.")
-CLASSES = flags.DEFINE_string(
-    "classes", "", "Description of a folder dataset; default: classes.yaml or .json in the root."
-)
+cli.define_data(NAMES, default="folder")
 RECORDS = flags.DEFINE_string(
     "records", "", "Folder of records, to check these instead of raw files."
 )
@@ -53,19 +48,21 @@ SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Count corrupt records, and do not call them errors."
 )
 
+TRAINED_ON = ("train", "val")  # splits that a training needs
 SHOWN = 10  # errors and warnings printed; report.json has them all
 
 
 def main() -> None:
     if os.path.exists(OUTPUT.value):
         raise UserError(f"{OUTPUT.value} exists already; remove it or choose another --output.")
-    config = default_config()
-    config.data.dataset = DATASET.value
-    config.data.root = ROOT.value
-    config.data.classes = CLASSES.value
+    config = cli.set_data(default_config())
     config.data.records = RECORDS.value
-    source = open_source(config, SPLIT.value, Reading(SKIP_CORRUPT.value))
+    reading = Reading(SKIP_CORRUPT.value, allow_incomplete=True)
+    source = open_source(config, SPLIT.value, reading)
     report = check_source(source, config.fusion.max_instances, LIMIT.value, SKIP_CORRUPT.value)
+    # Records are checked as they are built, one split before the other.
+    known = report["warnings" if RECORDS.value else "errors"]
+    known += training_errors(config, known)
     if skipped_records():
         report["warnings"].append(skipped_records())
     write_json(os.path.join(OUTPUT.value, "report.json"), report)
@@ -74,6 +71,18 @@ def main() -> None:
         visualize.write_image(os.path.join(OUTPUT.value, "sheet.png"), sheet)
     print_report(report)
     sys.exit(1 if report["errors"] else 0)
+
+
+def training_errors(config: ConfigDict, known: list[str]) -> list[str]:
+    """Why train.py would refuse the data, beyond what is known of the split that was looked at."""
+    if SPLIT.value not in TRAINED_ON:
+        return []
+    try:
+        check_trainable(config, Reading(SKIP_CORRUPT.value))
+    except UserError as error:
+        message = str(error)
+        return [] if any(message.startswith(text) for text in known) else [message]
+    return []
 
 
 def print_report(report: dict) -> None:
@@ -94,6 +103,8 @@ def print_report(report: dict) -> None:
     )
     if report["corrupt"]:
         print(f"corrupt records: {report['corrupt']}")
+    for kind, names in report["problems"].items():
+        print(f"{len(names)} images: {kind}")
     for kind in ("warnings", "errors"):
         lines = report[kind]
         print(f"{len(lines)} {kind}")

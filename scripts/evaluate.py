@@ -42,6 +42,12 @@ RESULTS = flags.DEFINE_multi_enum(
     sorted(RESULT_FORMATS),
     "Write the parses in this format too, with --workdir.",
 )
+LABELLED = flags.DEFINE_bool(
+    "labelled", True, "--nolabelled: the split has no labels; write --results, and score nothing."
+)
+IMAGE_LIST = flags.DEFINE_string(
+    "image_list", "", "With --nolabelled: the images, as text or as COCO's image_info JSON."
+)
 FILES = {
     "gt_json": flags.DEFINE_string("gt_json", None, "Truth: JSON in the COCO panoptic format."),
     "gt_dir": flags.DEFINE_string("gt_dir", None, "Truth: folder of its PNGs."),
@@ -67,6 +73,8 @@ def main() -> None:
         result = _score_files(files)
     elif any(files.values()):
         raise UserError("give either --workdir or files (--gt_json ...), not both.")
+    elif not LABELLED.value:
+        result = _write_results()
     else:
         result = _score_model()
 
@@ -89,6 +97,21 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
     if REPORT.value:
         write_report(f"{os.path.splitext(OUTPUT.value)[0]}.html", evaluation, result)
     return result
+
+
+def _write_results() -> None:
+    """Parses of photos without labels, in the forms of --results."""
+    # Imported here: scoring files needs no TensorFlow, which takes seconds to load.
+    from deeperlab_tf.evaluation.submit import write_results
+    from deeperlab_tf.prediction.predictor import Predictor
+    from input_pipeline import open_photos
+
+    predictor = Predictor(WORKDIR.value)
+    photos = open_photos(predictor.config, SPLIT.value, IMAGE_LIST.value)
+    batch_size = predictor.config.eval.batch_size
+    with atomic_path(OUTPUT.value) as folder:
+        count = write_results(predictor, photos, folder, RESULTS.value, batch_size)
+    print(f"parsed {count} photos without labels; wrote {OUTPUT.value}")
 
 
 def _score_model() -> dict[str, Any] | None:

@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.submissions import RESULT_FORMATS
 from deeperlab_tf.prediction.video import batches, parse_video
 from deeperlab_tf.visualize.drawing import write_image
 
@@ -46,12 +48,24 @@ PICTURES = flags.DEFINE_multi_enum(
     "A sheet has the columns of the paper's Fig. 10.",
 )
 
+RESULTS = flags.DEFINE_multi_enum(
+    "results",
+    [],
+    sorted(RESULT_FORMATS),
+    "Write only what the server of a benchmark takes: OUTPUT/results_FORMAT.",
+)
+IMAGE_LIST = flags.DEFINE_string(
+    "image_list", "", "With --results: those images of --input, as text or COCO's image_info JSON."
+)
+
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 
 
 def main() -> None:
+    if RESULTS.value or IMAGE_LIST.value:
+        return _write_results()
     path = INPUT.value
     is_video = path.lower().endswith(VIDEOS) and os.path.isfile(path)
     files = {} if is_video else _name_outputs(_find_images(path), path)
@@ -66,6 +80,21 @@ def main() -> None:
     unit = "frames" if is_video else "images"
     speed = f"{rate:.2f} {unit}/s with reading and writing"
     print(f"parsed {count} {unit}, {speed}; wrote {OUTPUT.value}")
+
+
+def _write_results() -> None:
+    # Imported here: mistakes in the input need not wait for TensorFlow.
+    from deeperlab_tf.evaluation.submit import write_results
+    from deeperlab_tf.prediction.predictor import Predictor
+    from input_pipeline import open_photos
+
+    predictor = Predictor(MODEL.value)
+    config = predictor.config.copy_and_resolve_references()
+    config.data.root, config.data.dataset = INPUT.value, "folder"
+    photos = open_photos(config, "test", IMAGE_LIST.value)
+    with atomic_path(OUTPUT.value) as folder:
+        count = write_results(predictor, photos, folder, RESULTS.value, BATCH_SIZE.value)
+    print(f"parsed {count} photos; wrote {OUTPUT.value}")
 
 
 # === Images ===

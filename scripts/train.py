@@ -19,8 +19,9 @@ from deeperlab_tf.evaluation.panels import make_panels
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import RunOptions
 from deeperlab_tf.training.train import train
-from input_pipeline import Reading, make_dataset, open_source
+from input_pipeline import Reading, make_dataset
 from input_pipeline.records.files import naming_corrupt_records, skipped_records
+from input_pipeline.sources import check_trainable
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string(
@@ -48,7 +49,7 @@ def main() -> None:
     config = cli.read_config(CONFIG)
     strategy = cli.strategy_from_flags()
     reading = Reading(SKIP_CORRUPT.value, DATA_SERVICE.value)
-    held_out = open_source(config, "val", reading)
+    held_out = check_trainable(config, reading)
     with naming_corrupt_records(config.data.records, config.data.train_split):
         num_panels = min(config.train.num_panels, len(held_out))
         shown = [held_out[index] for index in range(num_panels)]

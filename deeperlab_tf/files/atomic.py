@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.text import parse_json, read_text
 
 # The disk, the user's share of it, the largest file allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -86,13 +87,7 @@ def read_json(path: str | os.PathLike, what: str = "file") -> Any:
     Raises:
       UserError: it is missing or broken.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except OSError as error:
-        raise UserError(f"cannot read the {what} {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"the {what} {path} is not valid JSON ({error}).") from error
+    return parse_json(read_text(path, what), path, what)
 
 
 def _without_nan(value):

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.lossless import check_lossless
 
 # Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
 MAX_PIXELS = 2**27
@@ -45,9 +46,10 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
       int32 [H, W].
 
     Raises:
-      UserError: as of `read_image`; the picture is in colour.
+      UserError: as of `read_image`; the picture is in colour, or stored with losses.
     """
     with open_image(path, "mask") as image:
+        check_lossless(image, path)
         if image.mode not in _MASK_MODES:
             raise UserError(
                 f"mask {path} is a picture of mode {image.mode}, not a map of ids; "
@@ -96,3 +98,13 @@ def open_image(path: str | os.PathLike, what: str, load: bool = True) -> Image.I
     # Whatever the codecs raise.
     except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:
         raise UserError(f"{what} {path} cannot be read ({error}); replace or remove it.") from error
+
+
+def file_orientation(path: str | os.PathLike) -> int:
+    """The EXIF orientation 1-8 of an image file; only its head is read.
+
+    Raises:
+      UserError: as of `open_image`.
+    """
+    with open_image(path, "image", load=False) as image:
+        return image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)

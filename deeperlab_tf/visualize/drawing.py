@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-import functools
-import importlib.util
-import os
 from collections.abc import Collection, Mapping
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.visualize.fonts import font_for
 
 Color = tuple[int, int, int]  # red, green, blue, 0-255
 Picture = np.ndarray  # uint8 [H, W, 3], RGB
@@ -93,7 +91,8 @@ def _rgb(hue: float, saturation: float, value: float) -> Color:
 
 def text_size(text: str, size: int) -> tuple[int, int]:
     """(height, width) in pixels of the pill that `draw_label` draws in font size `size`."""
-    left, _, right, _ = _font(size).getbbox(text)
+    text, font = font_for(text, size)
+    left, _, right, _ = font.getbbox(text)
     return round(size * 1.5), int(right - left + size * 0.8)
 
 
@@ -124,7 +123,8 @@ def draw_label(
     stripe = (0, size // 3, max(size // 6, 1), height - size // 3)
     draw.rectangle(stripe, fill=tuple(color))
     start = (size * 0.45, height / 2)
-    draw.text(start, text, fill=(255, 255, 255), font=_font(size), anchor="lm")
+    text, font = font_for(text, size)
+    draw.text(start, text, fill=(255, 255, 255), font=font, anchor="lm")
     image[place] = np.asarray(patch)
 
 
@@ -143,20 +143,14 @@ def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None 
     # The font shrinks until the text fits.
     size = max(height // 2, 9)
     room = width - 8 - (left or 0)
-    while size > _SMALLEST_FONT and _font(size).getlength(text) > room:
+    text, font = font_for(text, size)
+    while size > _SMALLEST_FONT and font.getlength(text) > room:
         size -= 1
+        text, font = font_for(text, size)
     x, anchor = (width / 2, "mm") if left is None else (left, "lm")
     place = (x, height / 2)
-    ImageDraw.Draw(strip).text(place, text, fill=(235, 235, 235), font=_font(size), anchor=anchor)
+    ImageDraw.Draw(strip).text(place, text, fill=(235, 235, 235), font=font, anchor=anchor)
     return np.array(strip)
-
-
-@functools.cache
-def _font(size):
-    # matplotlib's, found without importing it.
-    folder = os.path.dirname(importlib.util.find_spec("matplotlib").origin)
-    path = os.path.join(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, size)
 
 
 # === Strips and patterns ===

@@ -6,9 +6,31 @@ import typing
 
 from deeperlab_tf.schema import Dataset
 
-NAMES = ("coco", "cityscapes", "vistas", "voc", "folder", "shapes")
+NAMES = (
+    "coco",
+    "coco_instances",
+    "cityscapes",
+    "vistas",
+    "voc",
+    "folder",
+    "yolo",
+    "labelme",
+    "shapes",
+)
 
 Sample = dict[str, typing.Any]
+
+
+class Problem(typing.NamedTuple):
+    """What is odd in a sample, though it can be read.
+
+    Attributes:
+      kind: a few words that the problems of many images share.
+      text: a sentence, with the image's name or file.
+    """
+
+    kind: str
+    text: str
 
 
 class Source:
@@ -35,11 +57,15 @@ class Source:
         del index
         return ()
 
+    def incomplete(self) -> dict[int, str]:
+        """Samples that lack a file, and the sentence that says so: training refuses them."""
+        return {}
+
     def unlabelled(self) -> list[str]:
         """Sentences about files that lack their counterpart, and so are in no sample."""
         return []
 
-    def problems(self, index: int) -> list[str]:
-        """Sentences about what is odd in a sample, though it can be read."""
+    def problems(self, index: int) -> list[Problem]:
+        """What is odd in a sample, though it can be read."""
         del index
         return []

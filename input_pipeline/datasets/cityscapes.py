@@ -22,7 +22,7 @@ from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.class_table import read_class_table
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
-from input_pipeline.datasets.layout import first_existing, masks_without_photo
+from input_pipeline.datasets.layout import first_existing, masks_without_photo, missing_files
 
 _TABLE = """
   7  stuff  128  64 128  road
@@ -95,7 +95,7 @@ class Cityscapes(Source):
         image_path, mask_path = self.paths(index)
         image = read_image(image_path)
         ids = read_mask(mask_path)
-        check_size(ids, mask_path, image, image_path)
+        check_size(ids, mask_path, image.shape, image_path)
 
         # Groups of things that nobody told apart have the class id alone.
         is_object = (ids >= INSTANCE_DIVISOR) & (ids != LICENSE_PLATE)
@@ -115,6 +115,10 @@ class Cityscapes(Source):
         photo = os.path.join(self._images, self._names[index] + _PHOTO)
         mask = os.path.join(self._masks, self._names[index] + _MASK)
         return photo, mask
+
+    def incomplete(self) -> dict[int, str]:
+        """Samples whose photo or mask is missing."""
+        return missing_files(self._names, [self.paths(index) for index in range(len(self))])
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo."""

@@ -1,47 +1,64 @@
-"""COCO panoptic 2017, as downloaded and unpacked into one folder.
+"""COCO's panoptic format: a PNG of segment ids for each photo, and one JSON a split.
 
     annotations/panoptic_{train,val}2017.json
     annotations/panoptic_{train,val}2017/*.png     (unpacked from the zip beside the JSON)
     {train,val}2017/*.jpg
 
 Kirillov et al., Panoptic Segmentation, 2018; https://cocodataset.org/#format-data. Without the year
-works too, and so does `images/{split}` for the photos: then it is anybody's data in COCO's format
-with COCO's classes.
+works too, and so does `images/{split}` for the photos. Another place of the JSON is given as
+config.data.classes, {split} in it standing for the split; the PNGs lie in a folder of its name.
+
+The classes are the JSON's `categories`; where these are COCO's 133, or there are none, COCO's.
 """
 
 from __future__ import annotations
 
-import collections
 import os
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.paths import path_inside
-from deeperlab_tf.schema import IGNORE_LABEL
-from input_pipeline.datasets import Sample, Source
+from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.coco_classes import DATASET
+from input_pipeline.datasets.coco_json import find_json
 from input_pipeline.datasets.labels import check_size, labels_by_id
-from input_pipeline.datasets.layout import first_existing
+from input_pipeline.datasets.layout import check_root, unique_names
+from input_pipeline.datasets.orientation import orientation_problems
+from input_pipeline.datasets.photos import find_photo, require_photos
 
-_LABEL_OF_ID = labels_by_id(DATASET)
+__all__ = ["DATASET", "CocoPanoptic", "labels_of_segments", "open_split"]
+
+DISAGREE = "segments of which PNG and JSON tell different things"
+
+_SPLIT_NAMES = {"val": ("val", "validation", "valid")}
+_PLACES = (
+    (
+        "annotations/panoptic_{split}2017.json",
+        "annotations/panoptic_{split}.json",
+        "panoptic_{split}.json",
+    ),
+    (),
+)
 
 
 def open_split(config: ConfigDict, split: str) -> CocoPanoptic:
     """The `CocoPanoptic` that `config.data` describes."""
-    return CocoPanoptic(config.data.root, split)
+    return CocoPanoptic(config.data.root, split, config.data.classes)
 
 
 class CocoPanoptic(Source):
     """Source of a split: train | val.
 
     Args:
-      root: folder of the download.
+      root: folder of the data.
       split: see above.
+      json_path: of the JSON, with {split} in it or not; "": one of the usual places.
 
     Attributes:
       annotations: those of the JSON, in the order of their file names.
@@ -50,17 +67,20 @@ class CocoPanoptic(Source):
       UserError: a file is missing, or the JSON is not in COCO's panoptic format.
     """
 
-    dataset = DATASET
+    def __init__(self, root: str | os.PathLike, split: str, json_path: str = ""):
+        check_root(root)
+        names = _SPLIT_NAMES.get(split, (split,))
+        root = os.fspath(root)
+        self._json = find_json(root, json_path, _PLACES, names).path
+        content = read_content(self._json)
+        self.dataset = read_classes(content, self._json, root)
+        self._label_of_id = labels_by_id(self.dataset)
+        self._masks = _folder_of_pngs(self._json)
 
-    def __init__(self, root: str, split: str):
-        names = (f"{split}2017", split)
-        jsons = [f"annotations/panoptic_{name}.json" for name in names]
-        masks = [f"annotations/panoptic_{name}" for name in names]
-        images = [folder for name in names for folder in (name, f"images/{name}")]
-        self._json = first_existing(root, jsons, "panoptic JSON")
-        self._masks = first_existing(root, masks, "folder of panoptic PNGs")
-        self._images = first_existing(root, images, "folder of photos")
-        self._read_json()
+        self._file_names = _photo_names(content, self._json)
+        self.annotations = sorted(content["annotations"], key=lambda entry: entry["file_name"])
+        _check_once([entry["file_name"] for entry in self.annotations], self._json)
+        self._list_photos(root, names)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -69,17 +89,17 @@ class CocoPanoptic(Source):
         image_path, mask_path = self.paths(index)
         image = read_image(image_path)
         ids = read_ids(mask_path)
-        check_size(ids, mask_path, image, image_path)
+        check_size(ids, mask_path, image.shape, image_path)
 
-        annotation = self.annotations[index]
-        semantic, instance, crowd = labels_of_segments(ids, annotation["segments_info"], mask_path)
-        file_name = self._file_names[annotation["image_id"]]
+        segments = self.annotations[index]["segments_info"]
+        labels = labels_of_segments(ids, segments, mask_path, self.dataset)
+        semantic, instance, crowd = labels
         return {
             "image": image,
             "semantic": semantic,
             "instance": instance,
             "crowd": crowd,
-            "image_id": os.path.splitext(file_name)[0],
+            "image_id": self._names[index],
         }
 
     def paths(self, index: int) -> tuple[str, str]:
@@ -89,57 +109,89 @@ class CocoPanoptic(Source):
           UserError: the image is not described, or a name leaves the dataset's folder.
         """
         annotation = self.annotations[index]
-        image_id = annotation["image_id"]
-        if image_id not in self._file_names:
+        if self._photos[index] is None:
             raise UserError(
-                f"{self._json} annotates image {image_id}, which is not among its images; "
-                "restore the file."
+                f"{self._json} annotates image {annotation['image_id']}, which is not among its "
+                "images; restore the file."
             )
-        photo = path_inside(self._images, self._file_names[image_id])
-        return photo, path_inside(self._masks, annotation["file_name"])
+        return self._photos[index], path_inside(self._masks, annotation["file_name"])
+
+    def incomplete(self) -> dict[int, str]:
+        """Annotations whose photo or PNG is missing."""
+        found = {}
+        for index, name in enumerate(self._names):
+            if self._photos[index] is None:
+                continue  # which reading tells
+            photo, png = self.paths(index)
+            for what, path in (("photo", photo), ("panoptic PNG", png)):
+                if not os.path.isfile(path):
+                    found[index] = f"image {name!r} has no {what}: {path} does not exist"
+                    break
+        return found
 
     def unlabelled(self) -> list[str]:
         """Sentences about images of the JSON that have no annotation; they are not samples."""
-        annotated = {annotation["image_id"] for annotation in self.annotations}
+        annotated = {image_key(annotation["image_id"]) for annotation in self.annotations}
         missing = [name for number, name in self._file_names.items() if number not in annotated]
         return [f"image {name!r} of {self._json} has no annotation" for name in sorted(missing)]
 
-    def problems(self, index: int) -> list[str]:
-        """Sentences about segments of which PNG and JSON tell different things."""
-        mask_path = self.paths(index)[1]
+    def problems(self, index: int) -> list[Problem]:
+        """Segments of which PNG and JSON tell different things; photos that are turned."""
+        photo, mask_path = self.paths(index)
         ids, areas = np.unique(read_ids(mask_path), return_counts=True)
         area_of_id = dict(zip(ids.tolist(), areas.tolist()))
-        found = []
+        texts = []
         for segment in self.annotations[index]["segments_info"]:
             segment_id = segment["id"]
             area = area_of_id.get(segment_id, 0)
             described = segment.get("area", area)
             if not area:
-                found.append(f"segment {segment_id} of the JSON is not in {mask_path}")
+                texts.append(f"segment {segment_id} of the JSON is not in {mask_path}")
             elif area != described:
-                found.append(
+                texts.append(
                     f"segment {segment_id} of {mask_path} has {area} pixels, not {described}"
                 )
-        return found
+        found = [Problem(DISAGREE, text) for text in texts]
+        return found + orientation_problems(self._names[index], photo)
 
-    def _read_json(self) -> None:
-        content = read_json(self._json, "panoptic annotation file")
-        try:
-            self._file_names = {image["id"]: image["file_name"] for image in content["images"]}
-            annotations = content["annotations"]
-            self.annotations = sorted(annotations, key=lambda entry: entry["file_name"])
-            counts = collections.Counter(entry["file_name"] for entry in self.annotations)
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{self._json} is not in COCO's panoptic format: {error} is missing or misplaced."
-            ) from error
-        for name, count in counts.most_common(1):
-            if count > 1:
-                raise UserError(f"{self._json} has two annotations for {name!r}; remove one.")
+    def _list_photos(self, root: str, names: tuple[str, ...]) -> None:
+        """Sets the path of each annotation's photo, and what the samples are called."""
+        folders = _photo_folders(root, self._json, names)
+        files = [self._file_names.get(image_key(a["image_id"])) for a in self.annotations]
+        found = [file and find_photo(file, folders) for file in files]
+        lacking = [file for file, path in zip(files, found) if file and not path]
+        require_photos(lacking, len(files), self._json, folders)
+        self._photos = [
+            path or (file and os.path.join(folders[0], file)) for file, path in zip(files, found)
+        ]
+        pngs = [annotation["file_name"] for annotation in self.annotations]
+        self._names = unique_names([file or png for file, png in zip(files, pngs)])
+
+
+def read_classes(content: dict, json_path: str, root: str) -> Dataset:
+    """The classes of a panoptic JSON: COCO's where it names these or none, else its own.
+
+    Args:
+      content: of the JSON.
+      json_path: for errors.
+      root: folder of the data, whose name the dataset takes.
+
+    Raises:
+      UserError: the categories are broken.
+    """
+    if "categories" not in content:
+        return DATASET
+    own = to_dataset(content["categories"], json_path)
+    if _meaning(own) == _meaning(DATASET):
+        return DATASET
+    name = os.path.basename(os.path.abspath(root))
+    # The name of COCO's own set stands for its classes in records.
+    name = f"{name}_own" if name == DATASET.name else name
+    return Dataset(name, own.categories)
 
 
 def labels_of_segments(
-    ids: np.ndarray, segments: list[dict], mask_path: str
+    ids: np.ndarray, segments: list[dict], mask_path: str, dataset: Dataset = DATASET
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Label maps of a panoptic PNG.
 
@@ -147,26 +199,28 @@ def labels_of_segments(
       ids: uint32 [H, W], segment of each pixel, 0 = void.
       segments: `segments_info` of the JSON.
       mask_path: for errors.
+      dataset: the classes.
 
     Returns:
-      semantic int32, instance int32 (1 … n in the order of the segments), crowd bool, each [H, W].
+      semantic int32, instance int32 (≥ 1 in the order of the segments), crowd bool, each [H, W].
 
     Raises:
-      UserError: the PNG holds a segment that the JSON does not describe, or COCO does not have its
-        category.
+      UserError: the PNG holds a segment that the JSON does not describe, or its category is not
+        one of the classes.
     """
+    label_of_id = labels_by_id(dataset)
     # Semantic, instance and crowd of each segment id.
     rows = {VOID: (IGNORE_LABEL, 0, False)}
     for segment in segments:
         category_id = segment["category_id"]
-        if category_id not in _LABEL_OF_ID:
+        if category_id not in label_of_id:
             raise UserError(
-                f"{mask_path} has a segment of category {category_id}, which COCO does not list; "
-                "correct its JSON."
+                f"{mask_path} has a segment of category {category_id}, which {dataset.name} does "
+                "not list; correct its JSON."
             )
-        label = _LABEL_OF_ID[category_id]
+        label = label_of_id[category_id]
         crowd = bool(segment.get("iscrowd", 0))
-        is_instance = DATASET.categories[label].is_thing and not crowd
+        is_instance = dataset.categories[label].is_thing and not crowd
         rows[segment["id"]] = (label, len(rows) if is_instance else 0, crowd)
 
     values, place = np.unique(ids, return_inverse=True)
@@ -181,3 +235,52 @@ def labels_of_segments(
     labels = table[place.reshape(ids.shape)]
     semantic, instance, crowd = np.moveaxis(labels, -1, 0)
     return semantic, instance, crowd.astype(bool)
+
+
+def _meaning(dataset):
+    return {(c.original_id, c.name, c.is_thing) for c in dataset.categories}
+
+
+def _folder_of_pngs(json_path):
+    """The folder of the JSON's name; where there is none, that of the JSON."""
+    folder = os.path.splitext(json_path)[0]
+    if os.path.isdir(folder):
+        return folder
+    beside = os.path.dirname(json_path)
+    if any(name.lower().endswith(".png") for name in os.listdir(beside or ".")):
+        return beside
+    raise UserError(f"there is no folder {folder} with the PNGs of {json_path}; unpack them there.")
+
+
+def _photo_names(content, json_path):
+    """From the key of each image to its file name."""
+    images = content.get("images")
+    names = {}
+    for image in images if isinstance(images, list) else [None]:
+        entry = image if isinstance(image, dict) else {}
+        number, name = entry.get("id"), entry.get("file_name")
+        if not isinstance(number, (int, str)) or not isinstance(name, str) or not name:
+            raise UserError(
+                f"{json_path} is not in COCO's panoptic format: its images need an id and a "
+                "file_name."
+            )
+        names[image_key(number)] = name
+    return names
+
+
+def _check_once(names, json_path):
+    """`names` are sorted."""
+    for name, following in zip(names, names[1:]):
+        if name == following:
+            raise UserError(f"{json_path} has two annotations for {name!r}; remove one.")
+
+
+def _photo_folders(root, json_path, names):
+    """Where photos are looked for, the likeliest first."""
+    beside = os.path.dirname(json_path)
+    folders = []
+    for name in names:
+        folders += [f"{name}2017", f"images/{name}2017", name, f"images/{name}"]
+    paths = [os.path.join(root, folder) for folder in (*folders, "images", ".")]
+    paths += [os.path.join(beside, name) for name in (*names, "images", ".")]
+    return [path for path in dict.fromkeys(map(os.path.normpath, paths)) if os.path.isdir(path)]

@@ -8,7 +8,9 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from input_pipeline.datasets.orientation import size_hint
 
+_MOST_A_PIXEL = 4  # values of that table for each pixel
 _MOST_COUNTED = 2**20  # up to there a table of all values is quicker than sorting an image's pixels
 
 
@@ -83,7 +85,8 @@ def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       the distinct values, ascending; the place of each element among them, in the shape of
       `values`.
     """
-    if not values.size or values.min() < 0 or values.max() >= _MOST_COUNTED:
+    most = min(_MOST_COUNTED, _MOST_A_PIXEL * values.size)
+    if not values.size or values.min() < 0 or values.max() >= most:
         found, place = np.unique(values, return_inverse=True)
         return found, place.reshape(values.shape)
     is_present = np.bincount(values.ravel()) > 0
@@ -92,13 +95,25 @@ def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found, place_of_value[values]
 
 
-def check_size(mask: np.ndarray, mask_path: str, image: np.ndarray, image_path: str) -> None:
-    """Raises UserError, which names both files, unless `mask` [H, W] fits `image` [H, W, 3]."""
-    if mask.shape == image.shape[:2]:
+def check_size(
+    mask: np.ndarray, mask_path: str, image_size: tuple[int, ...], image_path: str
+) -> None:
+    """Fails unless a mask fits its image.
+
+    Args:
+      mask: [H, W].
+      mask_path: for errors.
+      image_size: (height, width), or the shape of the image.
+      image_path: for errors.
+
+    Raises:
+      UserError: names both files.
+    """
+    size = tuple(image_size[:2])
+    if mask.shape == size:
         return
-    mask_size = "{} x {}".format(*mask.shape)
-    image_size = "{} x {}".format(*image.shape[:2])
+    hint = size_hint(image_path, mask.shape)
     raise UserError(
-        f"mask {mask_path} is {mask_size} but its image {image_path} is {image_size} "
-        "(height x width); they must be equal."
+        f"mask {mask_path} is {mask.shape[0]} x {mask.shape[1]} but its image {image_path} is "
+        f"{size[0]} x {size[1]} (height x width); they must be equal{hint}."
     )

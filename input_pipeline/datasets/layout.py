@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import glob
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.text import read_text
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+ANY_ENDING = ".*"  # of a pattern: any of these
+_NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
 
 
 def check_root(root: str | os.PathLike) -> None:
     """Raises UserError unless the dataset's folder exists."""
     if not root or not os.path.isdir(root):
         raise UserError(
-            f"dataset folder {root!r} does not exist; "
+            f"dataset folder {str(root)!r} does not exist; "
             "set config.data.root to the folder of the data."
         )
 
@@ -35,39 +40,185 @@ def first_existing(root: str | os.PathLike, names: Sequence[str], what: str) -> 
     )
 
 
+# === Finding files ===
+
+
+def find_files(before: str, after: str) -> list[tuple[str, str]]:
+    """(name, path) of the files `before`NAME`after`, sorted.
+
+    The ending may be written in capitals, and `.*` is that of any image. Hidden files are passed
+    over.
+    """
+    folder, start = os.path.split(before)
+    stem, ending = _split_ending(after)
+    found = []
+    for entry in _listing(folder):
+        name, own_ending = _split_ending(entry)
+        fits = name.startswith(start) and name.endswith(stem) and _same(own_ending, ending)
+        if fits and len(name) > len(start) + len(stem):
+            name = name[len(start) : len(name) - len(stem)]
+            found.append((name, os.path.join(folder, entry)))
+    return sorted(found)
+
+
 def find_names(before: str, after: str) -> list[str]:
     """What stands between `before` and `after` in the paths of the files there, sorted."""
-    pattern = glob.escape(before) + "*" + glob.escape(after)
-    paths = glob.glob(pattern)
-    begin, end = len(before), len(after)
-    return sorted(path[begin : len(path) - end] for path in paths)
+    return [name for name, _ in find_files(before, after)]
+
+
+def existing_file(path: str) -> str | None:
+    """`path`, or the file beside it whose ending differs in capitals alone; None if there is none.
+
+    The ending `.*` is that of any image.
+    """
+    wanted, ending = _split_ending(path)
+    if ending != ANY_ENDING and os.path.isfile(path):
+        return path
+    folder = os.path.dirname(path)
+    entries = _listing_by_stem(folder).get(os.path.basename(wanted), ())
+    for entry in entries:
+        if _same(_split_ending(entry)[1], ending):
+            return os.path.join(folder, entry)
+    return None
+
+
+def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
+    """Paths of the files with these endings, however written, in a folder and those below it.
+
+    Links are followed; hidden files and folders are passed over.
+
+    Args:
+      folder: where to look.
+      endings: in lower case.
+    """
+    for where, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        folders[:] = sorted(name for name in folders if _is_below(where, name, real))
+        for name in sorted(names):
+            if name.lower().endswith(endings) and not name.startswith("."):
+                yield os.path.join(where, name)
+
+
+def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[int, str]:
+    """From the places of samples that lack a file to the sentence that says so.
+
+    Args:
+      names: of the samples.
+      paths: of each sample's files, that of the photo first.
+    """
+    found = {}
+    for index, (name, files) in enumerate(zip(names, paths)):
+        lacking = [path for path in files if not os.path.isfile(path)]
+        if lacking:
+            what = "photo" if lacking[0] == files[0] else "mask"
+            found[index] = f"image {name!r} has no {what}: {lacking[0]} does not exist"
+    return found
 
 
 def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[str]:
     """Sentences about the masks `folder`/**/NAME`ending` for which no photo is called NAME."""
-    pattern = os.path.join(glob.escape(folder), "**", f"*{ending}")
-    paths = glob.glob(pattern, recursive=True)
-    files = [os.path.relpath(path, folder) for path in paths]
-    masks = {file[: -len(ending)] for file in files}
-    extra = [os.path.join(folder, name + ending) for name in sorted(masks - set(names))]
-    return [f"mask {path} has no photo" for path in extra]
+    paths = walk_files(folder, (ending.lower(),))
+    masks = {os.path.relpath(path, folder)[: -len(ending)]: path for path in paths}
+    extra = sorted(set(masks) - set(names))
+    return [f"mask {masks[name]} has no photo" for name in extra]
+
+
+def unique_names(files: Sequence[str]) -> list[str]:
+    """What samples are called: their files' names without ending, or with it where two would have
+    one name.
+
+    Example:
+      >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
+      ['a', 'b/a', 'c.jpg', 'c.png']
+    """
+    stems = [os.path.splitext(file)[0] for file in files]
+    counts = {}
+    for stem in stems:
+        counts[stem] = counts.get(stem, 0) + 1
+    return [stem if counts[stem] == 1 else file for stem, file in zip(stems, files)]
+
+
+# === Lists ===
 
 
 def read_list(path: str, what: str) -> list[str]:
     """Lines of a text file, stripped, without empty ones.
 
     Raises:
-      UserError: it is missing or empty, or names one image twice.
+      UserError: it is missing, empty or not text, or names one image twice.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        raise UserError(f"cannot read the list {path} of {what}: {error.strerror}.") from error
-    names = [line for line in lines if line]
+    lines = read_text(path, f"list of {what}").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise UserError(f"the list {path} of {what} is empty; write one image name per line.")
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"the list {path} names {repeated!r} twice; name each image once.")
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise UserError(f"the list {path} names {name!r} twice; name each image once.")
+        seen.add(name)
     return names
+
+
+def split_every(names: Sequence[str], split: str, every: int) -> list[int]:
+    """Places of a split in a list: those n - 1, 2n - 1, … are `val`, all others `train`.
+
+    Raises:
+      UserError: there is no such split, or nothing in it.
+    """
+    if split not in ("train", "val"):
+        raise UserError(f"split {split!r} is unknown: data without splits have train and val.")
+    held_out = range(every - 1, len(names), every)
+    chosen = [n for n in range(len(names)) if (n in held_out) == (split == "val")]
+    if not chosen:
+        raise UserError(
+            f"split {split!r} is empty: of {len(names)} images, every {every}th is val; "
+            "add images, or take a smaller number."
+        )
+    return chosen
+
+
+# === Names of files ===
+
+
+def _split_ending(name):
+    """("a.b", ".jpg") of a.b.jpg."""
+    stem, dot, ending = name.rpartition(".")
+    return (stem, dot + ending) if dot else (name, "")
+
+
+def _same(ending, wanted):
+    if wanted == ANY_ENDING:
+        return ending.lower() in IMAGE_ENDINGS
+    return ending.lower() == wanted.lower()
+
+
+def _listing(folder):
+    """Names of the files in a folder that are not hidden; () where there is none."""
+    if not os.path.isdir(folder or "."):
+        return ()
+    entries = sorted(os.listdir(folder or "."))
+    return [e for e in entries if e[0] != "." and not os.path.isdir(os.path.join(folder, e))]
+
+
+@functools.lru_cache(maxsize=8)
+def _stems_at(folder, changed):
+    del changed  # when the folder was: what was found before then is no answer
+    stems = {}
+    for entry in _listing(folder):
+        stems.setdefault(_split_ending(entry)[0], []).append(entry)
+    return stems
+
+
+def _listing_by_stem(folder):
+    try:
+        return _stems_at(folder, os.stat(folder or ".").st_mtime_ns)
+    except OSError:
+        return {}
+
+
+def _is_below(where, name, real):
+    """Whether a subfolder is to be looked into; a link to a folder above would never end."""
+    if name.startswith(".") or name in _NOT_THE_USERS:
+        return False
+    target = os.path.realpath(os.path.join(where, name))
+    return not (real + os.sep).startswith(target + os.sep)

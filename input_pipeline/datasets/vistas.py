@@ -18,7 +18,13 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image, read_mask
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
-from input_pipeline.datasets.layout import find_names, first_existing, masks_without_photo
+from input_pipeline.datasets.layout import (
+    existing_file,
+    find_names,
+    first_existing,
+    masks_without_photo,
+    missing_files,
+)
 from input_pipeline.datasets.vistas_classes import DATASET
 
 INSTANCE_DIVISOR = 256
@@ -66,7 +72,7 @@ class Vistas(Source):
         image_path, mask_path = self.paths(index)
         image = read_image(image_path)
         ids = read_mask(mask_path)
-        check_size(ids, mask_path, image, image_path)
+        check_size(ids, mask_path, image.shape, image_path)
 
         class_ids = ids // INSTANCE_DIVISOR
         semantic = map_ids(class_ids, _LABEL_OF_ID, mask_path, ignored={UNLABELED})
@@ -85,7 +91,11 @@ class Vistas(Source):
         name = self._names[index]
         photo = os.path.join(self._images, f"{name}.jpg")
         mask = os.path.join(self._masks, f"{name}.png")
-        return photo, mask
+        return existing_file(photo) or photo, existing_file(mask) or mask
+
+    def incomplete(self) -> dict[int, str]:
+        """Samples whose photo or mask is missing."""
+        return missing_files(self._names, [self.paths(index) for index in range(len(self))])
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo."""

@@ -24,7 +24,7 @@ from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, voc_color
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
-from input_pipeline.datasets.layout import first_existing, read_list
+from input_pipeline.datasets.layout import existing_file, first_existing, missing_files, read_list
 
 _NAMES = (
     "background",
@@ -96,8 +96,8 @@ class Voc(Source):
         image = read_image(image_path)
         read_masks = self._voc_masks if name in self._labelled_by_voc else self._sbd_masks
         classes, objects, mask_path = read_masks(name)
-        check_size(classes, mask_path, image, image_path)
-        check_size(objects, mask_path, image, image_path)
+        check_size(classes, mask_path, image.shape, image_path)
+        check_size(objects, mask_path, image.shape, image_path)
 
         # What is void in either mask is ignored.
         semantic = map_ids(classes, _LABEL_OF_ID, mask_path, ignored={IGNORE_LABEL})
@@ -113,7 +113,13 @@ class Voc(Source):
 
     def paths(self, index: int) -> tuple[str]:
         """Path of the photo."""
-        return (path_inside(self._root, f"JPEGImages/{self._names[index]}.jpg"),)
+        path = path_inside(self._root, f"JPEGImages/{self._names[index]}.jpg")
+        return (existing_file(path) or path,)
+
+    def incomplete(self) -> dict[int, str]:
+        """Samples whose photo or mask is missing."""
+        files = [(*self.paths(n), *self._masks_of(name)) for n, name in enumerate(self._names)]
+        return missing_files(self._names, files)
 
     def _list_with_sbd(self, root: str) -> None:
         within = os.path.relpath(self._root, root)
@@ -128,15 +134,22 @@ class Voc(Source):
         path = os.path.join(self._root, "ImageSets", "Segmentation", f"{split}.txt")
         return read_list(path, f"split {split!r}")
 
+    def _masks_of(self, name: str) -> tuple[str, str]:
+        """Paths of the masks of classes and of objects."""
+        if name in self._labelled_by_voc:
+            root, files = self._root, ("SegmentationClass/{}.png", "SegmentationObject/{}.png")
+        else:
+            root, files = self._sbd, ("cls/{}.mat", "inst/{}.mat")
+        classes, objects = (path_inside(root, file.format(name)) for file in files)
+        return classes, objects
+
     def _voc_masks(self, name: str) -> tuple[np.ndarray, np.ndarray, str]:
         """Classes and objects, int32 [H, W], and the path of the classes."""
-        classes = path_inside(self._root, f"SegmentationClass/{name}.png")
-        objects = path_inside(self._root, f"SegmentationObject/{name}.png")
+        classes, objects = self._masks_of(name)
         return read_mask(classes), read_mask(objects), classes
 
     def _sbd_masks(self, name: str) -> tuple[np.ndarray, np.ndarray, str]:
-        classes = path_inside(self._sbd, f"cls/{name}.mat")
-        objects = path_inside(self._sbd, f"inst/{name}.mat")
+        classes, objects = self._masks_of(name)
         return _read_mat(classes, "GTcls"), _read_mat(objects, "GTinst"), classes
 
 

@@ -13,6 +13,7 @@ from input_pipeline import open_source
 from input_pipeline.checks import check_source
 from input_pipeline.datasets.cityscapes import Cityscapes
 from input_pipeline.datasets.coco import CocoPanoptic
+from input_pipeline.datasets.mask_problems import NO_CLASS
 from input_pipeline.records import files as record_files
 from input_pipeline.records import write
 
@@ -40,7 +41,8 @@ def test_broken_files_and_missing_labels_are_listed(folder):
     report = check_source(open_source(folder.config, "train"), max_instances=256)
     assert len(report["errors"]) == 2 and report["images"] == 2
     assert "im0.png cannot be read" in report["errors"][0] and "class id 42" in report["errors"][1]
-    assert report["warnings"] == ["image 'im3' has no label at all"]
+    assert "image 'im3' has no label at all" in report["warnings"]
+    assert report["problems"] == {NO_CLASS: ["im3"]}
 
 
 def test_segments_that_json_and_png_tell_differently_are_listed(data_dir, tmp_path):

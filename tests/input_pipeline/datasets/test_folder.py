@@ -207,7 +207,7 @@ def test_a_faulty_description_says_where(folder, change, message):
 
 def test_a_description_that_is_no_yaml_is_named(folder):
     (folder.root / "classes.json").write_text("{")
-    with pytest.raises(UserError, match="not valid YAML or JSON"):
+    with pytest.raises(UserError, match="not valid JSON"):
         first(folder)
 
 

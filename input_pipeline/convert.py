@@ -1,0 +1,207 @@
+"""Any dataset, written as a folder of masks or in COCO's panoptic format."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+from tqdm import tqdm
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import write_text
+from deeperlab_tf.files.panoptic_json import to_json_categories
+from deeperlab_tf.files.panoptic_png import write_ids
+from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from input_pipeline.datasets import Sample
+from input_pipeline.sources import open_source
+
+_MOST_IN_BYTE = 2**8 - 1
+_MOST_IN_MASK = 2**16 - 1
+
+
+def convert(config: ConfigDict, splits: Sequence[str], to: str, folder: str) -> dict[str, int]:
+    """Writes splits of `config.data`.
+
+    Args:
+      config: the full config.
+      splits: such as train and val.
+      to: a key of `FORMATS`.
+      folder: to write into; it need not exist.
+
+    Returns:
+      the number of images of each split.
+
+    Raises:
+      UserError: the data are bad, the splits have different classes or images of one name.
+    """
+    sources = {split: open_source(config, split) for split in splits}
+    datasets = [source.dataset for source in sources.values()]
+    if any(dataset != datasets[0] for dataset in datasets):
+        raise UserError(
+            f"the splits {', '.join(splits)} have different classes; convert each alone."
+        )
+    writer = FORMATS[to](folder, datasets[0])
+    for split, source in sources.items():
+        for index in tqdm(range(len(source)), desc=split, unit="img"):
+            photo = next(iter(source.paths(index)), None)
+            writer.add(split, source[index], photo)
+    writer.close()
+    return {split: len(source) for split, source in sources.items()}
+
+
+class Writer(Protocol):
+    """Writer of one format; made with the folder to write into and the classes."""
+
+    def __init__(self, folder: str, dataset: Dataset) -> None: ...
+
+    def add(self, split: str, sample: Sample, photo: str | None) -> None:
+        """Writes a sample; `photo` is the file of its picture, or None."""
+
+    def close(self) -> None:
+        """Writes what describes the samples."""
+
+
+class FolderWriter:
+    """Photos, class masks (id = place in the list, 255 = ignore), object masks, `classes.yaml`."""
+
+    def __init__(self, folder: str, dataset: Dataset) -> None:
+        self._folder, self._dataset = folder, dataset
+        self._names, self._splits = set(), {}
+
+    def add(self, split: str, sample: Sample, photo: str | None) -> None:
+        """Writes photo and masks."""
+        name = _new_name(sample["image_id"], self._names)
+        _copy_photo(sample, photo, path_inside(self._folder, f"photos/{name}"))
+        _write_mask(path_inside(self._folder, f"classes/{name}.png"), sample["semantic"])
+        if self._dataset.thing_classes:
+            _write_mask(path_inside(self._folder, f"objects/{name}.png"), sample["instance"])
+        self._splits.setdefault(split, []).append(name)
+
+    def close(self) -> None:
+        """Writes the description and the lists."""
+        classes = [
+            {
+                "name": category.name,
+                "type": "thing" if category.is_thing else "stuff",
+                "id": label,
+                "color": list(category.color),
+            }
+            for label, category in enumerate(self._dataset.categories)
+        ]
+        description = {
+            "name": self._dataset.name,
+            "images": "photos/{id}.*",
+            "semantic": "classes/{id}.png",
+            "instances": "objects/{id}.png",
+            "classes": classes,
+            "ignore": [IGNORE_LABEL],
+            "split": {split: f"{split}.txt" for split in self._splits},
+        }
+        if not self._dataset.thing_classes:
+            del description["instances"]
+        for split, names in self._splits.items():
+            write_text(os.path.join(self._folder, f"{split}.txt"), "\n".join([*names, ""]))
+        # JSON keeps every name as it is, and is YAML, too.
+        text = json.dumps(description, indent=2, ensure_ascii=False)
+        write_text(os.path.join(self._folder, "classes.json"), text + "\n")
+
+
+class CocoWriter:
+    """COCO's panoptic format, a JSON and a folder of PNGs for each split."""
+
+    def __init__(self, folder: str, dataset: Dataset) -> None:
+        self._folder, self._dataset = folder, dataset
+        self._names, self._content = set(), {}
+
+    def add(self, split: str, sample: Sample, photo: str | None) -> None:
+        """Writes photo and PNG."""
+        name = _new_name(sample["image_id"], self._names)
+        file_name = _copy_photo(sample, photo, path_inside(self._folder, f"{split}/{name}"))
+        ids, segments = _segments(sample, self._dataset)
+        png = path_inside(self._folder, f"annotations/panoptic_{split}/{name}.png")
+        write_ids(png, ids)
+
+        images, described = self._content.setdefault(split, ([], []))
+        number = len(self._names)
+        height, width = ids.shape
+        file_name = os.path.join(os.path.dirname(name), file_name)
+        image = dict(id=number, file_name=file_name, height=height, width=width)
+        images.append(image)
+        described.append(dict(image_id=number, file_name=f"{name}.png", segments_info=segments))
+
+    def close(self) -> None:
+        """Writes a JSON for each split."""
+        categories = to_json_categories(self._dataset)
+        for split, (images, described) in self._content.items():
+            content = dict(images=images, annotations=described, categories=categories)
+            path = os.path.join(self._folder, "annotations", f"panoptic_{split}.json")
+            write_text(path, json.dumps(content))
+
+
+FORMATS: dict[str, type[Writer]] = {"folder": FolderWriter, "coco": CocoWriter}
+
+
+def _segments(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, list[dict]]:
+    """Segment ids uint32 [H, W], 0 = void, and the `segments_info` of a panoptic JSON."""
+    semantic, instance, crowd = (sample[key] for key in ("semantic", "instance", "crowd"))
+    # A segment is a triple of these.
+    key = (semantic.astype(np.int64) << 33) | (instance.astype(np.int64) << 1) | crowd
+    values, place = np.unique(key, return_inverse=True)
+    place = place.reshape(semantic.shape)
+    areas = np.bincount(place.ravel())
+    ids, segments = np.zeros(len(values), np.uint32), []
+    for index, value in enumerate(values.tolist()):
+        label = value >> 33
+        if label == IGNORE_LABEL:
+            continue
+        ids[index] = len(segments) + 1
+        rows, columns = np.nonzero(place == index)
+        x, y = int(columns.min()), int(rows.min())
+        box = [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]
+        segments.append(
+            dict(
+                id=int(ids[index]),
+                category_id=dataset.categories[label].original_id,
+                area=int(areas[index]),
+                bbox=box,
+                iscrowd=value & 1,
+            )
+        )
+    return ids[place], segments
+
+
+def _write_mask(path: str, numbers: np.ndarray) -> None:
+    most = int(numbers.max(initial=0))
+    if most > _MOST_IN_MASK:
+        raise UserError(f"{path} would need numbers up to {most}; a mask holds {_MOST_IN_MASK}.")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Image.fromarray(numbers.astype(np.uint8 if most <= _MOST_IN_BYTE else np.uint16)).save(path)
+
+
+def _copy_photo(sample: Sample, photo: str | None, path: str) -> str:
+    """Name of the file that was written: `path` with the ending of the photo's."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if photo is None:
+        path += ".png"
+        Image.fromarray(sample["image"]).save(path)
+    else:
+        path += os.path.splitext(photo)[1]
+        shutil.copyfile(photo, path)
+    return os.path.basename(path)
+
+
+def _new_name(image_id: str, names: set[str]) -> str:
+    """The sample's name; where two splits have the same, the later gets a number."""
+    name, number = image_id, 1
+    while name.lower() in names:
+        number += 1
+        name = f"{image_id}_{number}"
+    names.add(name.lower())
+    return name

@@ -1,0 +1,152 @@
+"""The JSON of COCO's formats: where it lies, its images, categories and annotations."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Sequence
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.panoptic_json import image_key
+from input_pipeline.datasets.values import shown, to_name, to_whole
+
+_SPLIT = "{split}"
+
+
+class JsonFile(typing.NamedTuple):
+    """Where a JSON is.
+
+    Attributes:
+      path: of the file.
+      has_split: whether its name tells the split.
+    """
+
+    path: str
+    has_split: bool
+
+
+class CocoJson(typing.NamedTuple):
+    """The checked content of a JSON.
+
+    Attributes:
+      images: dicts with `id`, unique, and `file_name`.
+      categories: dicts with `id`, an int and unique, and `name`.
+      annotations: dicts with `image_id`.
+    """
+
+    images: list[dict]
+    categories: list[dict]
+    annotations: list[dict]
+
+
+Places = tuple[Sequence[str], Sequence[str]]  # with {split}, and without
+
+
+def find_json(root: str, given: str, places: Places, splits: Sequence[str]) -> JsonFile:
+    """The JSON of a split.
+
+    Args:
+      root: folder of the data.
+      given: its path, from the root or from here, with {split} in it or not; "": one of `places`.
+      places: where it usually is.
+      splits: what the split may be called.
+
+    Raises:
+      UserError: there is none; says what was looked for.
+    """
+    with_split, without = places
+    if given:
+        with_split = [given] if _SPLIT in given else []
+        without = [] if _SPLIT in given else [given]
+    looked_for = [name.replace(_SPLIT, split) for name in with_split for split in splits]
+    for name, has_split in [*((n, True) for n in looked_for), *((n, False) for n in without)]:
+        for path in (os.path.join(root, name), name) if given else (os.path.join(root, name),):
+            if os.path.isfile(path):
+                return JsonFile(path, has_split)
+    raise UserError(
+        f"there is no annotation file in {root}: looked for {', '.join([*looked_for, *without])}; "
+        "check the split and config.data.root, or set config.data.classes to the file's name."
+    )
+
+
+def read_coco_json(path: str) -> CocoJson:
+    """Reads and checks a JSON.
+
+    Raises:
+      UserError: it is not in COCO's format.
+    """
+    content = read_json(path, "annotation file")
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not in COCO's format: it is not an object.")
+    lists = {key: _objects(content, key, path) for key in ("images", "categories", "annotations")}
+    if not lists["categories"]:
+        raise UserError(f"{path} names no categories; add them, or export it again.")
+
+    for image in lists["images"]:
+        if not isinstance(image.get("file_name"), str) or not image["file_name"]:
+            raise UserError(f"{path} has an image without a file name: {shown(image)}; add it.")
+        if not isinstance(image.get("id"), (int, str)):
+            raise UserError(f"image {image['file_name']!r} in {path} has no id; give it one.")
+    for category in lists["categories"]:
+        number, name = to_whole(category.get("id")), to_name(category.get("name"))
+        if number is None or name is None:
+            raise UserError(
+                f"{path} has the category {shown(category)}; it needs a whole number as its id and "
+                "a text as its name."
+            )
+        category.update(id=number, name=name)
+    for annotation in lists["annotations"]:
+        if not isinstance(annotation.get("image_id"), (int, str)):
+            raise UserError(f"{path} has an annotation without image_id: {shown(annotation)}.")
+
+    _check_unique((image_key(image["id"]) for image in lists["images"]), "image id", path)
+    _check_unique((image["file_name"] for image in lists["images"]), "image", path)
+    _check_unique((category["id"] for category in lists["categories"]), "category", path)
+    return CocoJson(**lists)
+
+
+def check_same_categories(
+    root: str, given: str, places: Places, found: JsonFile, content: CocoJson
+) -> None:
+    """Fails if the JSON of `val` has other categories: numbers would change their meaning.
+
+    Args:
+      root, given, places: as of `find_json`.
+      found, content: the JSON that was read.
+
+    Raises:
+      UserError: names both files.
+    """
+    if not found.has_split:
+        return
+    try:
+        other = find_json(root, given, places, ("val", "valid", "validation"))
+    except UserError:
+        return
+    if other.path == found.path or not other.has_split:
+        return
+    others = read_coco_json(other.path).categories
+    if _named(others) != _named(content.categories):
+        raise UserError(
+            f"{found.path} and {other.path} have different categories; export both with the same."
+        )
+
+
+def _named(categories):
+    return [(category["id"], category["name"]) for category in categories]
+
+
+def _objects(content, key, path):
+    value = content.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise UserError(f"{path} is not in COCO's format: {key!r} is not a list of objects.")
+    return value
+
+
+def _check_unique(values, what, path):
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise UserError(f"{path} has the {what} {value!r} twice; keep one.")
+        seen.add(value)

@@ -1,0 +1,127 @@
+"""Which files of a folder dataset are photos, and which are the masks of which photo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.paths import path_inside
+from input_pipeline.datasets.layout import (
+    ANY_ENDING,
+    IMAGE_ENDINGS,
+    existing_file,
+    find_files,
+    walk_files,
+)
+
+_ID = "{id}"
+
+
+class FolderFiles:
+    """The files that the patterns of a description lead to.
+
+    Args:
+      root: folder of the data.
+      patterns: from a kind (`images`, `semantic`, `instances`) to its file name with one `{id}`.
+
+    Raises:
+      UserError: a pattern leaves the folder.
+    """
+
+    def __init__(self, root: str, patterns: Mapping[str, str]):
+        self._root, self._patterns = os.path.abspath(root), patterns
+        for pattern in patterns.values():
+            path_inside(root, pattern.split(_ID)[0])
+
+    def wanted(self, kind: str, name: str) -> str:
+        """Where the file of a kind is to be, for errors; UserError if the name leads out."""
+        return path_inside(self._root, self._patterns[kind].replace(_ID, name))
+
+    def path(self, kind: str, name: str) -> str | None:
+        """The file of a kind, whose ending may be in capitals; None if there is none."""
+        return existing_file(self.wanted(kind, name))
+
+    def photos(self) -> dict[str, str]:
+        """From the names of the photos that lie in the folder to their paths, sorted.
+
+        Masks that lie beside the photos are none.
+
+        Raises:
+          UserError: two photos have one name.
+        """
+        found = self._find("images")
+        masks = self._masks_among(found)
+        photos = {}
+        for name, path in found:
+            if path in masks:
+                continue
+            if name in photos:
+                raise UserError(
+                    f"{photos[name]} and {path} are both the image {name!r}; rename one."
+                )
+            photos[name] = path
+        return photos
+
+    def unlabelled(self) -> list[str]:
+        """Sentences about masks without a photo, and about pictures that the pattern leaves out."""
+        photos = set(self.photos().values())
+        sentences = []
+        for kind in self._patterns:
+            if kind == "images":
+                continue
+            for name, path in self._masks(kind):
+                if path not in photos and self.path("images", name) is None:
+                    sentences.append(f"mask {path} has no photo")
+        return sentences + self._left_out()
+
+    def _masks(self, kind: str) -> list[tuple[str, str]]:
+        """(name, path) of all masks of a kind; also in subfolders, where they have their own."""
+        before, after = self._patterns[kind].split(_ID)
+        folder, start = os.path.split(os.path.join(self._root, before))
+        if start or self._beside_photos(kind):
+            return self._find(kind)
+        paths = walk_files(folder, (after.lower(),))
+        return [(os.path.relpath(path, folder)[: -len(after)], path) for path in paths]
+
+    def _find(self, kind: str) -> list[tuple[str, str]]:
+        before, after = self._patterns[kind].split(_ID)
+        return find_files(os.path.join(self._root, before), after)
+
+    def _beside_photos(self, kind: str) -> bool:
+        images, masks = (os.path.dirname(self._patterns[k]) for k in ("images", kind))
+        return images == masks
+
+    def _masks_among(self, found: list[tuple[str, str]]) -> set[str]:
+        """Paths of those candidates for photos that are another photo's masks."""
+        beside = [kind for kind in self._patterns if kind != "images" and self._beside_photos(kind)]
+        paths_of = {}
+        for name, path in found:
+            paths_of.setdefault(name, []).append(path)
+        masks = set()
+        for kind in beside:
+            for owner, path in self._find(kind):
+                others = [other for other in paths_of.get(owner, ()) if other != path]
+                own = self._names_of(path, found)
+                has_mask = any(self.path(kind, name) not in (None, path) for name in own)
+                if others or not has_mask:
+                    masks.add(path)
+        return masks
+
+    @staticmethod
+    def _names_of(path: str, found: list[tuple[str, str]]) -> list[str]:
+        return [name for name, other in found if other == path]
+
+    def _left_out(self) -> list[str]:
+        """One sentence about the pictures beside the photos that the pattern does not fit."""
+        pattern = self._patterns["images"]
+        folder = os.path.dirname(os.path.join(self._root, pattern))
+        if pattern.endswith(ANY_ENDING) or not os.path.isdir(folder):
+            return []
+        used = {path for kind in self._patterns for _, path in self._find(kind)}
+        entries = sorted(os.listdir(folder))
+        images = [name for name in entries if name.lower().endswith(IMAGE_ENDINGS)]
+        beside = [n for n in images if n[0] != "." and os.path.join(folder, n) not in used]
+        if not beside:
+            return []
+        return [f"{len(beside)} pictures in {folder} do not fit {pattern}: {', '.join(beside)}"]

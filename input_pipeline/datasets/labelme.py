@@ -1,0 +1,269 @@
+"""labelme: a JSON for each photo, in a folder with subfolders.
+
+    a.jpg, a.json, …         the JSON's `imagePath` names its photo, which may also lie beside it
+    labels.txt               names of the classes, one a line; without it: all that occur
+
+Shapes are polygons, rectangles, circles and masks; those of one label with one `group_id` are one
+object. The label `__ignore__` does not count, `_background_` is what no shape covers. A folder
+`train` and a folder `val` are the splits; without them every n-th photo is `val`
+(config.data.annotations.val_every). https://github.com/wkentaro/labelme
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import collections
+import io
+import os
+import typing
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.images import read_mask
+from deeperlab_tf.schema import IGNORE_LABEL
+from input_pipeline.datasets.layout import (
+    IMAGE_ENDINGS,
+    check_root,
+    existing_file,
+    read_list,
+    split_every,
+    unique_names,
+    walk_files,
+)
+from input_pipeline.datasets.outlined import NO_AREA, Found, Outlined, Photo, check_stated_size
+from input_pipeline.datasets.outlines import (
+    FaultyOutline,
+    Region,
+    RunLengths,
+    Size,
+    circle_runs,
+    mask_runs,
+    polygon_runs,
+    union,
+)
+from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
+from input_pipeline.datasets.values import shown, to_name, to_number
+
+_IGNORE = "__ignore__"
+_LABELS = "labels.txt"
+_SPLIT_FOLDERS = {"val": ("val", "valid", "validation")}
+_WITHOUT_AREA = ("point", "points", "line", "linestrip")
+_PNG = b"\x89PNG"
+_CORNERS = 2  # points of a rectangle, a circle and a mask
+
+
+def open_split(config: ConfigDict, split: str) -> Labelme:
+    """The `Labelme` that `config.data` describes."""
+    return Labelme(config.data.root, split, config.data.classes, Rules.of(config))
+
+
+class Labelme(Outlined):
+    """Source of a split of labelme's files.
+
+    Args:
+      root: folder of the data.
+      split: train | val, or the name of a subfolder.
+      labels: path of the list of classes; "": labels.txt in the root, or all labels that occur.
+      rules: what the files leave open.
+
+    Raises:
+      UserError: there is no JSON of labelme's, or one is broken.
+    """
+
+    def __init__(self, root: str, split: str, labels: str = "", rules: Rules | None = None):
+        check_root(root)
+        rules = rules or Rules()
+        root = os.path.abspath(root)
+        files = [file for file in map(_look_at, walk_files(root, (".json",))) if file]
+        if not files:
+            raise UserError(f"there is no JSON of labelme's in {root}; check config.data.root.")
+        names = _class_names(root, labels, files)
+        where = labels or root
+        entries = [OutlinedClass(name, name) for name in names]
+        classes = list_classes(os.path.basename(root), entries, rules, where)
+
+        self._folder, has_folder = _split_folder(root, split)
+        files = [file for file in files if file.path.startswith(self._folder + os.sep)]
+        photos = [Photo("", _photo_of(file, root), file.path) for file in files]
+        self._bare = _without_json(self._folder, {photo.path for photo in photos})
+        if rules.without_labels == "empty":
+            photos += [Photo("", path, None) for path in self._bare]
+        photos.sort(key=lambda photo: photo.path)
+        sample_names = unique_names([os.path.relpath(photo.path, root) for photo in photos])
+        photos = [p._replace(name=name) for p, name in zip(photos, sample_names)]
+        if not has_folder:
+            photos = [photos[n] for n in split_every(photos, split, rules.val_every)]
+        super().__init__(classes, photos, rules)
+
+    def find_regions(self, photo: Photo, size: Size) -> Found:
+        """The regions of a photo's JSON, each group one."""
+        if photo.key is None:
+            return Found([], collections.Counter())
+        content = read_json(photo.key, "annotation")
+        shapes = _shapes(content, photo.key)
+        check_stated_size(content.get("imageHeight"), content.get("imageWidth"), photo, size)
+        parts, odd = {}, collections.Counter()
+        for number, shape in enumerate(shapes):
+            label, group = self._label(shape), shape.get("group_id")
+            is_single = group is None or isinstance(group, (dict, list))
+            key = (label, "shape", number) if is_single else (label, "group", group)
+            runs = _runs(shape, size)
+            if runs is None:
+                odd[NO_AREA] += 1
+            else:
+                parts.setdefault(key, []).append(runs)
+        return Found([Region(key[0], union(runs)) for key, runs in parts.items()], odd)
+
+    def incomplete(self) -> dict[int, str]:
+        """JSONs whose photo is missing."""
+        return {
+            index: f"image {photo.name!r} has no image: neither the imagePath of {photo.key} nor "
+            f"{photo.path} exists"
+            for index, photo in enumerate(self._photos)
+            if not os.path.isfile(photo.path)
+        }
+
+    def unlabelled(self) -> list[str]:
+        """Sentences about photos without a JSON, which are in no sample."""
+        if self._rules.without_labels == "empty":
+            return []
+        return [f"photo {path} has no JSON" for path in self._bare]
+
+    def _label(self, shape: dict) -> int:
+        name = to_name(shape.get("label"))
+        if name == _IGNORE:
+            return IGNORE_LABEL
+        if name not in self._classes.label_of_key:
+            raise FaultyOutline(
+                f"has a shape of the label {shown(shape.get('label'))}, which is no class"
+            )
+        return self._classes.label_of_key[name]
+
+
+# === Files ===
+
+
+class _File(typing.NamedTuple):
+    """What is kept of a JSON: its path, the labels in it, and what it calls its photo."""
+
+    path: str
+    labels: set[str]
+    image_path: str
+
+
+def _look_at(path: str) -> _File | None:
+    """None if a JSON is not labelme's; one that is broken is an error once it is read."""
+    try:
+        content = read_json(path, "annotation")
+        if not isinstance(content, dict) or "shapes" not in content:
+            return None
+        labels = {to_name(shape.get("label")) for shape in _shapes(content, path)}
+    except UserError:
+        return _File(path, set(), "")
+    image_path = content.get("imagePath")
+    image_path = image_path.replace("\\", "/") if isinstance(image_path, str) else ""
+    return _File(path, labels - {None, _IGNORE}, image_path)
+
+
+def _shapes(content: typing.Any, path: str) -> list[dict]:
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise UserError(f"{path} is not a JSON of labelme's: it has no list of shapes.")
+    return shapes
+
+
+def _class_names(root: str, given: str, files: list[_File]) -> list[str]:
+    path = given or os.path.join(root, _LABELS)
+    if given or os.path.isfile(path):
+        return [name for name in read_list(path, "classes") if name != _IGNORE]
+    names = set().union(*(file.labels for file in files))
+    if not names:
+        raise UserError(f"no JSON in {root} has a shape with a label; draw some.")
+    return sorted(names)
+
+
+def _split_folder(root: str, split: str) -> tuple[str, bool]:
+    """The folder of a split, and whether it has one of its own."""
+    for name in _SPLIT_FOLDERS.get(split, (split,)):
+        path = os.path.join(root, name)
+        if os.path.isdir(path):
+            return path, True
+    return root, False
+
+
+def _photo_of(file: _File, root: str) -> str:
+    """Path of the photo of a JSON; where it should be, if there is none."""
+    folder, given = os.path.dirname(file.path), file.image_path
+    if given and "\0" not in given:
+        # Beside the JSON, or where the name leads to unless that is out of the root.
+        relative = os.path.relpath(os.path.join(folder, given), root)
+        places = [os.path.join(folder, os.path.basename(given))]
+        if not os.path.isabs(given) and relative.split(os.sep)[0] != os.pardir:
+            places.insert(0, os.path.join(root, relative))
+        for place in places:
+            found = existing_file(place)
+            if found:
+                return found
+    stem = os.path.splitext(file.path)[0]
+    return existing_file(f"{stem}.*") or f"{stem}.jpg"
+
+
+def _without_json(folder: str, photos: set[str]) -> list[str]:
+    return [path for path in walk_files(folder, IMAGE_ENDINGS) if path not in photos]
+
+
+# === Shapes ===
+
+
+def _runs(shape: dict, size: Size) -> RunLengths | None:
+    """The region of a shape; None if it has no area."""
+    kind = shape.get("shape_type", "polygon") or "polygon"
+    if kind in _WITHOUT_AREA:
+        return None
+    points = _points(shape.get("points"))
+    if kind == "mask":
+        return _mask_runs(shape, points, size)
+    if kind == "rectangle" and len(points) == _CORNERS:
+        (left, top), (right, bottom) = points
+        points = [[left, top], [right, top], [right, bottom], [left, bottom]]
+    elif kind == "circle":
+        return circle_runs(*points, size) if len(points) == _CORNERS else None
+    elif kind not in ("polygon", "rectangle", "oriented_rectangle"):
+        raise FaultyOutline(f"has a shape of the type {shown(kind)}; draw polygons")
+    return polygon_runs([value for point in points for value in point], size)
+
+
+def _points(value: typing.Any) -> list[list[float]]:
+    points = value if isinstance(value, list) else [None]
+    for point in points:
+        is_pair = isinstance(point, list) and len(point) == 2
+        if not is_pair or None in [to_number(number) for number in point]:
+            raise FaultyOutline(f"has a shape whose points are {shown(value)}; give pairs x, y")
+    return points
+
+
+def _mask_runs(shape: dict, points: list[list[float]], size: Size) -> RunLengths | None:
+    """The region of a mask: a PNG in base64, whose corners in the image are the points."""
+    try:
+        data = base64.b64decode(shape["mask"])
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise FaultyOutline("has a shape of the type mask without a mask in base64") from error
+    try:
+        if not data.startswith(_PNG):
+            raise UserError("it is no PNG.")
+        mask = read_mask(io.BytesIO(data)) > 0
+    except UserError as error:
+        raise FaultyOutline("has a shape of the type mask whose PNG cannot be read") from error
+    if len(points) != _CORNERS:
+        raise FaultyOutline("has a shape of the type mask that has no two corners")
+    x, y = (round(min(values)) for values in zip(*points))
+    whole = np.zeros(size, bool)
+    # What sticks out of the image is cut off.
+    top, left = max(y, 0), max(x, 0)
+    inside = mask[top - y :, left - x :][: max(size[0] - top, 0), : max(size[1] - left, 0)]
+    whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return mask_runs(whole) if whole.any() else None

@@ -1,0 +1,41 @@
+"""Where the photo is that an annotation file names, as it was written on somebody's machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.paths import path_inside
+from input_pipeline.datasets.layout import existing_file
+
+
+def find_photo(file_name: str, folders: Sequence[str]) -> str | None:
+    """The first of `folders`/`file_name` that exists, or None.
+
+    Backslashes count as slashes where they lead to nothing else, as do capitals of the ending.
+
+    Raises:
+      UserError: the name leaves the folders.
+    """
+    names = dict.fromkeys((file_name, file_name.replace("\\", "/")))
+    for name in names:
+        for folder in folders:
+            path = existing_file(path_inside(folder, name))
+            if path is not None:
+                return path
+    return None
+
+
+def require_photos(
+    lacking: Sequence[str], total: int, where: str, looked_in: Sequence[str]
+) -> None:
+    """Fails if no photo at all was found: then the folder is wrong, not a photo lost.
+
+    Raises:
+      UserError: says where was looked.
+    """
+    if lacking and len(lacking) == total:
+        raise UserError(
+            f"none of the {total} photos of {where} was found, such as {lacking[0]!r}: looked in "
+            f"{', '.join(looked_in)}; put the photos there, or check config.data.root."
+        )

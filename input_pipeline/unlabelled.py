@@ -1,0 +1,129 @@
+"""Photos without labels: a benchmark's test split, or a list of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.images import read_image
+from input_pipeline.datasets.layout import (
+    IMAGE_ENDINGS,
+    check_root,
+    read_list,
+    unique_names,
+    walk_files,
+)
+from input_pipeline.datasets.photos import find_photo
+
+_CITYSCAPES_PHOTO = "_leftImg8bit"
+_COCO_LISTS = ("annotations/image_info_{split}2017.json", "annotations/image_info_{split}.json")
+_VISTAS_FOLDERS = {"test": "testing", "val": "validation", "train": "training"}
+
+
+class Photos(Sequence):
+    """Random access to photos: dicts of `image` uint8 [H, W, 3] and `image_id` str.
+
+    Args:
+      names: what each is called, as the servers of the benchmarks know it.
+      paths: of the image files.
+    """
+
+    def __init__(self, names: Sequence[str], paths: Sequence[str]):
+        self.names, self.paths = list(names), list(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": read_image(self.paths[index]), "image_id": self.names[index]}
+
+
+def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
+    """The photos of a split, for which there need be no labels.
+
+    Args:
+      config: the full config; `data` says which dataset, and where.
+      split: test, test-dev, ….
+      image_list: a text file with one image a line, or a JSON with COCO's `images`; "": the usual
+        place of the dataset, or all pictures in its folder.
+
+    Raises:
+      UserError: there are none, or one is missing.
+
+    Example:
+      photos = open_photos(config, "test-dev")
+      predictor.predict_all(photos, batch_size=4)
+    """
+    root, dataset = config.data.root, config.data.dataset
+    check_root(root)
+    image_list = image_list or _usual_list(root, dataset, split)
+    if image_list:
+        photos = _listed(image_list, root, split)
+    else:
+        photos = _found(_folder(root, dataset, split))
+    if not len(photos):
+        raise UserError(f"there is no photo of split {split!r} in {root}; check config.data.root.")
+    if dataset == "cityscapes":
+        photos.names = [os.path.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
+    return photos
+
+
+def _usual_list(root, dataset, split):
+    """Path of the list that a benchmark's archive holds; "" if there is none."""
+    names = ()
+    if dataset == "coco":
+        names = [name.format(split=split) for name in _COCO_LISTS]
+    elif dataset == "voc":
+        listed = f"ImageSets/Segmentation/{split}.txt"
+        names = [os.path.join(place, listed) for place in ("VOCdevkit/VOC2012", "VOC2012", ".")]
+    paths = [os.path.join(root, name) for name in names]
+    return next((path for path in paths if os.path.isfile(path)), "")
+
+
+def _folder(root, dataset, split):
+    """Where a split's photos lie without a list."""
+    folders = [split, f"images/{split}", "images"]
+    if dataset == "cityscapes":
+        folders.insert(0, f"leftImg8bit/{split}")
+    elif dataset == "vistas":
+        folders.insert(0, f"{_VISTAS_FOLDERS.get(split, split)}/images")
+    paths = [os.path.join(root, folder) for folder in folders]
+    return next((path for path in paths if os.path.isdir(path)), root)
+
+
+def _found(folder):
+    paths = list(walk_files(folder, IMAGE_ENDINGS))
+    return Photos(unique_names([os.path.relpath(path, folder) for path in paths]), paths)
+
+
+def _listed(path, root, split):
+    """The photos that a list names, from the root, from the list or from their usual folder."""
+    if path.lower().endswith(".json"):
+        content = read_json(path, "image list")
+        images = content.get("images") if isinstance(content, dict) else None
+        files = [image.get("file_name") for image in images or () if isinstance(image, dict)]
+        if not files or not all(isinstance(file, str) for file in files):
+            raise UserError(f"{path} has no images with file names; give COCO's image_info.")
+    else:
+        files = read_list(path, "images")
+    beside = os.path.dirname(path) or "."
+    voc = os.path.normpath(os.path.join(beside, "..", "..", "JPEGImages"))
+    # COCO's test-dev are photos of test2017.
+    of_split = [f"{name}{year}" for name in (split, split.split("-")[0]) for year in ("2017", "")]
+    folders = [os.path.join(root, name) for name in (".", *of_split, "images")] + [beside, voc]
+    folders += [os.path.join(root, "images", name) for name in of_split]
+    folders = [folder for folder in folders if os.path.isdir(folder)]
+    paths = [find_photo(file, folders) or find_photo(f"{file}.*", folders) for file in files]
+    lacking = [file for file, found in zip(files, paths) if found is None]
+    if lacking:
+        raise UserError(
+            f"{len(lacking)} of the {len(files)} images of {path} are missing, such as "
+            f"{lacking[0]!r}: looked in {', '.join(folders)}."
+        )
+    endings = [file for file in files if file.lower().endswith(IMAGE_ENDINGS)]
+    return Photos(unique_names(files) if len(endings) == len(files) else files, paths)

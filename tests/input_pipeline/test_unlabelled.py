@@ -1,0 +1,97 @@
+"""Photos without labels: where the benchmarks' archives and lists have them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeperlab_tf.config import default_config
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation.submit import write_results
+from deeperlab_tf.files.submissions import RESULT_FORMATS
+from deeperlab_tf.prediction.parsing import Parsing
+from input_pipeline.unlabelled import open_photos
+from tests.toys import toy_dataset
+
+
+def photos_at(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(path)
+
+
+def opened(root, dataset="folder", split="test", image_list=""):
+    config = default_config()
+    config.data.dataset, config.data.root = dataset, str(root)
+    return open_photos(config, split, str(image_list))
+
+
+def test_coco_lists_its_test_split(tmp_path):
+    names = [f"{number:012d}.jpg" for number in (1, 19)]
+    photos_at(tmp_path, *(f"test2017/{name}" for name in (*names, "000000000002.jpg")))
+    listed = {"images": [{"id": int(name[:-4]), "file_name": name} for name in names]}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/image_info_test-dev2017.json").write_text(json.dumps(listed))
+    assert opened(tmp_path, "coco", "test-dev").names == [name[:-4] for name in names]
+
+
+@pytest.mark.parametrize(
+    "dataset, file, name",
+    [
+        ("cityscapes", "leftImg8bit/test/bonn/bonn_1_2_leftImg8bit.png", "bonn_1_2"),
+        ("vistas", "testing/images/x.jpg", "x"),
+        ("voc", "VOC2012/JPEGImages/2008_1.jpg", "2008_1"),
+        ("folder", "a.JPG", "a"),
+    ],
+)
+def test_test_splits_are_found_where_archives_have_them(tmp_path, dataset, file, name):
+    photos_at(tmp_path, file)
+    if dataset == "voc":
+        listed = tmp_path / "VOC2012/ImageSets/Segmentation/test.txt"
+        listed.parent.mkdir(parents=True)
+        listed.write_bytes("2008_1\r\n".encode("utf-8-sig"))
+    photos = opened(tmp_path, dataset)
+    assert photos.names == [name] and photos[0]["image"].shape == (6, 8, 3)
+
+
+def test_a_list_may_be_text(tmp_path):
+    photos_at(tmp_path, "a.png", "in/b.png", "c.png")
+    (tmp_path / "some.txt").write_text("in/b.png\na.png\n")
+    assert opened(tmp_path, image_list=tmp_path / "some.txt").names == ["in/b", "a"]
+    (tmp_path / "some.txt").write_text("in/b\na\n")
+    assert opened(tmp_path, image_list=tmp_path / "some.txt").names == ["in/b", "a"]
+
+
+def test_a_missing_image_of_a_list_is_told(tmp_path):
+    photos_at(tmp_path, "a.png")
+    (tmp_path / "some.txt").write_text("a.png\nb.png\n")
+    with pytest.raises(UserError, match=r"1 of the 2 images .* such as 'b\.png'"):
+        opened(tmp_path, image_list=tmp_path / "some.txt")
+    with pytest.raises(UserError, match="does not exist"):
+        opened(tmp_path / "nowhere")
+
+
+class EverythingIsADisc:
+    dataset = toy_dataset()
+
+    def predict_all(self, source, batch_size):
+        for index in range(len(source)):
+            size = source[index]["image"].shape[:2]
+            semantic, instance = np.full(size, 2, np.int32), np.ones(size, np.int32)
+            parse = Parsing.from_maps(semantic, instance, self.dataset, scores=np.array([0.5]))
+            yield index, source[index], parse
+
+
+def test_results_of_every_form_are_written_without_labels(tmp_path):
+    photos_at(tmp_path / "photos", "a.png", "in/b.png")
+    formats = sorted(RESULT_FORMATS)
+    photos = opened(tmp_path / "photos")
+    assert write_results(EverythingIsADisc(), photos, str(tmp_path / "out"), formats) == 2
+    assert (tmp_path / "out/results_coco/in/b.png").is_file()
+    assert (tmp_path / "out/results_voc/SegmentationClass/a.png").is_file()
+    assert (tmp_path / "out/results_cityscapes/instance/a.txt").is_file()
+    assert (tmp_path / "out/results_vistas/parses.json").is_file()
+    with pytest.raises(UserError, match="nothing would be written"):
+        write_results(EverythingIsADisc(), photos, str(tmp_path / "none"), [])
