@@ -15,6 +15,7 @@ from tqdm import tqdm
 from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.paths import plain_path
 from deeperlab_tf.prediction.inference import (
     instance_maps,
     parse_heads,
@@ -27,6 +28,8 @@ from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE, load_run, read_run
 
 Image = Union[np.ndarray, str, os.PathLike]  # uint8 [H, W, 3], RGB, or the path of a file
+
+MAX_BATCH = 32  # images of a list that run at once, however long it is
 
 _SAVED_MODEL_FILE = "saved_model.pb"
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8)  # a batch of one size
@@ -66,7 +69,7 @@ class Predictor:
 
         Args:
           image: uint8 [H, W, 3], RGB, or the path of an image file, or a list or tuple of such;
-            neighbours of one size run as one batch.
+            neighbours of one size run as one batch, of at most `MAX_BATCH`.
 
         Returns:
           `Parsing` at the image's own size, which holds the image; a list of them for a list.
@@ -75,7 +78,7 @@ class Predictor:
           UserError: an image that cannot be read or is of another type.
         """
         if isinstance(image, (list, tuple)):
-            return self._parse_all([_to_array(item) for item in image])
+            return self._parse_all(map(_to_array, image))
         return self._parse_all([_to_array(image)])[0]
 
     def predict_all(
@@ -119,8 +122,9 @@ class Predictor:
     def _parse_all(self, images):
         # Neighbours of one size are one batch.
         parsings = []
-        for _, batch in itertools.groupby(images, key=np.shape):
-            parsings += self._parse_batch(np.stack(list(batch)))
+        for _, alike in itertools.groupby(images, key=np.shape):
+            while batch := list(itertools.islice(alike, MAX_BATCH)):
+                parsings += self._parse_batch(np.stack(batch))
         return parsings
 
     def _parse_batch(self, images):
@@ -225,7 +229,7 @@ def _load_saved_model(path):
     try:
         config = config_from_json(*_read_asset(path, CONFIG_FILE))
         dataset = Dataset.from_json(*_read_asset(path, DATASET_FILE))
-        module = tf.saved_model.load(path)
+        module = tf.saved_model.load(plain_path(path))
         signatures = module.signatures["serving_default"], module.signatures["heads"]
     except OSError as error:
         reason = str(error).splitlines()[0]
