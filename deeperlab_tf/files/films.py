@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import decoding, holds_frames, open_frames
+from deeperlab_tf.files.images import decoding, is_animated, open_frames
 from deeperlab_tf.files.pixels import to_rgb
 
 _USUAL_RATE = 25.0  # frames per second, of files that do not say
 _LEAST_RATE, _LARGEST_RATE = 0.01, 65535.0  # that an MP4 holds
 _USUAL_PAUSE = 100  # milliseconds a picture stands that does not say, as in browsers
+_TOLD_WHEN_LOADED = ("WEBP", "AVIF")  # formats whose pauses Pillow knows once a frame is decoded
 # Containers count their frames from durations and rates, a little wrong.
 _FEW_FRAMES, _FEW_PERCENT = 2, 5
 
@@ -46,8 +47,7 @@ def open_film(path: str) -> FilmReader:
       UserError: it is neither.
     """
     try:
-        with open_frames(path, "film") as image:
-            animated = holds_frames(image)
+        animated = is_animated(path)
     except UserError:  # no picture at all
         return VideoReader(path)
     if not animated:
@@ -109,6 +109,8 @@ class AnimationReader:
             for number in range(self.expected):
                 if not _seek(image, number):
                     break
+                if image.format in _TOLD_WHEN_LOADED:
+                    image.load()
                 pauses.append(image.info.get("duration") or _USUAL_PAUSE)
         self.frames_per_second = 1000 / float(np.mean(pauses or [_USUAL_PAUSE]))
 

@@ -42,6 +42,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         bits = _png_facts(image).bits if image.format == "PNG" else sample_bits(image)
         orientation = image_orientation(image)
         pixels = to_rgb(image, bits, f"image {path}")
+        image.close()  # frees its pixels, which are needed no more
     return turn_upright(pixels, orientation)
 
 
@@ -120,11 +121,14 @@ def open_frames(path: str | os.PathLike, what: str) -> Image.Image:
     return image
 
 
-def holds_frames(image: Image.Image) -> bool:
-    """Whether an opened image is a film: an animated GIF, PNG, WebP or AVIF."""
-    if image.format == "PNG":
-        return _png_facts(image).frames > 1
-    return image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False)
+def is_animated(path: str | os.PathLike) -> bool:
+    """Whether an image file is a film: an animated GIF, PNG, WebP or AVIF.
+
+    Raises:
+      UserError: it is no image.
+    """
+    with open_frames(path, "image") as image, decoding(path, "image"):
+        return _holds_frames(image)
 
 
 @contextlib.contextmanager
@@ -148,13 +152,19 @@ def decoding(path: str | os.PathLike, what: str) -> Iterator[None]:
 
 
 def _check_single(image, path, what):
-    if holds_frames(image):
+    if _holds_frames(image):
         raise UserError(
             f"{what} {path} is a film of several frames; give it to predict.py by itself, or save "
             "the frame you mean."
         )
     if image.format == "TIFF" and _has_pages(image):
         raise UserError(f"{what} {path} has several pages; save each as a file of its own.")
+
+
+def _holds_frames(image):
+    if image.format == "PNG":
+        return _png_facts(image).frames > 1
+    return image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False)
 
 
 def _has_pages(image):

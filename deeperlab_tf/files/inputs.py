@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import holds_frames, open_frames
+from deeperlab_tf.files.images import is_animated
 from deeperlab_tf.files.results import is_result
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -79,8 +79,7 @@ def is_film(path: str) -> bool:
     """
     if path.lower().endswith(FILMS):
         return True
-    with open_frames(path, "image") as image:
-        return holds_frames(image)
+    return is_animated(path)
 
 
 def _of_folder(path):

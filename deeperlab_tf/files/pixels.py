@@ -18,7 +18,8 @@ WIDE_BITS = 16
 # A picture of 16 bits with no sample of this many (of 256) or more may hold 12 bits or fewer.
 DARK = 16
 
-_WIDE_GREY_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # of more than 8 bits
+_STRIP_PIXELS = 2**20
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
 _WHITE_TAGS = (281, 341)  # of TIFF: the largest sample value
 _WHITE_IS_ZERO = 0
@@ -38,12 +39,13 @@ def to_rgb(image: Image.Image, bits: int, where: str) -> np.ndarray:
     Raises:
       UserError: the range of its numbers is not known.
     """
-    if image.mode in (*_WIDE_GREY_MODES, "I"):
-        return _spread(_wide_grey(image, bits, where))
-    if image.mode == "F":
-        return _spread(_float_grey(image, where))
-    pixels = _cmyk(image) if image.mode == "CMYK" else _by_pillow(image)
-    if bits == WIDE_BITS and pixels.max() < DARK:
+    # With it Pillow warns that it drops what is to be dropped.
+    image.info.pop("transparency", None)
+    convert = _converter(image, bits, where)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, strip in _strips(image):
+        pixels[rows] = convert(strip)
+    if bits == WIDE_BITS and image.mode not in _GREY_MODES and pixels.max() < DARK:
         raise _too_dark(where)
     return pixels
 
@@ -56,56 +58,74 @@ def sample_bits(image: Image.Image) -> int:
     return int(max(bits)) if isinstance(bits, tuple) else int(bits)
 
 
-def _by_pillow(image):
-    # With it Pillow warns that it drops what is to be dropped.
-    image.info.pop("transparency", None)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+def _converter(image, bits, where):
+    """Function of a strip of the image that gives its pixels, uint8 [h, W, 3] or [h, W, 1]."""
+    if image.mode == "CMYK":
+        return _from_cmyk
+    if image.mode == "F":
+        return _float_converter(image, where)
+    if image.mode in _GREY_MODES:
+        return _wide_grey_converter(image, bits, where)
+    return lambda strip: np.asarray(strip.convert("RGB"))
 
 
-def _cmyk(image):
-    # Channel by channel, for the sake of memory.
-    channels = [np.asarray(channel) for channel in image.split()]
-    light = 255 - channels[3].astype(np.uint16)
-    pixels = np.empty((*light.shape, 3), np.uint8)
-    for index, ink in enumerate(channels[:3]):
-        pixels[..., index] = (255 - ink) * light // 255
-    return pixels
+def _strips(image):
+    """(slice of the rows, those rows of the image), few at a time: for the sake of memory."""
+    count = max(_STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, count):
+        bottom = min(top + count, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
 
 
-def _wide_grey(image, bits, where):
-    """uint8 [H, W] from 12-, 16- or 32-bit grey."""
+def _from_cmyk(strip):
+    cmyk = np.asarray(strip).astype(np.uint16)
+    return (255 - cmyk[..., :3]) * (255 - cmyk[..., 3:]) // 255
+
+
+def _wide_grey_converter(image, bits, where):
+    """`_converter` of 12-, 16- or 32-bit grey."""
     # Pillow scales other formats' samples to 16 bits.
     if image.format == "TIFF" and image.mode == "I":
         raise UserError(
             f"{where} has samples of {bits} bits or with a sign, whose range is not known; "
             "save it with 8 or 16 bits."
         )
-    grey = np.asarray(image)
-    if image.mode == "I":
-        grey = np.clip(grey, 0, 2**WIDE_BITS - 1).astype(np.uint16)
+    largest = max(int(np.asarray(strip).max()) for _, strip in _strips(image))
     white = 2**bits - 1 if image.format == "TIFF" and bits < WIDE_BITS else 2**WIDE_BITS - 1
-    if bits == WIDE_BITS and grey.max() < DARK << 8:
-        white = _stated_white(image, int(grey.max()))
+    if bits == WIDE_BITS and largest < DARK << 8:
+        white = _stated_white(image, largest)
         if white is None:
             raise _too_dark(where)
-    if _is_white_zero(image):
-        grey = white - np.minimum(grey, white)
-    scaled = grey.astype(np.uint32) * 256 // (white + 1)
-    return np.minimum(scaled, 255).astype(np.uint8)
+    inverted = _is_white_zero(image)
+
+    def convert(strip):
+        grey = np.clip(np.asarray(strip), 0, white).astype(np.uint32)
+        grey = white - grey if inverted else grey
+        return (grey * 256 // (white + 1))[..., np.newaxis]
+
+    return convert
 
 
-def _float_grey(image, where):
-    """uint8 [H, W] from numbers in 0-1."""
-    grey = np.asarray(image)
-    low, high = float(grey.min()), float(grey.max())
+def _float_converter(image, where):
+    """`_converter` of numbers in 0-1."""
+    ranges = [
+        (strip.min(), strip.max())
+        for strip in map(np.asarray, (strip for _, strip in _strips(image)))
+    ]
+    low, high = float(np.min(ranges)), float(np.max(ranges))
     if not (low >= 0 and high <= 1):  # NaN, too
         raise UserError(
             f"{where} has numbers from {low:g} to {high:g}, whose range is not known; "
             "scale them to 0-1, or save it with 8 bits."
         )
-    if _is_white_zero(image):
-        grey = 1 - grey
-    return np.rint(grey * np.float32(255)).astype(np.uint8)
+    inverted = _is_white_zero(image)
+
+    def convert(strip):
+        grey = np.asarray(strip)
+        grey = 1 - grey if inverted else grey
+        return np.rint(grey * np.float32(255))[..., np.newaxis]
+
+    return convert
 
 
 def _stated_white(image, largest):
@@ -127,7 +147,3 @@ def _too_dark(where):
         f"{where} has samples of 16 bits of which none reaches a sixteenth of white, as if it held "
         "12 bits or fewer; scale it to the full range, or save it with 8 bits."
     )
-
-
-def _spread(grey):
-    return np.repeat(grey[..., np.newaxis], 3, axis=2)

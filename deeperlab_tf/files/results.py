@@ -7,6 +7,7 @@ and does not take them for pictures to parse. Whatever else there is stays as it
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -157,13 +158,14 @@ def result_names(files: Collection[str], root: str) -> dict[str, str]:
     relative = {file: os.path.relpath(file, root or ".") for file in files}
     names = {file: os.path.splitext(path)[0] for file, path in relative.items()}
     longer = {file: "_".join(_split(path)) for file, path in relative.items()}
-    attempt = 0
+    tries = collections.Counter()
     while clashing := _clashing(names):
-        for number, file in enumerate(clashing):
+        for number, file in enumerate(clashing, start=1):
+            tries[file] += 1
+            is_new = names[file] != longer[file] and tries[file] == 1
             # `a.jpg` beside `a.JPG`, which some disks take for one name.
-            is_new = names[file] != longer[file] and not attempt
-            names[file] = longer[file] + ("" if is_new else f"{'_' * attempt or '_'}{number + 1}")
-        attempt += 1
+            further = "" if is_new else "_" * max(tries[file] - 1, 1) + str(number)
+            names[file] = longer[file] + further
     return {name: file for file, name in names.items()}
 
 
