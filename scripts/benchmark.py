@@ -16,7 +16,7 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.files.atomic import write_json
-from deeperlab_tf.files.results import check_report
+from deeperlab_tf.files.reports import check_report
 
 # Names of suites: modules whose `run()` returns rows.
 SUITES = {

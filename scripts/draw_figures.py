@@ -20,7 +20,7 @@ from deeperlab_tf import visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.files.atomic import atomic_path
-from deeperlab_tf.files.results import check_absent
+from deeperlab_tf.files.reports import check_absent
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.fusion.hough import score_map
 from deeperlab_tf.fusion.maps import flat_maps

@@ -27,7 +27,7 @@ from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.evaluation.report.page import write_report
 from deeperlab_tf.evaluation.results import summary
 from deeperlab_tf.files.atomic import atomic_path, write_json
-from deeperlab_tf.files.results import check_absent, check_page, check_report
+from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 
 WORKDIR = flags.DEFINE_string(

@@ -13,7 +13,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.files.atomic import atomic_path
-from deeperlab_tf.files.results import check_absent
+from deeperlab_tf.files.reports import check_absent
 from input_pipeline.datasets.shapes import Shapes
 
 OUTPUT = flags.DEFINE_string("output", None, "Folder to make for the pictures.")

@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
-from deeperlab_tf.files.results import check_page, check_report
+from deeperlab_tf.files.reports import check_page, check_report
 from deeperlab_tf.schema import Dataset
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments" / "paper"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import removing_new_folders, scratch_folder
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.reports import read_json_object
 
 MAKER = "DeeperLab for TensorFlow"  # `made_by` in the JSON's `info`
 
@@ -29,7 +30,6 @@ ENDINGS = (".json", ".png", *OVERLAYS, *(f"_{kind}.png" for kind in PICTURES))
 
 _NAME_BYTES = 255  # of a file, where the disk does not tell
 _HASHED_AT_A_TIME = 2**20  # bytes
-_BEGINNING = 1000  # characters of a page in which its mark stands
 
 
 class ResultFiles(NamedTuple):
@@ -169,59 +169,6 @@ def result_names(files: Collection[str], root: str) -> dict[str, str]:
     return {name: file for file, name in names.items()}
 
 
-# === One file that the user names ===
-
-
-def check_report(path: str, keys: Collection[str]) -> None:
-    """Fails unless a JSON report may be written to `path`.
-
-    That is where nothing is there, or a report of the same kind, which is replaced.
-
-    Args:
-      path: the file.
-      keys: what such a report holds, at its top.
-
-    Raises:
-      UserError: there is something else.
-
-    Example:
-      check_report("metrics.json", {"pq", "sq", "rq"})
-    """
-    found = _read_dict(path)
-    if os.path.lexists(path) and not (found and set(keys) <= set(found)):
-        raise _not_own_report(path)
-
-
-def check_page(path: str, mark: str) -> None:
-    """As `check_report`, for a page of text that holds `mark` near its beginning."""
-    if not os.path.lexists(path):
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            beginning = file.read(_BEGINNING)
-    except (OSError, ValueError) as error:
-        raise _not_own_report(path) from error
-    if mark not in beginning:
-        raise _not_own_report(path)
-
-
-def check_absent(*paths: str) -> None:
-    """Fails if there is something at one of these paths.
-
-    Raises:
-      UserError: which one.
-    """
-    for path in paths:
-        if os.path.lexists(path):
-            raise UserError(f"{path} exists already; remove it or choose another --output.")
-
-
-def _not_own_report(path):
-    return UserError(
-        f"{path} exists already and is not a report of this program's; choose another --output."
-    )
-
-
 # === Whose files they are ===
 
 
@@ -234,7 +181,7 @@ def _own_files(prefix, source=""):
     or of another source.
     """
     parent, stem = os.path.split(prefix)
-    content = _read_dict(f"{prefix}.json")
+    content = read_json_object(f"{prefix}.json")
     info = content.pop("info", None) if content else None
     if not isinstance(info, dict) or info.get("made_by") != MAKER:
         return {}
@@ -280,16 +227,6 @@ def _checksum(path):
         while block := file.read(_HASHED_AT_A_TIME):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _read_dict(path):
-    """The JSON object in a file; None where there is none."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 # === Names ===

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, write_json
-from deeperlab_tf.files.results import check_report
+from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets

@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import write_json, write_text
+from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.results import (
     ENDINGS,
     check_lengths,
-    check_page,
-    check_report,
     check_results,
     is_result,
     result_names,
@@ -160,22 +158,3 @@ def test_results_of_any_inputs_are_apart(files):
         for ending in ENDINGS
     ]
     assert len(set(results)) == len(results)
-
-
-# === Reports ===
-
-
-def test_a_report_replaces_only_a_report(tmp_path):
-    truth = tmp_path / "gt.json"
-    write_json(truth, {"images": [], "annotations": [], "categories": []})
-    with pytest.raises(UserError, match=r"gt\.json exists already and is not a report"):
-        check_report(str(truth), {"pq", "sq"})
-    check_report(str(tmp_path / "new.json"), {"pq"})
-    write_json(tmp_path / "metrics.json", {"pq": 0.5, "sq": 0.9, "more": 1})
-    check_report(str(tmp_path / "metrics.json"), {"pq", "sq"})
-
-    (tmp_path / "page.html").write_text("<title>my notes</title>")
-    with pytest.raises(UserError, match=r"page\.html exists already"):
-        check_page(str(tmp_path / "page.html"), "<title>Evaluation on ")
-    (tmp_path / "page.html").write_text("<title>Evaluation on toy</title>")
-    check_page(str(tmp_path / "page.html"), "<title>Evaluation on ")
