@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import decoding, is_animated, open_frames
+from deeperlab_tf.files.images import decoding, image_orientation, is_animated, open_frames
+from deeperlab_tf.files.orientation import turn_upright
 from deeperlab_tf.files.pixels import to_rgb
+
+_BITS = 8  # of a sample of an animation
 
 _USUAL_RATE = 25.0  # frames per second, of files that do not say
 _LEAST_RATE, _LARGEST_RATE = 0.01, 65535.0  # that an MP4 holds
@@ -116,12 +119,14 @@ class AnimationReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with open_frames(self._path, "film") as image:
+            orientation = image_orientation(image)
             for number in range(self.expected):
                 try:
                     with decoding(self._path, "film"):
                         image.seek(number)
                         image.load()
-                        frame = to_rgb(image.copy(), 8, str(self._path))
+                        frame = to_rgb(image.copy(), _BITS, str(self._path))
+                        frame = turn_upright(frame, orientation)
                 except UserError:  # it breaks off
                     return
                 yield frame

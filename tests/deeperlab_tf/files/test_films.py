@@ -60,6 +60,16 @@ def test_animated_pictures_are_read_frame_by_frame(tmp_path, ending, mode):
         np.testing.assert_array_equal(frame, picture)
 
 
+def test_an_animation_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = [Image.new("RGB", (7, 5), (value, 0, 0)) for value in (0, 90)]
+    options = dict(save_all=True, append_images=frames[1:], exif=exif)
+    for name in ("x.png", "x.webp"):
+        frames[0].save(tmp_path / name, **options)
+        assert [frame.shape for frame in open_film(str(tmp_path / name))] == [(7, 5, 3)] * 2
+
+
 def test_a_cut_off_gif_gives_the_frames_it_has(tmp_path):
     rng = np.random.default_rng(0)
     frames = [Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8)) for _ in range(10)]
