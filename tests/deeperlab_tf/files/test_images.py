@@ -56,20 +56,47 @@ def test_masks_keep_large_ids(tmp_path, dtype, largest):
     np.testing.assert_array_equal(read_mask(tmp_path / "x.png"), ids)
 
 
+def chunk(kind, data):
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def png_of(side, *chunks):
+    """A PNG that claims to be a square, with chunks after its header."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize("side", [12_000, 60_000])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    path = tmp_path / "bomb.png"
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    )
+    (tmp_path / "bomb.png").write_bytes(png_of(side, chunk(b"IDAT", b"")))
     with pytest.raises(UserError, match="refused"):
-        read_image(path)
+        read_image(tmp_path / "bomb.png")
+
+
+def test_the_size_of_a_picture_is_told_without_decoding_it(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tags = chunk(b"eXIf", exif.tobytes())
+    (tmp_path / "x.png").write_bytes(png_of(11_000, tags, chunk(b"IDAT", b"no pixels")))
+    assert image_file_size(tmp_path / "x.png") == (11_000, 11_000)
+    with pytest.raises(UserError, match=r"x\.png cannot be read"):
+        read_image(tmp_path / "x.png")
+
+
+def test_cut_off_and_oddly_tagged_files_end_in_one_sentence_or_pixels(tmp_path):
+    odd = dict(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    for name, options in (("x.png", {}), ("x.png", odd), ("x.jpg", odd), ("x.webp", odd)):
+        Image.fromarray(GRADIENT).save(tmp_path / name, **options)
+        assert read_image(tmp_path / name).shape == GRADIENT.shape
+        whole = (tmp_path / name).read_bytes()
+        for length in range(0, len(whole) - 1, max(len(whole) // 25, 1)):
+            (tmp_path / name).write_bytes(whole[:length])
+            for read in (image_file_size, read_image):
+                try:
+                    read(tmp_path / name)
+                except UserError as error:
+                    assert str(error).count("\n") == 0
 
 
 def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path):
