@@ -116,6 +116,7 @@ def turned(orientation):
 # === Colours ===
 
 
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("progressive", [False, True])
@@ -125,12 +126,14 @@ def test_jpegs_of_every_kind(both, mode, subsampling, progressive):
     assert both(encode(image, "JPEG", **options)) is not None
 
 
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_pngs_of_every_mode(both, mode):
     pixels = both(encode(PICTURE.convert(mode), "PNG"))
     np.testing.assert_array_equal(pixels, np.asarray(PICTURE.convert(mode).convert("RGB")))
 
 
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("color_type, channels", [(0, 1), (2, 3), (4, 2), (6, 4)])
 def test_the_upper_half_of_16_bits_is_kept_and_12_bits_in_16_are_refused(
     both, color_type, channels
@@ -174,6 +177,7 @@ def test_transparency_is_dropped(both):
 # === Upright ===
 
 
+@pytest.mark.both_stacks
 @pytest.mark.parametrize("orientation", range(10))
 def test_pictures_are_turned_as_exif_or_xmp_says(both, orientation):
     expected = turned(orientation)
