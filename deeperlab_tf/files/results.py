@@ -59,7 +59,7 @@ def writing_results(
     Args:
       folder: made where missing.
       name: may have subfolders.
-      source: file name of the input; results of another input are not replaced. "": not known.
+      source: path of the input; results of another input are not replaced. "": not known.
 
     Raises:
       UserError: `name` leaves the folder; a file that is no result of `name`'s is in the way; a
@@ -82,7 +82,7 @@ def writing_results(
 
         checksums = {name: _checksum(os.path.join(scratch, name)) for name in written}
         kept = {name: checksum for name, checksum in own.items() if name != f"{stem}.json"}
-        info = dict(source=source, files={**kept, **checksums})
+        info = dict(**_identity(source), files={**kept, **checksums})
         _write_json(files.path(".json"), files.content, info)
         # The list first: what it names is this program's, even if the next step fails.
         for name in (f"{stem}.json", *written):
@@ -185,7 +185,8 @@ def _own_files(prefix, source=""):
     info = content.pop("info", None) if content else None
     if not isinstance(info, dict) or info.get("made_by") != MAKER:
         return {}
-    if source and info.get("source") and info["source"] != source:
+    stated = info.get("source_path")
+    if source and stated and stated != _identity(source)["source_path"]:
         return {}
     # Somebody may have changed the parse by hand.
     if info.get("content") != _content_checksum(content):
@@ -198,6 +199,14 @@ def _own_files(prefix, source=""):
         if is_there and _checksum(path) == checksum:
             own[name] = checksum
     return own
+
+
+def _identity(source):
+    """What `info` says of an input: its name, and its place, which is nobody else's business."""
+    if not source:
+        return dict(source="", source_path="")
+    place = os.fsencode(os.path.realpath(source))
+    return dict(source=os.path.basename(source), source_path=hashlib.sha256(place).hexdigest())
 
 
 def _check_free(parent, names, own):

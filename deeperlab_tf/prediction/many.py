@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Union
@@ -49,7 +48,7 @@ def check_job(job: Job) -> None:
       UserError: a file of the user's is in the way of a result, or none of the images can be read.
     """
     for name, file in job.files.items():
-        check_results(job.output, name, job.endings, os.path.basename(file))
+        check_results(job.output, name, job.endings, file)
     errors = []
     for file in job.files.values():
         try:
@@ -91,8 +90,7 @@ def parse_files(
                 if isinstance(parsing, UserError):
                     errors.append((file, parsing))
                     continue
-                source = os.path.basename(file)
-                parsing.save(job.output, name, pictures=pictures(parsing), source=source)
+                parsing.save(job.output, name, pictures=pictures(parsing), source=file)
             if errors and total == 1:
                 raise errors[0][1]
             for file, error in errors:

@@ -168,7 +168,7 @@ class Parsing:
           name: of the files; may have subfolders.
           image: uint8 [H, W, 3], RGB, to draw over; None: the image it was made from, if any.
           pictures: more pictures, uint8 [H, W, 3], RGB, by kind: they become `name`_KIND.png.
-          source: file name of the photo, whose results are not taken for those of another.
+          source: path of the photo, whose results are not taken for those of another.
 
         Raises:
           UserError: `name` leaves the folder, there is a file of that name that is not a parse's,

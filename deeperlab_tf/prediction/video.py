@@ -51,11 +51,10 @@ def parse_video(
       UserError: the file is not a film, not even its first frame can be read, or no file can hold
         its frames; or a file that is no result of this film's would be replaced.
     """
-    name, source = _names(path)
     check_film(path, folder)
     reader = open_film(path)
 
-    with writing_results(folder, name, source) as files:
+    with writing_results(folder, _name(path), path) as files:
         with VideoWriter(files.path("_overlay.mp4"), reader.frames_per_second) as writer:
             frames = _parse_frames(predictor, reader, writer, batch_size)
         if not frames:
@@ -70,16 +69,14 @@ def check_film(path: str, folder: str) -> None:
     Raises:
       UserError: the file is not a film, or a file of the user's is in the way of a result.
     """
-    name, source = _names(path)
     open_film(path)
-    check_results(folder, name, FILM_ENDINGS, source)
-    check_lengths(folder, name, FILM_ENDINGS)
+    check_results(folder, _name(path), FILM_ENDINGS, path)
+    check_lengths(folder, _name(path), FILM_ENDINGS)
 
 
-def _names(path):
-    """The results' name, and the film's."""
-    source = os.path.basename(path)
-    return os.path.splitext(source)[0], source
+def _name(path):
+    """Of a film's results."""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _parse_frames(predictor, reader: FilmReader, writer: VideoWriter, batch_size: int):

@@ -82,7 +82,10 @@ def test_results_of_another_input_are_not_replaced(tmp_path):
     with pytest.raises(UserError, match="not a result of this input's"):
         write(tmp_path, source="photo.png")
     assert tree(tmp_path)["photo.png"] == "of the JPEG"
+    with pytest.raises(UserError, match="not a result of this input's"):
+        write(tmp_path, source="elsewhere/photo.jpg")
     write(tmp_path, source="photo.jpg", text="again")
+    assert "elsewhere" not in tree(tmp_path)["photo.json"]
 
 
 def test_a_result_that_is_not_written_again_stays_known(tmp_path):
