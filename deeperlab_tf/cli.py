@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,6 +33,9 @@ _CHOICE_HELP = {
     "overlaps": "Which outline is on top.",
     "without_labels": "Photos without labels: an error, pictures of nothing, or left out.",
 }
+# Pillow warns of oddities in files that are read all the same, or refused with a sentence.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -98,10 +102,21 @@ def read_config(flag: flags.FlagHolder) -> ConfigDict:
     """
     # ml_collections keeps the failure to load the file until the value is read.
     try:
-        return check_config(flag.value)
+        return check_config(_with_home(flag.value))
     except OSError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"cannot load the experiment file of --config: {reason}.") from error
+
+
+def _with_home(config):
+    """The config with `~` expanded in its values, which an experiment's file may have."""
+    if config is not None:
+        for key, value in config.items():
+            if isinstance(value, ConfigDict):
+                _with_home(value)
+            elif isinstance(value, str) and value.startswith("~"):
+                config[key] = os.path.expanduser(value)
+    return config
 
 
 def define_strategy() -> None:
@@ -181,7 +196,8 @@ def set_data(config: ConfigDict) -> ConfigDict:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv)
+        argv = flags.FLAGS.read_flags_from_files(list(argv))
+        return flags.FLAGS([expand_home(argument) for argument in argv])
     except (flags.Error, UserError) as error:
         _fail(str(error).split("\n")[0])
     # Of config_flags: an unknown key, and perhaps the one that was meant.
@@ -193,6 +209,25 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     # Of config_flags: a value of the wrong type.
     except (TypeError, ValueError) as error:
         _fail(_first_line(error))
+
+
+def expand_home(argument: str) -> str:
+    """A command-line argument whose value, if it begins with `~`, begins with the home folder.
+
+    Shells expand `~` only where a word begins, so not in `--output=~/parses`.
+
+    Raises:
+      UserError: there is no such user, nor such a file.
+
+    Example:
+      expand_home("--config.data.root=~/coco")  # "--config.data.root=/home/me/coco"
+    """
+    flag, value = re.fullmatch(r"(-[^=]*=|)(.*)", argument, re.DOTALL).groups()
+    expanded = os.path.expanduser(value)
+    if value.startswith("~") and expanded == value and not os.path.exists(value):
+        name = flag.rstrip("=") or value
+        raise UserError(f"{name} begins with {value.split('/')[0]}, which is nobody's home folder.")
+    return flag + expanded
 
 
 def _first_line(error: Exception) -> str:

@@ -25,6 +25,7 @@ from benchmarks.ablations import BASE, COMPARISONS, VARIANTS, Comparison
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
+from deeperlab_tf.files.reports import check_page, check_report
 
 SCRIPTS = Path(__file__).resolve().parent
 METRICS = {"PQ": "pq", "PC": "pc"}  # name in the table, key of metrics.json
@@ -39,6 +40,8 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder of the trainings and of the
 
 def main() -> None:
     cli.read_config(CONFIG)
+    check_page(os.path.join(OUTPUT.value, "table.md"), "| Table | choice |")
+    check_report(os.path.join(OUTPUT.value, "table.json"), {"scores", "rows"})
     variants = _chosen(ONLY.value)
     # The seed outermost: the first one of all gives a whole table.
     jobs = [(variant, seed) for seed in _seeds(SEEDS.value) for variant in variants]

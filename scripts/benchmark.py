@@ -16,6 +16,7 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.files.atomic import write_json
+from deeperlab_tf.files.reports import check_report
 
 # Names of suites: modules whose `run()` returns rows.
 SUITES = {
@@ -36,6 +37,7 @@ OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
 def main() -> None:
+    check_report(OUTPUT.value, {"machine", "rows"})
     _set_environment(THREADS.value)
     # TensorFlow reads the environment when it loads.
     from benchmarks.machine import machine

@@ -20,6 +20,7 @@ from deeperlab_tf import visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.reports import check_absent
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.fusion.hough import score_map
 from deeperlab_tf.fusion.maps import flat_maps
@@ -43,15 +44,15 @@ BLUE, GREEN, AMBER, RED = "#d7e5f7", "#dcefdc", "#f9ecc9", "#f6dbd6"
 
 
 def main() -> None:
-    path = os.path.join(OUTPUT.value, "network.svg")
+    path, fusion_path = (os.path.join(OUTPUT.value, name) for name in ("network.svg", "fusion.jpg"))
+    check_absent(path, fusion_path)
     with atomic_path(path) as temporary:
         # Without the date, so that an unchanged figure is an unchanged file.
         draw_network(default_config()).savefig(temporary, facecolor=PAPER, metadata={"Date": None})
     print(f"wrote {path}")
 
-    path = os.path.join(OUTPUT.value, "fusion.jpg")
-    visualize.write_image(path, draw_fusion())
-    print(f"wrote {path}")
+    visualize.write_image(fusion_path, draw_fusion())
+    print(f"wrote {fusion_path}")
 
 
 # === The network (paper Fig. 2) ===

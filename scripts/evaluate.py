@@ -27,6 +27,7 @@ from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.evaluation.report.page import write_report
 from deeperlab_tf.evaluation.results import summary
 from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 
 WORKDIR = flags.DEFINE_string(
@@ -66,6 +67,8 @@ OUTPUT = flags.DEFINE_string(
     "output", None, "With --workdir a new folder, for files the JSON of the metrics."
 )
 
+_METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a report is known
+
 
 def main() -> None:
     files = {name: flag.value for name, flag in FILES.items()}
@@ -91,11 +94,15 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
             f"missing: {', '.join(missing)}."
         )
 
+    check_report(OUTPUT.value, _METRICS)
+    page = f"{os.path.splitext(OUTPUT.value)[0]}.html"
+    if REPORT.value:
+        check_page(page, "<title>Evaluation on ")
     evaluation = evaluate_files(**files, image_dir=IMAGE_DIR.value, workers=WORKERS.value)
     result = evaluation.result()
     write_json(OUTPUT.value, result)
     if REPORT.value:
-        write_report(f"{os.path.splitext(OUTPUT.value)[0]}.html", evaluation, result)
+        write_report(page, evaluation, result)
     return result
 
 
@@ -125,6 +132,7 @@ def _score_model() -> dict[str, Any] | None:
     from deeperlab_tf.training.workdir import load_run
     from input_pipeline import open_source
 
+    check_absent(OUTPUT.value)
     strategy = cli.strategy_from_flags()
     with strategy.scope():
         network, config, dataset = load_run(WORKDIR.value, BEST.value)

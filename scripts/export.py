@@ -12,7 +12,6 @@ python scripts/export.py --workdir=runs/shapes --output=exports/shapes-tflite --
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from absl import flags, logging
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import MAX_PIXELS, read_image
+from deeperlab_tf.files.inputs import find_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +114,7 @@ def _tflite(run: tuple) -> None:
 
 def _check_flags() -> None:
     precision, offered = PRECISION.value, _PRECISIONS[FORMAT.value]
-    if os.path.exists(OUTPUT.value):
+    if os.path.lexists(OUTPUT.value):
         raise UserError(
             f"{OUTPUT.value} exists already; "
             "choose another --output, the next version number for example."
@@ -133,9 +133,7 @@ def _check_flags() -> None:
 
 def _calibration_images() -> list[np.ndarray]:
     """Up to `_MAX_CALIBRATION_IMAGES` images of the folder, evenly spread over it."""
-    everything = glob.glob(os.path.join(CALIBRATION.value, "**"), recursive=True)
-    suffixes = (".jpg", ".jpeg", ".png")
-    files = sorted(path for path in everything if path.lower().endswith(suffixes))
+    files = sorted(find_files(CALIBRATION.value, (".jpg", ".jpeg", ".png")))
     if not files:
         raise UserError(f"{CALIBRATION.value} has no JPEG or PNG images to calibrate int8 on.")
 

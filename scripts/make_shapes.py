@@ -13,6 +13,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.reports import check_absent
 from input_pipeline.datasets.shapes import Shapes
 
 OUTPUT = flags.DEFINE_string("output", None, "Folder to make for the pictures.")
@@ -22,6 +23,7 @@ COUNT = flags.DEFINE_integer("count", 8, "How many pictures.", lower_bound=1)
 def main() -> None:
     source = Shapes(default_config().data.shapes, "test")  # what no training has seen
     count = min(COUNT.value, len(source))
+    check_absent(OUTPUT.value)
     with atomic_path(OUTPUT.value) as folder:
         os.makedirs(folder)
         for index in range(count):

@@ -32,6 +32,7 @@ from deeperlab_tf.evaluation.lost import lost_segments
 from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, perfect_heads
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.heads import head_channels
 from deeperlab_tf.image_size import padded_side
@@ -100,6 +101,7 @@ class Images(NamedTuple):
 
 
 def main() -> None:
+    check_report(OUTPUT.value, {"fused", "ceiling"})
     config = oracle_config()
     images = open_labels(config)
     parse_heads = parser(images.dataset, config.fusion)

@@ -4,28 +4,29 @@ python scripts/predict.py --model=runs/shapes --input=photo.jpg --output=parses
 python scripts/predict.py --model=exports/shapes --input=photos --output=parses
 
 For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), NAME_overlay.jpg and
-what --pictures asks for; for a video NAME_overlay.mp4 and NAME.json (the segments of each frame).
+what --pictures asks for; for a film NAME_overlay.mp4 and NAME.json (the segments of each frame).
+Where a.jpg and a.png lie side by side, the names are a_jpg and a_png. Only results of an earlier
+run are replaced. Images that cannot be read are named and left out; then the exit status is 1.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
-from deeperlab_tf.files.images import image_file_size, read_image
-from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.films import broke_off
+from deeperlab_tf.files.inputs import Inputs, find_inputs
+from deeperlab_tf.files.results import PICTURES as KINDS
+from deeperlab_tf.files.results import result_names
 from deeperlab_tf.files.submissions import RESULT_FORMATS
-from deeperlab_tf.prediction.video import batches, parse_video
-from deeperlab_tf.visualize.drawing import write_image
+from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
+from deeperlab_tf.prediction.video import check_film, parse_video
 
 if TYPE_CHECKING:
     from deeperlab_tf import Parsing, Predictor
@@ -34,16 +35,16 @@ MODEL = flags.DEFINE_string(
     "model", None, "Workdir of a training, or folder of an exported SavedModel."
 )
 INPUT = flags.DEFINE_string(
-    "input", None, "An image, a folder of images (with subfolders), or a video."
+    "input", None, "An image, a folder of images (with subfolders), or a film."
 )
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses.")
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 4, "Images of one size that run at once.", lower_bound=1
 )
 PICTURES = flags.DEFINE_multi_enum(
     "pictures",
     [],
-    ["semantic", "instances", "detection", "heatmap", "offsets", "sheet"],
+    list(KINDS),
     "Picture of an image to write beside the overlay. "
     "A sheet has the columns of the paper's Fig. 10.",
 )
@@ -58,26 +59,47 @@ IMAGE_LIST = flags.DEFINE_string(
     "image_list", "", "With --results: those images of --input, as text or COCO's image_info JSON."
 )
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 
 
 def main() -> None:
     if RESULTS.value or IMAGE_LIST.value:
         return _write_results()
-    path = INPUT.value
-    is_video = path.lower().endswith(VIDEOS) and os.path.isfile(path)
-    files = {} if is_video else _name_outputs(_find_images(path), path)
+    inputs = find_inputs(INPUT.value)
+    files = result_names(inputs.images, inputs.root)
+    job = Job(files, OUTPUT.value, PICTURES.value)
+    if inputs.film:
+        check_film(inputs.film, OUTPUT.value)
+    else:
+        check_job(job)
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.predictor import Predictor
 
     predictor = Predictor(MODEL.value)
-    start = time.perf_counter()
-    count = _predict_video(predictor, path) if is_video else _predict_images(predictor, files)
-    rate = count / (time.perf_counter() - start)
+    if inputs.film:
+        _predict_film(predictor, inputs.film)
+    else:
+        _predict_images(predictor, job, inputs)
 
-    unit = "frames" if is_video else "images"
+
+def _predict_images(predictor: Predictor, job: Job, inputs: Inputs) -> None:
+    """Writes the images' parses and pictures, and says how many there are and how fast it went."""
+    results, films = inputs.passed_over
+    if results or films:
+        print(f"passed over {results} results of earlier parses and {films} films")
+    start = time.perf_counter()
+    left_out = parse_files(
+        job,
+        lambda _, images: predictor(images),
+        BATCH_SIZE.value,
+        lambda parsing: _pictures(predictor, parsing),
+    )
+    _print_rate(len(job.files) - len(left_out), "images", start)
+    complain(job, left_out)
+
+
+def _print_rate(count: int, unit: str, start: float) -> None:
+    rate = count / (time.perf_counter() - start)
     speed = f"{rate:.2f} {unit}/s with reading and writing"
     print(f"parsed {count} {unit}, {speed}; wrote {OUTPUT.value}")
 
@@ -97,58 +119,8 @@ def _write_results() -> None:
     print(f"parsed {count} photos; wrote {OUTPUT.value}")
 
 
-# === Images ===
-
-
-def _find_images(path: str) -> list[str]:
-    """The image files that --input names; each has been seen to be an image."""
-    if os.path.isfile(path):
-        files = [path]
-    elif os.path.isdir(path):
-        files = []
-        for folder, _, names in os.walk(path):
-            images = (name for name in names if name.lower().endswith(IMAGES))
-            files += [os.path.join(folder, name) for name in images]
-        if not files:
-            raise UserError(f"the folder {path} has no images ({', '.join(IMAGES)}).")
-    else:
-        raise UserError(
-            f"there is no file or folder {path}; give an image, a folder of images or a video."
-        )
-
-    # What is not an image is refused before anything is written.
-    for file in files:
-        image_file_size(file)
-    return sorted(files)
-
-
-def _name_outputs(files: list[str], path: str) -> dict[str, str]:
-    """dict output name -> image file; the name is its path below --input, without the suffix."""
-    root = path if os.path.isdir(path) else os.path.dirname(path)
-    named = {}
-    for file in files:
-        relative = os.path.relpath(file, root or ".")
-        name = os.path.splitext(relative)[0]
-        # b.jpg becomes b; a.png beside a.jpg stays a.png.
-        named[relative if name in named else name] = file
-    return named
-
-
-def _predict_images(predictor: Predictor, files: dict[str, str]) -> int:
-    """Number of images; their parses and pictures are written."""
-    with tqdm(total=len(files), unit="image", desc="parsing", dynamic_ncols=True) as progress:
-        for batch in batches(files.items(), BATCH_SIZE.value):
-            parses = predictor([read_image(file) for _, file in batch])
-            for (name, _), parsing in zip(batch, parses):
-                parsing.save(OUTPUT.value, name)
-                for kind, picture in _pictures(predictor, parsing):
-                    write_image(path_inside(OUTPUT.value, f"{name}_{kind}.png"), picture)
-                progress.update()
-    return len(files)
-
-
-def _pictures(predictor: Predictor, parsing: Parsing) -> Iterator[tuple[str, np.ndarray]]:
-    """(kind, picture) of those that --pictures asks for."""
+def _pictures(predictor: Predictor, parsing: Parsing) -> dict[str, np.ndarray]:
+    """kind -> picture, of those that --pictures asks for."""
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf import visualize
     from deeperlab_tf.keypoints import keypoint_graph
@@ -171,19 +143,18 @@ def _pictures(predictor: Predictor, parsing: Parsing) -> Iterator[tuple[str, np.
         "offsets": lambda: visualize.offset_sheet(maps, graph, image),
         "sheet": lambda: visualize.prediction_sheet(image, parsing, maps["heatmap"]),
     }
-    for kind in PICTURES.value:
-        yield kind, draw[kind]()
+    return {kind: draw[kind]() for kind in PICTURES.value}
 
 
-# === Video ===
-
-
-def _predict_video(predictor: Predictor, path: str) -> int:
-    """Number of frames; what became of them is written."""
+def _predict_film(predictor: Predictor, path: str) -> None:
+    """Writes what became of a film's frames, and says how many there are."""
+    start = time.perf_counter()
     parsed, expected = parse_video(predictor, path, OUTPUT.value, BATCH_SIZE.value)
-    if parsed < expected:
-        print(f"the video broke off after {parsed} of {expected} frames; those were kept.")
-    return parsed
+    _print_rate(parsed, "frames", start)
+    if broke_off(parsed, expected):
+        raise UserError(
+            f"{path} broke off after {parsed} of {expected} frames; those are in {OUTPUT.value}."
+        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
+from deeperlab_tf.files.reports import check_page, check_report
 from deeperlab_tf.schema import Dataset
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments" / "paper"
@@ -60,11 +61,14 @@ def main() -> None:
     if table not in TABLES:
         raise UserError(f"--table={table} is none of the paper's; give 1 to 11.")
 
+    data_path = f"{os.path.splitext(OUTPUT.value)[0]}.json"
+    check_page(OUTPUT.value, "# Table ")
+    check_report(data_path, {"table", "rows"})
     rows = table_rows(table, RUNS.value, MEASURE.value)
     explained = notes(MEASURE.value)
     with atomic_path(OUTPUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f"# Table {table}\n\n{markdown(rows)}\n\n{explained}\n")
-    write_json(f"{os.path.splitext(OUTPUT.value)[0]}.json", {"table": table, "rows": rows})
+    write_json(data_path, {"table": table, "rows": rows})
     print(f"{aligned(rows)}\n\n{explained}\nwrote {OUTPUT.value}")
 
 

@@ -5,21 +5,24 @@ python scripts/serving_client.py --model=shapes --dataset=exports/shapes/1/asset
 
 It speaks gRPC with --server=localhost:8500, or REST with --rest --server=localhost:8501.
 
-For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments) and NAME_overlay.jpg.
+For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments) and NAME_overlay.jpg,
+named as by predict.py. Only results of an earlier run are replaced. Images that cannot be read are
+named and left out; then the exit status is 1.
 """
 
 from __future__ import annotations
 
-import glob
 import os
+from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.client import GrpcClient, RestClient
-from deeperlab_tf.files.images import read_image
+from deeperlab_tf.export.client import GrpcClient, RestClient, ask_each
+from deeperlab_tf.files.results import is_result, result_names
+from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 
@@ -32,43 +35,50 @@ DATASET = flags.DEFINE_string(
     "dataset", None, "dataset.json among the export's assets: names and colours of classes."
 )
 INPUT = flags.DEFINE_string("input", None, "A JPEG or PNG file, or a folder of such.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses; same names are replaced.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images per request.", lower_bound=1)
 TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds a request may take.", lower_bound=0.0)
 
 
 def main() -> None:
-    files = _find_images(INPUT.value)
+    job = Job(_find_images(INPUT.value), OUTPUT.value)
+    check_job(job)
     dataset = Dataset.from_json(
         _read_bytes(DATASET.value).decode("utf-8", "replace"), DATASET.value
     )
     connect = RestClient if REST.value else GrpcClient
     client = connect(SERVER.value, MODEL.value, TIMEOUT.value)
 
-    with tqdm(total=len(files), unit="image", desc="parsing", dynamic_ncols=True) as progress:
-        for start in range(0, len(files), BATCH_SIZE.value):
-            batch = files[start : start + BATCH_SIZE.value]
-            answers = client([_read_bytes(path) for path in batch])
-            for path, outputs in zip(batch, answers):
-                name = os.path.splitext(os.path.basename(path))[0]
-                parsing = Parsing.from_fused(outputs, dataset, read_image(path))
-                parsing.save(OUTPUT.value, name)
-                progress.update()
-    print(f"parsed {len(files)} images on {SERVER.value}; wrote {OUTPUT.value}")
+    def parse(files: Sequence[str], images: Sequence[np.ndarray]) -> list[Parsing | UserError]:
+        answers = ask_each(client, [_read_bytes(file) for file in files])
+        return [
+            answer if isinstance(answer, UserError) else Parsing.from_fused(answer, dataset, image)
+            for answer, image in zip(answers, images)
+        ]
+
+    left_out = parse_files(job, parse, BATCH_SIZE.value)
+    count = len(job.files) - len(left_out)
+    print(f"parsed {count} images on {SERVER.value}; wrote {OUTPUT.value}")
+    complain(job, left_out)
 
 
-def _find_images(path: str) -> list[str]:
-    """The image files that --input names."""
+def _find_images(path: str) -> dict[str, str]:
+    """dict results' name -> file, of the images that --input names."""
     if os.path.isfile(path):
-        return [path]
-    inside = sorted(glob.glob(os.path.join(glob.escape(path), "*")))
-    files = [file for file in inside if file.lower().endswith((".jpg", ".jpeg", ".png"))]
+        return result_names([path], os.path.dirname(path))
+    inside = os.listdir(path) if os.path.isdir(path) else []
+    files = [
+        os.path.join(path, name)
+        for name in sorted(inside)
+        if name.lower().endswith((".jpg", ".jpeg", ".png")) and not name.startswith(".")
+    ]
+    files = [file for file in files if not is_result(file)]
     if not files:
         raise UserError(
             f"there is no image and no folder of JPEG or PNG images at {path}; "
             "choose another --input."
         )
-    return files
+    return result_names(files, path)
 
 
 def _read_bytes(path: str) -> bytes:

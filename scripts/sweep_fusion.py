@@ -23,6 +23,7 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.files.atomic import write_json
+from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.metrics import PanopticQuality
 from input_pipeline.targets import make_targets
 
@@ -118,6 +119,7 @@ NOISES = {
 
 
 def main():
+    check_report(OUTPUT.value, {"rows"})
     config = oracle_config()
     dataset, image_ids, read = open_labels(config)
     scenes = []

@@ -15,6 +15,7 @@ from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.paths import plain_path
 
 # Where a TF2 checkpoint keeps which object owns which tensor.
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -42,7 +43,7 @@ class CheckpointFile:
     def __init__(self, path: str):
         self.path = find_prefix(path)
         try:
-            self._reader = tf.train.load_checkpoint(self.path)
+            self._reader = tf.train.load_checkpoint(plain_path(self.path))
             self.shapes = self._reader.get_variable_to_shape_map()
         except _READ_ERRORS as error:
             raise self._broken(error) from error
@@ -104,9 +105,9 @@ def find_prefix(path: str) -> str:
 
 def _find_in_folder(path: str) -> str:
     for folder in (path, os.path.join(path, "checkpoints")):
-        newest = tf.train.latest_checkpoint(folder)
+        newest = tf.train.latest_checkpoint(plain_path(folder))
         if newest:
-            return newest
+            return os.path.join(folder, os.path.basename(newest))
         indices = glob.glob(os.path.join(glob.escape(folder), "*.index"))
         if len(indices) == 1:
             return indices[0][: -len(".index")]

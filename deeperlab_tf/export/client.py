@@ -8,7 +8,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ MAX_MESSAGE_BYTES = 2**30  # a parse of a large image exceeds gRPC's 4 MB
 
 _LABELS = ("semantic", "instance", "panoptic")
 _FLOATS = ("instance_score", "instance_box", "instance_keypoints")
+_OF_AN_IMAGE = "of the batch (the first is 0)"  # in errors of `export.encoded`
 _SHOWN_CHARACTERS = 300  # of an answer that is not understood
 
 
@@ -108,6 +109,31 @@ class RestClient:
         # JSON does not tell the dtypes.
         dtypes = {name: np.float32 if name in _FLOATS else np.int32 for name in outputs}
         return _split({name: np.array(value, dtypes[name]) for name, value in outputs.items()})
+
+
+def ask_each(
+    client: Callable[[Sequence[bytes]], list[dict[str, np.ndarray]]], images: Sequence[bytes]
+) -> list[dict[str, np.ndarray] | UserError]:
+    """Asks about a batch; if the server refuses it for one of its images, about each by itself.
+
+    Args:
+      client: a `GrpcClient` or `RestClient`.
+      images: JPEG or PNG files.
+
+    Returns:
+      for each image its parse, or what the server says against it.
+
+    Raises:
+      UserError: it is not about an image.
+    """
+    try:
+        return client(images)
+    except UserError as error:
+        if _OF_AN_IMAGE not in str(error):
+            raise
+        if len(images) == 1:
+            return [error]
+    return [answer for image in images for answer in ask_each(client, [image])]
 
 
 def _split(outputs):

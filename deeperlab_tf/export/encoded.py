@@ -1,7 +1,8 @@
 """Images as they come over the wire, JPEG or PNG bytes, decoded inside the graph: TensorFlow
 operations only.
 
-Whatever is wrong is reported with the image's place in the batch.
+They become the pixels that `files.images.read_image` gives, or are refused. Whatever is wrong is
+reported with the image's place in the batch.
 """
 
 from __future__ import annotations
@@ -10,9 +11,20 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeperlab_tf.export.headers import FIRST_SIDEWAYS, UPRIGHT, image_headers, upright_size
+from deeperlab_tf.export.headers import (
+    BITS,
+    FRAMES,
+    HEIGHT,
+    ORIENTATION,
+    WIDTH,
+    image_headers,
+    upright_size,
+)
+from deeperlab_tf.files.orientation import FIRST_SIDEWAYS, MIRRORED, UPRIGHT, UPSIDE_DOWN
+from deeperlab_tf.files.pixels import DARK, WIDE_BITS
 
 _PNG_FIRST_BYTE = b"\x89"
+_TOO_DARK = "has 16 bits but no sample of a sixteenth of white; scale it to the full range."
 
 
 class EncodedImages(NamedTuple):
@@ -20,7 +32,7 @@ class EncodedImages(NamedTuple):
 
     Attributes:
       encoded: string [B], JPEG or PNG files.
-      headers: int32 [B, 3], see `headers.image_headers`.
+      headers: int32 [B, 5], see `headers.image_headers`.
       sizes: int32 [B, 2], (height, width) of each image once it is turned upright.
     """
 
@@ -55,15 +67,17 @@ def check_headers(headers: tf.Tensor, max_pixels: int) -> tf.Tensor:
       tf.errors.InvalidArgumentError: at run time; names the first image that is wrong.
     """
     # A header may claim more pixels than 32 bits hold.
-    heights = tf.cast(headers[:, 0], tf.int64)
-    widths = tf.cast(headers[:, 1], tf.int64)
+    heights = tf.cast(headers[:, HEIGHT], tf.int64)
+    widths = tf.cast(headers[:, WIDTH], tf.int64)
     pixels = heights * widths
 
     too_large = f"has more than {max_pixels} pixels; make it smaller."
     some = require_images(headers)
     known = _require_all(pixels > 0, "is neither a JPEG nor a PNG.")
     small = _require_all(pixels <= max_pixels, too_large)
-    with tf.control_dependencies([*some, *known, *small]):
+    frames = headers[:, FRAMES]  # negative where 32 bits do not hold it
+    still = _require_all((frames >= 0) & (frames <= 1), "is a film; send its frames as pictures.")
+    with tf.control_dependencies([*some, *known, *small, *still]):
         return tf.identity(headers)
 
 
@@ -76,19 +90,22 @@ def decode_image(encoded: tf.Tensor, header: tf.Tensor, index: tf.Tensor) -> tf.
       index: its place in the batch, for the error.
 
     Returns:
-      uint8 [H, W, 3], RGB: grey and palettes are spread out, 16 bits cut to 8, transparency is
-      dropped.
+      uint8 [H, W, 3], RGB, converted as `files.pixels` says.
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, if the file is broken.
+      tf.errors.InvalidArgumentError: at run time, if the file is broken or its range is not known.
     """
     pixels = _decode_or_empty(encoded)
-    message = _sentence(index, "is broken or cut off; it cannot be decoded.")
-    check = require(tf.size(pixels) > 0, message)
-    with tf.control_dependencies(check):
+    is_whole = (tf.size(pixels) > 0) & (header[BITS] > 0)
+    whole = require(is_whole, _sentence(index, "is broken or cut off; it cannot be decoded."))
+    is_dark = tf.reduce_max(tf.cast(pixels, tf.int32)) < DARK
+    is_clear = (header[BITS] < WIDE_BITS) | ~is_dark
+    with tf.control_dependencies(whole):
+        clear = require(is_clear, _sentence(index, _TOO_DARK))
+    with tf.control_dependencies([*whole, *clear]):
         pixels = tf.identity(pixels)
 
-    orientation = header[2]
+    orientation = header[ORIENTATION]
     pixels = tf.cond(
         orientation == UPRIGHT,
         lambda: pixels,
@@ -163,5 +180,5 @@ def _turn_upright(pixels, orientation):
         lambda: tf.transpose(pixels, [1, 0, 2]),
         lambda: pixels,
     )
-    mirrored = tf.cond(one_of(2, 3, 6, 7), lambda: tf.reverse(turned, [1]), lambda: turned)
-    return tf.cond(one_of(3, 4, 7, 8), lambda: tf.reverse(mirrored, [0]), lambda: mirrored)
+    mirrored = tf.cond(one_of(*MIRRORED), lambda: tf.reverse(turned, [1]), lambda: turned)
+    return tf.cond(one_of(*UPSIDE_DOWN), lambda: tf.reverse(mirrored, [0]), lambda: mirrored)

@@ -14,53 +14,97 @@ from typing import Any
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.text import parse_json, read_text
 
+SCRATCH = ".deeperlab-"  # how the hidden folders begin in which files are made
+
 # The disk, the user's share of it, the largest file allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[str]:
     """A temporary path that becomes `path` when the block ends without an error.
 
-    The caller may create a file or a folder there. What was written is removed on failure.
+    The caller may create a file or a folder there. What was written is removed on failure. Where
+    `path` is a link, what it leads to is replaced.
 
     Yields:
       the temporary path, with the name of `path`, in a hidden folder beside it.
 
     Raises:
-      UserError: the folder cannot be written, the disk is full, or there is a folder at `path`,
-        which is not replaced.
+      UserError: the folder cannot be written, the disk is full, there is a folder at `path`, or a
+        file where the caller made a folder; neither is replaced.
 
     Example:
       with atomic_path("numbers.txt") as temporary, open(temporary, "w") as file:
           file.write("1 2 3")
     """
-    path = os.path.abspath(path)
-    folder, name = os.path.split(path)
+    name = os.path.basename(os.path.abspath(path))
+    path = os.path.realpath(path)
     if os.path.isdir(path):
-        raise UserError(f"{path} exists already; remove it or choose another --output.")
+        raise _exists(path)
 
-    try:
-        os.makedirs(folder, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=f".{name}.", dir=folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; check the folder and its permissions."
-        ) from error
-
-    try:
+    with scratch_folder(os.path.dirname(path), path) as scratch:
         # Keeps the extension: writers look at it.
         temporary = os.path.join(scratch, name)
         yield temporary
+        if os.path.isdir(temporary) and os.path.lexists(path):
+            raise _exists(path)
         os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def scratch_folder(folder: str, what: str) -> Iterator[str]:
+    """A hidden folder inside `folder`, which is made where missing; removed when the block ends.
+
+    Args:
+      folder: where it is made.
+      what: is being written, for errors.
+
+    Raises:
+      UserError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=folder)
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; make room and run again."
-        ) from error
+        raise _cannot_write(what, error, "check the folder and its permissions") from error
+    try:
+        yield scratch
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _cannot_write(what, error, "make room and run again") from error
+        if error.errno in _FORBIDDEN:
+            raise _cannot_write(what, error, "choose another name or folder") from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def removing_new_folders(folder: str) -> Iterator[None]:
+    """Context after whose failure the folders on the way to `folder` that it made are gone again,
+    unless they hold something.
+    """
+    missing, path = [], folder
+    while path and not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        raise
+
+
+def _exists(path):
+    return UserError(f"{path} exists already; remove it or choose another --output.")
+
+
+def _cannot_write(what, error, remedy):
+    return UserError(f"cannot write {what}: {error.strerror}; {remedy}.")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

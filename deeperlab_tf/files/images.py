@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.lossless import check_lossless
+from deeperlab_tf.files.orientation import UPRIGHT, orientation_of, turn_upright, upright_size
+from deeperlab_tf.files.pixels import sample_bits, to_rgb
+from deeperlab_tf.files.png_chunks import read_png_facts
 
 # Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
 MAX_PIXELS = 2**27
 
-_WIDE_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
-_MASK_MODES = ("1", "L", "P", *_WIDE_GREY_MODES)
-_ORIENTATION_TAG = 0x0112  # of EXIF
-_FIRST_SIDEWAYS = 5  # EXIF orientations 5-8 lie on their side
-_UPRIGHT = 1
+_MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+# Others are refused: some of Pillow's readers start other programs, or take any file for theirs.
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+_TURNED_BY_PILLOW = ("TIFF",)  # when it loads
+_FACTS = "chunks"  # where an opened PNG's are kept, beside Pillow's own
+_SUBFILE_TAG, _THUMBNAIL = 254, 1  # of TIFF
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Reads a picture, turned upright as its EXIF orientation asks.
+    """Reads a picture, turned upright as its metadata ask (`files.orientation`).
 
-    Grey, palette, CMYK, 16-bit and transparent pictures are converted; transparency is dropped.
+    Grey, palette, CMYK, 16-bit, float and transparent pictures are converted (`files.pixels`).
 
     Returns:
       uint8 [H, W, 3], RGB.
 
     Raises:
-      UserError: the file is missing, broken, or so large that it is refused before it is decoded.
+      UserError: the file is missing, broken, a film, of numbers whose range is not known, or so
+        large that it is refused before it is decoded.
     """
-    with open_image(path, "image") as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in _WIDE_GREY_MODES:
-            return np.array(image.convert("RGB"))
-        grey = np.clip(np.asarray(image), 0, 2**16 - 1) >> 8
-        return np.repeat(grey.astype(np.uint8)[..., np.newaxis], 3, axis=2)
+    with open_image(path, "image") as image, decoding(path, "image"):
+        bits = _png_facts(image).bits if image.format == "PNG" else sample_bits(image)
+        orientation = image_orientation(image)
+        pixels = to_rgb(image, bits, f"image {path}")
+        image.close()  # frees its pixels, which are needed no more
+    return turn_upright(pixels, orientation)
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
@@ -59,11 +67,31 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
 
 def image_file_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) of a file as `read_image` would give it; only the file's head is read."""
-    with open_image(path, "image", load=False) as image:
+    """(height, width) of a file as `read_image` would give it; nothing is decoded."""
+    with open_image(path, "image", load=False) as image, decoding(path, "image"):
         width, height = image.size
-        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-    return (width, height) if orientation >= _FIRST_SIDEWAYS else (height, width)
+        # Pillow gives the size of a TIFF turned upright.
+        return upright_size(height, width, image_orientation(image))
+
+
+def file_orientation(path: str | os.PathLike) -> int:
+    """The orientation 1-8 of an image file; only its head is read.
+
+    Raises:
+      UserError: as of `open_image`.
+    """
+    with open_image(path, "image", load=False) as image, decoding(path, "image"):
+        return image_orientation(image)
+
+
+def image_orientation(image: Image.Image) -> int:
+    """The orientation 1-8 in which an opened image's pixels are stored; nothing is decoded."""
+    if image.format == "PNG":
+        return _png_facts(image).orientation
+    if image.format in _TURNED_BY_PILLOW:
+        return UPRIGHT
+    exif, xmp = image.info.get("exif", b""), image.info.get("xmp", b"")
+    return orientation_of(exif, xmp if isinstance(xmp, bytes) else b"")
 
 
 def open_image(path: str | os.PathLike, what: str, load: bool = True) -> Image.Image:
@@ -78,33 +106,119 @@ def open_image(path: str | os.PathLike, what: str, load: bool = True) -> Image.I
       the image, to be closed.
 
     Raises:
-      UserError: the file is missing, broken, or has more than `MAX_PIXELS` pixels.
+      UserError: the file is missing, broken, holds several pictures, or has more than `MAX_PIXELS`
+        pixels.
     """
+    image = open_frames(path, what)
     try:
-        image = Image.open(path)
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        if load:
-            image.load()
-        return image
+        with decoding(path, what):
+            _check_single(image, path, what)
+            if image.format == "PNG" and not _png_facts(image).whole:
+                raise EOFError("it is cut off")
+            if load:
+                image.load()
+    except BaseException:
+        image.close()
+        raise
+    return image
+
+
+def open_frames(path: str | os.PathLike, what: str) -> Image.Image:
+    """As `open_image`, for files that may hold several pictures; only the head is read."""
+    with decoding(path, what):
+        image = Image.open(path, formats=_known_formats())
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise _too_large(path, what)
+    return image
+
+
+def is_animated(path: str | os.PathLike) -> bool:
+    """Whether an image file is a film: an animated GIF, PNG, WebP or AVIF.
+
+    Raises:
+      UserError: it is no image.
+    """
+    with open_frames(path, "image") as image, decoding(path, "image"):
+        return _holds_frames(image)
+
+
+@contextlib.contextmanager
+def decoding(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Context in which whatever a codec raises becomes a `UserError` about `path`."""
+    try:
+        yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(
             f"{what} {path} does not exist; restore it or take it off the list."
         ) from error
     except Image.DecompressionBombError as error:
+        raise _too_large(path, what) from error
+    # Broken files make codecs raise a dozen exceptions without a common parent.
+    except Exception as error:
         raise UserError(
-            f"{what} {path} has more than {MAX_PIXELS} pixels; refused, make it smaller."
+            f"{what} {path} cannot be read ({_reason(error)}); replace or remove it."
         ) from error
-    # Whatever the codecs raise.
-    except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:
-        raise UserError(f"{what} {path} cannot be read ({error}); replace or remove it.") from error
 
 
-def file_orientation(path: str | os.PathLike) -> int:
-    """The EXIF orientation 1-8 of an image file; only its head is read.
+def _check_single(image, path, what):
+    if _holds_frames(image):
+        raise UserError(
+            f"{what} {path} is a film of several frames; give it to predict.py by itself, or save "
+            "the frame you mean."
+        )
+    if image.format == "TIFF" and _has_pages(image):
+        raise UserError(f"{what} {path} has several pages; save each as a file of its own.")
 
-    Raises:
-      UserError: as of `open_image`.
-    """
-    with open_image(path, "image", load=False) as image:
-        return image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+
+def _holds_frames(image):
+    if image.format == "PNG":
+        return _png_facts(image).frames > 1
+    return image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False)
+
+
+def _has_pages(image):
+    """Whether a TIFF has a second picture that is not a smaller copy of the first."""
+    number = 0
+    try:
+        while getattr(image, "is_animated", False):
+            number += 1
+            image.seek(number)
+            if not int(image.tag_v2.get(_SUBFILE_TAG, 0)) & _THUMBNAIL:
+                return True
+    except EOFError:
+        pass
+    finally:
+        if number:
+            image.seek(0)
+    return False
+
+
+def _png_facts(image):
+    """`read_png_facts` of an opened PNG, kept with it."""
+    if _FACTS not in image.info:
+        image.info[_FACTS] = read_png_facts(image.fp)
+    return image.info[_FACTS]
+
+
+@functools.cache
+def _known_formats():
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _too_large(path, what):
+    return UserError(f"{what} {path} has more than {MAX_PIXELS} pixels; refused, make it smaller.")
+
+
+def _reason(error):
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image of a known format"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

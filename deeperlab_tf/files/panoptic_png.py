@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.encode import write_encoded
 from deeperlab_tf.files.images import open_image
 
 VOID = 0  # id of pixels without a label
@@ -60,10 +60,7 @@ def write_ids(path: str | os.PathLike, ids: np.ndarray) -> None:
       UserError: it cannot be written.
     """
     rgba = np.ascontiguousarray(ids, "<u4").view(np.uint8).reshape(*ids.shape, 4)
-    pixels = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR)
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(temporary, pixels):
-            raise UserError(f"cannot write {path}; check the folder and the free space.")
+    write_encoded(path, cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR))
 
 
 def color_to_id(color: Sequence[int]) -> int:

@@ -44,8 +44,7 @@ class PanopticWriter:
     """
 
     def __init__(self, folder: str, json_path: str, dataset: Dataset) -> None:
-        self.folder, self.json_path = folder, json_path
-        self._categories = to_json_categories(dataset)
+        self.folder, self.json_path, self._dataset = folder, json_path, dataset
         self._images, self._annotations = [], []
 
     def add(
@@ -63,27 +62,37 @@ class PanopticWriter:
           UserError: `name` leaves the folder, or the PNG cannot be written.
         """
         path = path_inside(self.folder, f"{name}.png")
+        png_name = os.path.relpath(path, os.path.abspath(self.folder))
         ids, segments = parsing.to_coco()
         write_ids(path, ids)
-
-        height, width = ids.shape
-        image = dict(
-            id=image_key(image_id),
-            file_name=photo_name or f"{name}.png",
-            height=height,
-            width=width,
-        )
-        annotation = dict(
-            image_id=image_key(image_id),
-            file_name=os.path.relpath(path, os.path.realpath(self.folder)),
-            segments_info=segments,
-        )
+        image, annotation = panoptic_entries(ids.shape, segments, image_id, png_name)
+        image["file_name"] = photo_name or f"{name}.png"
         self._images.append(image)
         self._annotations.append(annotation)
 
     def close(self) -> None:
         """Writes the JSON, whole or not at all."""
-        content = dict(
-            images=self._images, annotations=self._annotations, categories=self._categories
-        )
+        content = panoptic_content(self._images, self._annotations, self._dataset)
         write_text(self.json_path, json.dumps(content))
+
+
+def panoptic_entries(
+    size: tuple[int, int], segments: list[dict], image_id: int | str, file_name: str
+) -> tuple[dict, dict]:
+    """What a panoptic JSON says of one image: its entry in `images`, and that in `annotations`.
+
+    Args:
+      size: (height, width).
+      segments: its `segments_info`.
+      image_id: digits alone become a number.
+      file_name: of the PNG; the photo takes the same.
+    """
+    key, (height, width) = image_key(image_id), size
+    image = dict(id=key, file_name=file_name, height=height, width=width)
+    return image, dict(image_id=key, file_name=file_name, segments_info=segments)
+
+
+def panoptic_content(images: list[dict], annotations: list[dict], dataset: Dataset) -> dict:
+    """A panoptic JSON, of what `panoptic_entries` gave."""
+    categories = to_json_categories(dataset)
+    return dict(images=images, annotations=annotations, categories=categories)

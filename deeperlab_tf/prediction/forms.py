@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.paths import plain_path
 from deeperlab_tf.models.weights import weights_of
 from deeperlab_tf.prediction.c_library import CLibraryError, load_library
 from deeperlab_tf.prediction.graph import ParseGraph
@@ -82,7 +83,7 @@ def load_saved_model(path: str) -> Parts:
     try:
         config = config_from_json(*_read_asset(path, CONFIG_FILE))
         dataset = Dataset.from_json(*_read_asset(path, DATASET_FILE))
-        module = tf.saved_model.load(path)
+        module = tf.saved_model.load(plain_path(path))
         signatures = module.signatures["serving_default"], module.signatures["heads"]
     except OSError as error:
         reason = str(error).splitlines()[0]

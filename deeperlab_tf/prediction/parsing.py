@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.panoptic_png import VOID, color_to_id
-from deeperlab_tf.files.panoptic_writer import PanopticWriter
-from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.panoptic_png import VOID, color_to_id, write_ids
+from deeperlab_tf.files.panoptic_writer import panoptic_content, panoptic_entries
+from deeperlab_tf.files.results import writing_results
 from deeperlab_tf.label_maps import dense
 from deeperlab_tf.prediction.segments import LabelMaps, Segment, find_segments
 from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
-from deeperlab_tf.visualize.drawing import Color, write_image
+from deeperlab_tf.visualize.drawing import LARGEST_JPEG_SIDE, Color, write_image
 from deeperlab_tf.visualize.parses import draw_parsing, overlay_scale, segment_colors
 
 _LARGEST_ID = np.iinfo(np.int32).max  # of panoptic maps
@@ -149,31 +149,46 @@ class Parsing:
         ids = np.array([id_of[value] for value in values.tolist()], np.uint32)
         return ids[places.reshape(self.panoptic.shape)], infos
 
-    def save(self, folder: str, name: str, image: np.ndarray | None = None) -> None:
-        """Writes the parse into files.
+    def save(
+        self,
+        folder: str,
+        name: str,
+        image: np.ndarray | None = None,
+        pictures: Mapping[str, np.ndarray] | None = None,
+        source: str = "",
+    ) -> None:
+        """Writes the parse into files: all of them, or none.
 
         `folder`/`name`.png is a COCO panoptic PNG, `name`.json lists its segments, and
-        `name`_overlay.jpg, where there is an image, shows it.
+        `name`_overlay.jpg, where there is an image, shows it (.png if it is too large for a JPEG).
+        Results of an earlier parse of that name are replaced; other files never are.
 
         Args:
           folder: made where it is missing.
           name: of the files; may have subfolders.
           image: uint8 [H, W, 3], RGB, to draw over; None: the image it was made from, if any.
+          pictures: more pictures, uint8 [H, W, 3], RGB, by kind: they become `name`_KIND.png.
+          source: path of the photo, whose results are not taken for those of another.
 
         Raises:
-          UserError: `name` leaves the folder, or a file cannot be written.
+          UserError: `name` leaves the folder, there is a file of that name that is not a parse's,
+            or a file cannot be written.
 
         Example:
           Predictor("runs/shapes")("photo.jpg").save("parses", "photo")
         """
-        json_path = path_inside(folder, f"{name}.json")
-        writer = PanopticWriter(folder, json_path, self.dataset)
-        writer.add(self, image_id=name, name=name)
-        writer.close()
         image = self.image if image is None else image
-        if image is not None:
-            picture = draw_parsing(image, self, scale=overlay_scale(image))
-            write_image(os.path.join(folder, f"{name}_overlay.jpg"), picture)
+        with writing_results(folder, name, source) as files:
+            ids, segments = self.to_coco()
+            write_ids(files.path(".png"), ids)
+            entries = panoptic_entries(ids.shape, segments, name, os.path.normpath(f"{name}.png"))
+            files.content.update(panoptic_content(*([entry] for entry in entries), self.dataset))
+            for kind, picture in (pictures or {}).items():
+                write_image(files.path(f"_{kind}.png"), picture)
+            if image is not None:
+                picture = draw_parsing(image, self, scale=overlay_scale(image))
+                ending = ".png" if max(picture.shape) > LARGEST_JPEG_SIDE else ".jpg"
+                write_image(files.path(f"_overlay{ending}"), picture)
 
 
 def _panoptic(semantic, instance):

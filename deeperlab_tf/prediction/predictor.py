@@ -19,6 +19,8 @@ from deeperlab_tf.schema import Dataset
 
 Image = Union[np.ndarray, str, os.PathLike]  # uint8 [H, W, 3], RGB, or the path of a file
 
+MAX_BATCH = 32  # images of a list that run at once, however long it is
+
 
 class Predictor:
     """Parses images with a trained model.
@@ -55,7 +57,7 @@ class Predictor:
 
         Args:
           image: uint8 [H, W, 3], RGB, or the path of an image file, or a list or tuple of such;
-            neighbours of one size run as one batch.
+            neighbours of one size run as one batch, of at most `MAX_BATCH`.
 
         Returns:
           `Parsing` at the image's own size, which holds the image; a list of them for a list.
@@ -64,7 +66,7 @@ class Predictor:
           UserError: an image that cannot be read or is of another type.
         """
         if isinstance(image, (list, tuple)):
-            return self._parse_all([_to_array(item) for item in image])
+            return self._parse_all(map(_to_array, image))
         return self._parse_all([_to_array(image)])[0]
 
     def predict_all(
@@ -111,8 +113,9 @@ class Predictor:
     def _parse_all(self, images):
         # Neighbours of one size are one batch.
         parsings = []
-        for _, batch in itertools.groupby(images, key=np.shape):
-            parsings += self._parse_batch(np.stack(list(batch)))
+        for _, alike in itertools.groupby(images, key=np.shape):
+            while batch := list(itertools.islice(alike, MAX_BATCH)):
+                parsings += self._parse_batch(np.stack(batch))
         return parsings
 
     def _parse_batch(self, images):

@@ -12,6 +12,7 @@ from absl import logging
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.paths import plain_path
 
 _PREFIX = "ckpt"
 
@@ -42,14 +43,16 @@ class Store:
         self._passed_on = passed_on
         self._scratch = None if chief else tempfile.mkdtemp(prefix="deeperlab_")
         self._checkpoint = tf.train.Checkpoint(network=network, optimizer=optimizer)
+        if not self._scratch:
+            tf.io.gfile.makedirs(folder)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
-            self._scratch or folder,
+            plain_path(self._scratch or folder),
             keep,
             checkpoint_name=_PREFIX,
         )
         if chief:
-            _remove(os.path.join(folder, f"{_PREFIX}-*"), ("_temp*", "*.tempstate*"))
+            _remove(folder, rf"{_PREFIX}-.*(_temp|\.tempstate).*")
 
     def restore_newest(self) -> str | None:
         """Restores the newest checkpoint that can be read.
@@ -73,7 +76,7 @@ class Store:
         except self._passed_on:
             raise
         except (tf.errors.OpError, OSError) as error:
-            _remove(os.path.join(self._scratch or self.folder, f"{_PREFIX}-{step}"))
+            _remove(self._scratch or self.folder, rf"{_PREFIX}-{step}(\.|_temp).*")
             logging.error(
                 "no checkpoint of step %d: %s; the ones before are kept: make room",
                 step,
@@ -122,7 +125,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
       tf.errors.OpError, IndexError: it is broken.
     """
     try:
-        status = checkpoint.read(path)
+        status = checkpoint.read(plain_path(path))
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UserError(
@@ -134,18 +137,27 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 def checkpoint_paths(folder: str) -> list[str]:
     """Prefixes of the checkpoints in a folder, the newest first."""
     found = []
-    for path in tf.io.gfile.glob(os.path.join(folder, f"{_PREFIX}-*.index")):
-        number = re.fullmatch(rf"{_PREFIX}-(\d+)\.index", os.path.basename(path))
+    for name in _names(folder):
+        number = re.fullmatch(rf"{_PREFIX}-(\d+)\.index", name)
         if number:
-            found.append((int(number[1]), path[: -len(".index")]))
+            found.append((int(number[1]), os.path.join(folder, name[: -len(".index")])))
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def _remove(prefix: str, endings: tuple[str, ...] = (".*", "_temp*")) -> None:
-    """Removes what a save that failed, or was cut off, has left."""
-    for path in tf.io.gfile.glob([prefix + ending for ending in endings]):
-        remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
-        remove(path)
+def _remove(folder: str, pattern: str) -> None:
+    """Removes what a save that failed, or was cut off, has left: the names that match."""
+    for name in _names(folder):
+        if re.fullmatch(pattern, name):
+            path = os.path.join(folder, name)
+            remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
+            remove(path)
+
+
+def _names(folder: str) -> list[str]:
+    """Names in a folder, which may be missing or in a bucket, whose folders end in a slash."""
+    if not tf.io.gfile.isdir(folder):
+        return []
+    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
 
 
 def _reason(error: Exception) -> str:

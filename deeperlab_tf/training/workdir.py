@@ -86,8 +86,20 @@ def prepare_workdir(
                 f"{workdir} holds a run on other classes ({DATASET_FILE} differs); "
                 "choose another --workdir."
             )
+    else:
+        _check_nobodys(workdir)
     _write_text(os.path.join(workdir, CONFIG_FILE), config_to_json(config))
     _write_text(os.path.join(workdir, DATASET_FILE), dataset.to_json())
+
+
+def _check_nobodys(workdir: str) -> None:
+    """Raises UserError if a folder that holds no run has files with the names of a run's."""
+    for name in (DATASET_FILE, RUN_FILE):
+        if tf.io.gfile.exists(os.path.join(workdir, name)):
+            raise UserError(
+                f"{workdir} has a {name} but holds no run; choose another --workdir, which may be "
+                "a new folder."
+            )
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

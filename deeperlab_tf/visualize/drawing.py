@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.encode import write_encoded
 from deeperlab_tf.visualize.fonts import font_for
 
 Color = tuple[int, int, int]  # red, green, blue, 0-255
@@ -18,6 +18,8 @@ Picture = np.ndarray  # uint8 [H, W, 3], RGB
 
 BACKGROUND = 24  # grey value of sheets and wheels
 STRIP_HEIGHT = 28  # pixels, of captions and legends
+
+LARGEST_JPEG_SIDE = 65_500  # pixels that libjpeg writes
 
 _JPEG_QUALITY = 92
 _SMALLEST_FONT = 7  # pixels, of captions
@@ -42,10 +44,12 @@ def write_image(path: str, image: Picture) -> None:
     options = []
     if path.lower().endswith((".jpg", ".jpeg")):
         options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(temporary, pixels, options):
-            raise UserError(f"cannot write {path}; check the folder and the free space.")
+        if max(image.shape) > LARGEST_JPEG_SIDE:
+            raise UserError(
+                f"cannot write {path}: a JPEG has at most {LARGEST_JPEG_SIDE} pixels a side, this "
+                f"picture has {image.shape[1]} x {image.shape[0]}; write a PNG."
+            )
+    write_encoded(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
 
 
 # === Colours ===

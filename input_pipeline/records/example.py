@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import MAX_PIXELS
+from deeperlab_tf.files.images import MAX_PIXELS, image_orientation
+from deeperlab_tf.files.orientation import UPRIGHT
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample
 from input_pipeline.records.encoding import LabelEncoding, own_encoding
@@ -32,7 +33,6 @@ _FEATURES = {
     WIDTH: _INTEGER,
 }
 _BIT_DEPTH = 24  # byte of a PNG file
-_ORIENTATION_TAG, _UPRIGHT = 0x0112, 1  # of EXIF
 
 
 # === Encoding ===
@@ -94,7 +94,7 @@ def _is_plain(image: Image.Image) -> bool:
     """Whether TensorFlow reads the file as every other reader does."""
     if image.mode != "RGB" or image.format not in ("JPEG", "PNG"):
         return False
-    return image.getexif().get(_ORIENTATION_TAG, _UPRIGHT) == _UPRIGHT
+    return image_orientation(image) == UPRIGHT
 
 
 def _feature(value: bytes | int) -> tf.train.Feature:

@@ -17,10 +17,13 @@ from tqdm import tqdm
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets
 from input_pipeline.sources import open_source
+
+_MANIFEST = {"dataset", "split", "images", "shards"}  # by which one is known
 
 _HASHED_AT_A_TIME = 2**20  # bytes
 
@@ -52,6 +55,8 @@ def write_records(
     Raises:
       UserError: bad data, or the disk is full; no broken shard is left under its final name.
     """
+    manifest_path = os.path.join(output, f"{split}.json")
+    check_report(manifest_path, _MANIFEST)
     source = open_source(config, split)
     _write_classes(source.dataset, os.path.join(output, "dataset.json"))
     tasks = _tasks(output, split, len(source), num_shards)
@@ -80,7 +85,7 @@ def write_records(
         images=sum(shard["images"] for shard in shards),
         shards=shards,
     )
-    write_json(os.path.join(output, f"{split}.json"), manifest)
+    write_json(manifest_path, manifest)
     return manifest
 
 

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from deeperlab_tf import cli
+from deeperlab_tf.errors import UserError
+
 PROGRAM = """
 from absl import flags
 from deeperlab_tf import cli
@@ -93,3 +96,36 @@ def test_mistakes_in_flags_need_not_wait_for_tensorflow(repository, program):
     check = f"import {program}, sys; assert 'tensorflow' not in sys.modules"
     path = os.pathsep.join([str(repository), str(repository / "scripts")])
     subprocess.run([sys.executable, "-c", check], check=True, env=dict(os.environ, PYTHONPATH=path))
+
+
+@pytest.mark.parametrize("prefix", ["--workdir=", "--config.data.root=", "-output=", ""])
+def test_a_value_that_begins_with_the_tilde_begins_with_the_home_folder(monkeypatch, prefix):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cli.expand_home(f"{prefix}~/runs/a=b") == f"{prefix}/home/me/runs/a=b"
+    for other in ("a~b", "./~", "/x/~/y", ""):
+        assert cli.expand_home(prefix + other) == prefix + other
+    with pytest.raises(UserError, match="nobody's home folder"):
+        cli.expand_home(f"{prefix}~nobody-of-that-name/x")
+
+
+def test_every_flag_of_a_program_expands_the_tilde(run_program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "flags").write_text("--second=~/b\n")
+    body = "first = flags.DEFINE_string('first', '', '')\n"
+    body += "second = flags.DEFINE_string('second', '', '')"
+    main = "print(first.value, second.value)"
+    done = run_program("--first=~/a", "--flagfile=~/flags", body=body, main=main)
+    assert done.stdout == f"{tmp_path}/a {tmp_path}/b\n", done.stderr
+
+
+def test_values_in_an_experiment_expand_the_tilde(run_program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "from deeperlab_tf.config import default_config\n\n\ndef get_config():\n"
+    text += "    config = default_config()\n    config.data.root = '~/data'\n    return config\n"
+    (tmp_path / "experiment.py").write_text(text)
+    done = run_program(
+        "--config=~/experiment.py",
+        body="config = cli.define_config()",
+        main="print(cli.read_config(config).data.root)",
+    )
+    assert done.stdout == f"{tmp_path}/data\n", done.stderr

@@ -43,3 +43,18 @@ def test_bad_input_is_one_line_and_status_one(program, truth, tmp_path):
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert message in done.stderr
         assert not list(tmp_path.iterdir())
+
+
+def test_the_truth_is_never_written_over(program, error_of, tmp_path):
+    truth = tmp_path / "gt.json"
+    truth.write_text('{"images": [], "annotations": [], "categories": []}')
+    flags = dict.fromkeys(("gt_json", "pred_json"), truth)
+    flags.update(dict.fromkeys(("gt_dir", "pred_dir"), tmp_path))
+    flags = [f"--{name}={path}" for name, path in flags.items()]
+    for more in ([], ["--report"]):
+        done = program("evaluate.py", *flags, f"--output={truth}", *more)
+        assert "gt.json exists already and is not a report" in error_of(done)
+    (tmp_path / "m.html").write_text("my page")
+    done = program("evaluate.py", *flags, f"--output={tmp_path / 'm.json'}", "--report")
+    assert "m.html exists already and is not a report" in error_of(done)
+    assert "annotations" in truth.read_text() and (tmp_path / "m.html").read_text() == "my page"

@@ -1,10 +1,14 @@
 """Parses from the command line, and one sentence for each mistake."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.films import open_film
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.visualize.drawing import write_image
 
@@ -17,17 +21,22 @@ def images():
 
 
 @pytest.mark.slow
-def test_folder_of_images_gives_parses_of_their_sizes(program, workdir, images, tmp_path):
+def test_folder_of_images_gives_parses_of_their_sizes(program, error_of, workdir, images, tmp_path):
     for name, image in zip(("a.png", "b.png", "sub/a.png"), images):
         write_image(str(tmp_path / "photos" / name), image)
     cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), images[0])
     kinds = ("semantic", "instances", "detection", "heatmap", "offsets", "sheet")
     flags = [f"--input={tmp_path / 'photos'}", f"--output={tmp_path / 'out'}"]
     flags += [f"--pictures={kind}" for kind in kinds]
+    # A file that is broken is named and counted; hidden ones and results are passed over.
+    (tmp_path / "photos" / "c.png").write_bytes(b"no image")
+    (tmp_path / "photos" / "._a.png").write_bytes(b"no image")
     done = program("predict.py", f"--model={workdir}", *flags)
-    assert done.returncode == 0, done.stderr
+    assert "1 of 5 images were left out" in error_of(done)
+    assert "left out: image" in done.stderr and "c.png cannot be read" in done.stderr
     assert "parsed 4 images" in done.stdout
-    for name, size in (("a", (48, 64)), ("a.png", (48, 64)), ("b", (48, 64)), ("sub/a", (40, 30))):
+    sizes = {"a_jpg": (48, 64), "a_png": (48, 64), "b": (48, 64), "sub/a": (40, 30)}
+    for name, size in sizes.items():
         files = PanopticFiles(str(tmp_path / "out" / f"{name}.json"), str(tmp_path / "out"))
         assert files.read_labels(name)[0].shape == size
         overlay = read_image(str(tmp_path / "out" / f"{name}_overlay.jpg"))
@@ -51,3 +60,35 @@ def test_bad_input_is_one_line_and_status_one(program, error_of, tmp_path):
         flags = (f"--model={model}", f"--input={source}", f"--output={tmp_path / 'out'}")
         assert message in error_of(program("predict.py", *flags))
         assert not (tmp_path / "out").exists()
+
+
+def test_nothing_of_the_users_is_written_over(program, error_of, tmp_path):
+    photo, labels = tmp_path / "photo.png", tmp_path / "other.json"
+    write_image(str(photo), np.full((4, 4, 3), 9, np.uint8))
+    write_image(str(tmp_path / "other.jpg"), np.full((4, 4, 3), 9, np.uint8))
+    labels.write_text('{"shapes": []}')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for source, name in ((photo, "photo.png"), (tmp_path / "other.jpg", "other.json")):
+        flags = (f"--input={source}", f"--output={tmp_path}", f"--model={tmp_path}")
+        done = program("predict.py", *flags)
+        assert f"{name} exists already and is not a result of this input's" in error_of(done)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_tilde_is_the_home_folder(program, error_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = program("predict.py", "--input=~/photo.jpg", "--output=~/out", "--model=~/run")
+    assert f"there is no file or folder {tmp_path}/photo.jpg" in error_of(done)
+
+
+@pytest.mark.slow
+def test_a_gif_is_parsed_as_a_film(program, workdir, tmp_path):
+    frames = [Image.fromarray(np.full((9, 7, 3), 60 * step, np.uint8)) for step in range(3)]
+    frames[0].save(tmp_path / "clip [1].gif", save_all=True, append_images=frames[1:])
+    flags = (f"--input={tmp_path / 'clip [1].gif'}", f"--output={tmp_path}")
+    done = program("predict.py", f"--model={workdir}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "parsed 3 frames" in done.stdout
+    assert len(json.loads((tmp_path / "clip [1].json").read_text())["frames"]) == 3
+    overlays = list(open_film(str(tmp_path / "clip [1]_overlay.mp4")))
+    assert [frame.shape for frame in overlays] == [(10, 8, 3)] * 3

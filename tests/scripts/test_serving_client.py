@@ -5,6 +5,7 @@ it, and what can go wrong.
 import base64
 import concurrent.futures
 import http.server
+import io
 import json
 import threading
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient
@@ -35,6 +37,13 @@ def photo(height, width, seed=0):
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
     return cv2.imencode(".png", cv2.resize(small, (width, height)))[1].tobytes()
+
+
+def as_gif(path):
+    """A GIF of the picture, which the program reads and the server refuses."""
+    file = io.BytesIO()
+    Image.open(path).save(file, "GIF")
+    return file.getvalue()
 
 
 def test_everything_a_server_needs_is_beside_the_model(exported, server):
@@ -82,10 +91,16 @@ def test_the_client_writes_the_parses_the_predictor_gives(
         semantic, _, _ = files.read_labels(str(index))
         assert_same_labels(semantic, predictor(images / f"{index}.png").semantic)
         assert (tmp_path / "out" / f"{index}_overlay.jpg").exists()
+    # One that cannot be read is left out, and so is one that only the server refuses; pictures of
+    # one name all get results, and results of the run before are replaced.
     (images / "1.png").write_bytes(b"no image")
-    assert "image 1 of the batch" in error_of(
-        program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=3")
-    )
+    (images / "0.jpg").write_bytes((images / "2.png").read_bytes())
+    (images / "3.png").write_bytes(as_gif(images / "2.png"))
+    done = program("serving_client.py", *flags, f"--input={images}", output, "--batch_size=3")
+    assert "2 of 5 images were left out" in error_of(done)
+    assert "1.png cannot be read" in done.stderr and "is neither a JPEG nor a PNG" in done.stderr
+    for name in ("0_png", "0_jpg", "2"):
+        assert (tmp_path / "out" / f"{name}_overlay.jpg").exists()
 
 
 def test_a_bad_request_says_why_and_the_server_goes_on(server, assert_same_labels):

@@ -56,20 +56,47 @@ def test_masks_keep_large_ids(tmp_path, dtype, largest):
     np.testing.assert_array_equal(read_mask(tmp_path / "x.png"), ids)
 
 
+def chunk(kind, data):
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def png_of(side, *chunks):
+    """A PNG that claims to be a square, with chunks after its header."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize("side", [12_000, 60_000])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    path = tmp_path / "bomb.png"
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    )
+    (tmp_path / "bomb.png").write_bytes(png_of(side, chunk(b"IDAT", b"")))
     with pytest.raises(UserError, match="refused"):
-        read_image(path)
+        read_image(tmp_path / "bomb.png")
+
+
+def test_the_size_of_a_picture_is_told_without_decoding_it(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tags = chunk(b"eXIf", exif.tobytes())
+    (tmp_path / "x.png").write_bytes(png_of(11_000, tags, chunk(b"IDAT", b"no pixels")))
+    assert image_file_size(tmp_path / "x.png") == (11_000, 11_000)
+    with pytest.raises(UserError, match=r"x\.png cannot be read"):
+        read_image(tmp_path / "x.png")
+
+
+def test_cut_off_and_oddly_tagged_files_end_in_one_sentence_or_pixels(tmp_path):
+    odd = dict(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    for name, options in (("x.png", {}), ("x.png", odd), ("x.jpg", odd), ("x.webp", odd)):
+        Image.fromarray(GRADIENT).save(tmp_path / name, **options)
+        assert read_image(tmp_path / name).shape == GRADIENT.shape
+        whole = (tmp_path / name).read_bytes()
+        for length in range(0, len(whole) - 1, max(len(whole) // 25, 1)):
+            (tmp_path / name).write_bytes(whole[:length])
+            for read in (image_file_size, read_image):
+                try:
+                    read(tmp_path / name)
+                except UserError as error:
+                    assert str(error).count("\n") == 0
 
 
 def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path):
@@ -81,3 +108,62 @@ def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none.png does not exist"):
         read_image(tmp_path / "none.png")
+
+
+def test_a_photo_with_a_second_picture_for_its_viewer_is_a_photo(tmp_path):
+    """As telephones write them: a preview or a map of depths goes along."""
+    for name, kind, subfile in (("x.jpg", "MPO", None), ("x.tif", "TIFF", 1), ("y.tif", "TIFF", 0)):
+        photo, preview = Image.fromarray(GRADIENT), Image.fromarray(GRADIENT[::2, ::2])
+        if subfile is not None:
+            preview.encoderinfo = dict(tiffinfo={254: subfile})
+        photo.save(tmp_path / name, kind, save_all=True, append_images=[preview])
+    assert read_image(tmp_path / "x.jpg").shape == GRADIENT.shape
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), GRADIENT)
+    with pytest.raises(UserError, match=r"y\.tif has several pages"):
+        read_image(tmp_path / "y.tif")
+
+
+@pytest.mark.parametrize(
+    "values, kind",
+    [
+        (np.linspace(0, 255, 40), np.float32),
+        (np.linspace(-1, 1, 40), np.float32),
+        (np.full(40, np.nan), np.float32),
+        (np.arange(40) * 2**24, np.int32),
+    ],
+)
+def test_numbers_of_unknown_range_are_refused(tmp_path, values, kind):
+    Image.fromarray(values.astype(kind).reshape(5, 8)).save(tmp_path / "x.tif")
+    with pytest.raises(UserError, match="whose range is not known"):
+        read_image(tmp_path / "x.tif")
+
+
+def test_floats_of_0_to_1_are_black_to_white(tmp_path):
+    grey = np.linspace(0, 1, 256).reshape(16, 16)
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "x.tif")
+    pixels = read_image(tmp_path / "x.tif")
+    np.testing.assert_array_equal(pixels, np.arange(256).reshape(16, 16, 1).repeat(3, 2))
+
+
+def test_12_bits_in_16_are_scaled_where_the_file_says_so_and_else_refused(tmp_path):
+    samples = (np.arange(256) * 16).reshape(16, 16).astype(np.uint16)
+    image = Image.fromarray(samples)
+    image.save(tmp_path / "x.tif")
+    image.save(tmp_path / "x.png")
+    for name in ("x.tif", "x.png"):
+        with pytest.raises(UserError, match="none reaches a sixteenth of white"):
+            read_image(tmp_path / name)
+    image.save(tmp_path / "y.tif", tiffinfo={281: 4095})
+    np.testing.assert_array_equal(read_image(tmp_path / "y.tif")[..., 0], samples >> 4)
+
+
+def test_white_may_be_zero(tmp_path):
+    samples = (np.arange(256) * 257).reshape(16, 16).astype(np.uint16)
+    Image.fromarray(samples).save(tmp_path / "x.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif")[..., 0], 255 - (samples >> 8))
+
+
+def test_other_programs_files_are_not_opened(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(UserError, match="not an image of a known format"):
+        read_image(tmp_path / "x.png")

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeperlab_tf import Predictor
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import export_saved_model
+from deeperlab_tf.prediction.predictor import MAX_BATCH
 from deeperlab_tf.training.workdir import load_run
 from deeperlab_tf.visualize.drawing import write_image
 from tests.toys import save_untrained
@@ -68,3 +70,24 @@ def test_predictor_gives_the_same_parse_from_an_export(
         np.testing.assert_allclose(values, maps[name], rtol=1e-4, atol=1e-4)
     for parsing, expected in zip(exported(images[1:]), predictor(images[1:])):
         assert_same_labels(parsing.panoptic, expected.panoptic)
+
+
+def test_a_long_list_runs_in_batches_of_limited_size(toy_dataset):
+    sizes = []
+
+    def parse(images):
+        sizes.append(images.shape[0])
+        labels = np.zeros(images.shape[:3], np.int32)
+        outputs = dict(semantic=labels, instance=labels, panoptic=labels)
+        outputs["instance_score"] = np.zeros((len(labels), 1), np.float32)
+        outputs["num_instances"] = np.zeros(len(labels), np.int32)
+        return {name: tf.constant(values) for name, values in outputs.items()}
+
+    class Counting(Predictor):
+        def __init__(self):
+            self.dataset, self._parse = toy_dataset, parse
+
+    images = [np.full((2, 3, 3), number % 256, np.uint8) for number in range(1000)]
+    parsings = Counting()(images)
+    assert len(parsings) == sum(sizes) == 1000 and max(sizes) == MAX_BATCH
+    assert all((parsing.image == image).all() for parsing, image in zip(parsings, images))

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from absl import logging
 
+from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, find_prefix
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.training.checkpoints import Store, checkpoint_paths
@@ -21,10 +22,14 @@ from deeperlab_tf.training.workdir import load_run
 @pytest.fixture
 def store(tmp_path):
     """Two checkpoints, of weights 1 and 2, at steps 1 and 2."""
+    return make_store(tmp_path)
+
+
+def make_store(folder):
     network = keras.Sequential([keras.layers.Dense(300, input_shape=(300,))])
     optimizer = keras.optimizers.SGD(momentum=0.9)
     optimizer.build(network.trainable_variables)
-    store = Store(str(tmp_path), network, optimizer, keep=3)
+    store = Store(str(folder), network, optimizer, keep=3)
     store.network = network
     for step in (1, 2):
         set_weights(store, step)
@@ -72,6 +77,37 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(store, monkeypatch, da
     # Without it there is no checkpoint to speak of.
     if os.path.exists(os.path.join(store.folder, "ckpt-2.index")):
         assert len(warnings) == 1 and "ckpt-2 is broken" in warnings[0]
+
+
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("name", ["run [1]", "a*b?", "run[!x]", "back\\slash"])
+def test_a_folder_is_never_a_pattern(tmp_path, name):
+    os.makedirs(tmp_path / "run 1")
+    folder = tmp_path / name / "checkpoints"
+    store = make_store(folder)
+    for step in (3, 4, 5):
+        set_weights(store, step)
+        assert store.save(step)
+    # Old ones go, and what a save that was cut off has left.
+    assert [os.path.basename(path) for path in checkpoint_paths(str(folder))] == [
+        "ckpt-5",
+        "ckpt-4",
+        "ckpt-3",
+    ]
+    assert len(os.listdir(folder)) == 2 * 3 + 1
+    os.makedirs(folder / "ckpt-6_temp")
+    again = make_store_again(store)
+    assert not (folder / "ckpt-6_temp").exists()
+    set_weights(store, 0)
+    assert again.restore_newest() == str(folder / "ckpt-5") and weights_are(store, 5)
+    assert find_prefix(str(tmp_path / name)) == str(folder / "ckpt-5")
+    assert CheckpointFile(str(folder / "ckpt-4")).shapes
+
+
+def make_store_again(store):
+    again = Store(store.folder, store.network, store._checkpoint.optimizer, keep=3)
+    again.network = store.network
+    return again
 
 
 def test_a_broken_list_of_checkpoints_does_not_matter(store):

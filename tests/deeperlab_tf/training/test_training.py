@@ -298,3 +298,11 @@ def test_untrained_or_foreign_folders_are_named(tiny_config, toy_dataset, tmp_pa
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
         load_run(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "run.json", "config.json"])
+def test_a_folder_with_files_of_the_users_is_no_workdir(tiny_config, toy_dataset, tmp_path, name):
+    (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(UserError):
+        prepare_workdir(str(tmp_path), tiny_config, toy_dataset)
+    assert (tmp_path / name).read_text() == '{"mine": 1}' and os.listdir(tmp_path) == [name]

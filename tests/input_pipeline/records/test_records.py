@@ -98,6 +98,15 @@ def test_several_processes_write_what_one_writes(built, folder, tmp_path_factory
         assert json.load(file) == manifest
 
 
+def test_a_file_of_the_users_called_as_the_manifest_stays(folder, tmp_path_factory):
+    output, truth = tmp_path_factory.mktemp("records"), '{"images": [], "annotations": []}'
+    (output / "train.json").write_text(truth)
+    with pytest.raises(UserError, match=r"train\.json exists already"):
+        write.write_records(folder.config, "train", str(output), num_shards=2, processes=1)
+    assert (output / "train.json").read_text() == truth
+    assert os.listdir(output) == ["train.json"]
+
+
 def test_bad_data_leaves_no_broken_shard(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("records")
     folder.save("semantic", 4, np.full((20, 30), 42, np.uint8))

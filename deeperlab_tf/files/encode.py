@@ -1,0 +1,42 @@
+"""Writing picture files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.atomic import atomic_path
+
+
+def write_encoded(path: str | os.PathLike, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Writes a picture in the format of the path's ending, whole or not at all.
+
+    Args:
+      path: image file, with any characters that the disk takes: OpenCV does not see its name.
+      pixels: as OpenCV wants them, BGR.
+      options: of `cv2.imencode`.
+
+    Raises:
+      UserError: OpenCV cannot write such a picture in this format, or the disk is full.
+    """
+    ending = os.path.splitext(path)[1]
+    try:
+        done, encoded = cv2.imencode(ending, pixels, list(options))
+    except cv2.error as error:
+        raise _cannot_write(path, pixels) from error
+    if not done:
+        raise _cannot_write(path, pixels)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(encoded)
+
+
+def _cannot_write(path, pixels):
+    height, width = pixels.shape[:2]
+    return UserError(
+        f"cannot write {path}: OpenCV refuses to write {width} x {height} pixels in the format of "
+        "its ending; choose .png or .jpg, or a smaller picture."
+    )

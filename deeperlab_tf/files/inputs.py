@@ -1,0 +1,106 @@
+"""Which of the files in a folder are to be parsed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.images import is_animated
+from deeperlab_tf.files.results import is_result
+
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGES += (".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".avif")
+FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
+FILMS += (".3gp", ".3g2", ".wmv", ".flv", ".ogv")
+
+_NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
+
+
+class Inputs(NamedTuple):
+    """The files that an --input names.
+
+    Attributes:
+      root: the folder they are in or below.
+      images: paths of image files, sorted; none has been opened.
+      film: path of the film, where the input is one; else None.
+      passed_over: how many files of the folder are results of earlier parses, and how many are
+        films.
+    """
+
+    root: str
+    images: list[str]
+    film: str | None = None
+    passed_over: tuple[int, int] = (0, 0)
+
+
+def find_inputs(path: str) -> Inputs:
+    """What --input names: an image, a film, or a folder of images with its subfolders.
+
+    Hidden files and folders are passed over, and so are results of earlier parses. Links are
+    followed.
+
+    Raises:
+      UserError: there is nothing, or it holds no image.
+    """
+    if os.path.isfile(path):
+        root = os.path.dirname(path)
+        return Inputs(root, [], path) if is_film(path) else Inputs(root, [path])
+    if not os.path.isdir(path):
+        raise UserError(
+            f"there is no file or folder {path}; give an image, a folder of images or a video."
+        )
+    return _of_folder(path)
+
+
+def find_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
+    """Paths of the files of a folder and its subfolders with these endings, however written.
+
+    Hidden files and folders are passed over, links are followed.
+
+    Args:
+      folder: where to look.
+      endings: in lower case.
+    """
+    for where, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        folders[:] = sorted(name for name in folders if _is_below(where, name, real))
+        for name in sorted(names):
+            if name.lower().endswith(endings) and not name.startswith("."):
+                yield os.path.join(where, name)
+
+
+def is_film(path: str) -> bool:
+    """Whether a file is a film: by its ending, or as it holds several frames, as a GIF may.
+
+    Raises:
+      UserError: it is neither a film nor an image.
+    """
+    if path.lower().endswith(FILMS):
+        return True
+    return is_animated(path)
+
+
+def _of_folder(path):
+    images, results = [], 0
+    for file in find_files(path, IMAGES):
+        if is_result(file):
+            results += 1
+        else:
+            images.append(file)
+    films = sum(1 for _ in find_files(path, FILMS))
+    if not images:
+        besides = ""
+        if results or films:
+            besides = f" besides {results} results of earlier parses and {films} films"
+        raise UserError(f"the folder {path} has no images{besides} ({', '.join(IMAGES)}).")
+    return Inputs(path, sorted(images), None, (results, films))
+
+
+def _is_below(where, name, real):
+    """Whether a subfolder is to be looked into; a link to a folder above would never end."""
+    if name.startswith(".") or name in _NOT_THE_USERS:
+        return False
+    target = os.path.realpath(os.path.join(where, name))
+    return not (real + os.sep).startswith(target + os.sep)
