@@ -71,6 +71,8 @@ setup(
         "addons": ADDONS,
         "serving": SERVING,
         "onnx": ONNX,
+        # Gradio's releases for Python 3.9 want packages that are long out of date.
+        "demo": ['gradio>=6.0,<7; python_version >= "3.10"'],
         "test": [
             "pytest",
             "hypothesis",

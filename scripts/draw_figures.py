@@ -1,6 +1,9 @@
 """Draws the figures of docs/architecture.md: the network, and the fusion on a made-up scene.
 
 python scripts/draw_figures.py --output=docs/figures
+python scripts/draw_figures.py --output=docs/figures --photo=street.jpg --model=street
+
+With --photo it draws street.jpg of the README instead: the parse of that photo, without the photo.
 """
 
 from __future__ import annotations
@@ -29,21 +32,32 @@ from deeperlab_tf.fusion.semantics import Classes, label_pixels
 from deeperlab_tf.heads import head_channels
 from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.schema import Dataset
 from input_pipeline import make_targets, open_source
 
 matplotlib.use("Agg")
 
-OUTPUT = flags.DEFINE_string("output", None, "Folder for network.svg and fusion.jpg.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the figures.")
+PHOTO = flags.DEFINE_string("photo", None, "Photo of a street whose parse to draw.")
+MODEL = flags.DEFINE_string("model", "street", "Model that parses --photo.")
 
 SCENE = 3  # of the validation scenes
 FIGURE_CELL = 300  # pixels, height of a picture
+STREET_WIDTH = 1200  # pixels
 NUM_CLASSES = 66  # of Mapillary Vistas, the paper's main dataset
 INK, PAPER = "#1c2024", "#ffffff"
 BLUE, GREEN, AMBER, RED = "#d7e5f7", "#dcefdc", "#f9ecc9", "#f6dbd6"
 
 
 def main() -> None:
+    if PHOTO.value:
+        path = os.path.join(OUTPUT.value, "street.jpg")
+        check_absent(path)
+        visualize.write_image(path, draw_street(Predictor(MODEL.value)(PHOTO.value)))
+        print(f"wrote {path}")
+        return
+
     path, fusion_path = (os.path.join(OUTPUT.value, name) for name in ("network.svg", "fusion.jpg"))
     check_absent(path, fusion_path)
     with atomic_path(path) as temporary:
@@ -53,6 +67,16 @@ def main() -> None:
 
     visualize.write_image(fusion_path, draw_fusion())
     print(f"wrote {fusion_path}")
+
+
+# === A parse without its photo ===
+
+
+def draw_street(parsing: Parsing) -> np.ndarray:
+    """Colours, outlines, names and scores of a parse on a plain ground: uint8 [H, W, 3]."""
+    scale = visualize.overlay_scale(parsing.image, STREET_WIDTH)
+    plain = np.full_like(parsing.image, 255)
+    return visualize.draw_parsing(plain, parsing, scale=scale)
 
 
 # === The network (paper Fig. 2) ===

@@ -92,6 +92,18 @@ class Predictor:
                 yield from zip(indices, samples, parsings)
                 bar.update(len(samples))
 
+    def heads(self, image: Image) -> dict[str, np.ndarray]:
+        """The network's five heads for one image, not fused.
+
+        Args:
+          image: uint8 [H, W, 3], RGB, or a path.
+
+        Returns:
+          dict of float32 [1, h, w, channels] at stride 4 of the network's input.
+        """
+        outputs = self._heads(_to_array(image)[np.newaxis])
+        return {name: np.asarray(values) for name, values in outputs.items()}
+
     def maps(self, image: Image) -> dict[str, np.ndarray]:
         """The network's raw maps of one image, for pictures of them.
 
@@ -107,8 +119,7 @@ class Predictor:
 
         image = _to_array(image)
         height, width = image.shape[:2]
-        heads = self._heads(image[np.newaxis])
-        return instance_maps(heads, height, width, self.config)
+        return instance_maps(self.heads(image), height, width, self.config)
 
     def _parse_all(self, images):
         # Neighbours of one size are one batch.

@@ -26,6 +26,7 @@ from deeperlab_tf.visualize.parses import Parse
 
 _OUTLINE = (TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT, BOTTOM_LEFT, TOP_LEFT)
 _FRACTION_BITS = 4  # of the coordinates of OpenCV's drawing functions
+_SMALLEST_WHEEL = 24  # pixels
 
 
 # === Heatmaps ===
@@ -58,8 +59,13 @@ def heatmap(probabilities: np.ndarray, image: Picture, scale: int = 1) -> Pictur
 
 def heatmap_legend(graph: KeypointGraph, width: int) -> Picture:
     """A strip `width` pixels wide that tells which keypoint has which colour in `heatmap`."""
-    colors = vivid_colors(graph.num_keypoints)
-    return legend(dict(zip(graph.names, colors)), width)
+    return legend(keypoint_colors(graph), width)
+
+
+def keypoint_colors(graph: KeypointGraph) -> dict[str, Color]:
+    """Colour of each keypoint in `heatmap`, by its name."""
+    names = (name.replace("_", " ") for name in graph.names)
+    return dict(zip(names, vivid_colors(graph.num_keypoints)))
 
 
 # === Detections ===
@@ -143,4 +149,34 @@ def color_wheel(side: int) -> Picture:
     radius = side / 2 - 4
     picture = offsets(np.stack([rows, columns], axis=-1), radius)
     picture[np.hypot(rows, columns) > radius] = BACKGROUND
+    return picture
+
+
+def offset_overlay(
+    field: np.ndarray, weight: np.ndarray, image: Picture, scale: int = 1
+) -> Picture:
+    """An offset field in the colours of `offsets`, over the darkened image where it counts.
+
+    Args:
+      field: float [h, w, 2], (y, x).
+      weight: float [h, w], 0-1: how much each offset counts. What the losses leave free is noise.
+      image: uint8 [H, W, 3], RGB, which the field is of.
+      scale: the picture is this many times as large as the image.
+
+    Returns:
+      uint8 [H · scale, W · scale, 3], with the wheel of directions in its corner.
+    """
+    counted = np.linalg.norm(field, axis=-1)[weight > 0.5]
+    colors = offsets(field, counted.max(initial=0) or None)
+    picture = enlarge(image, scale)
+    size = picture.shape[1::-1]
+    colors = cv2.resize(colors, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    opacity = cv2.resize(weight.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    opacity = 0.9 * np.clip(opacity, 0, 1)[..., np.newaxis]
+    picture = picture * 0.4 * (1 - opacity) + colors * opacity
+    picture = picture.astype(np.uint8)
+
+    side = min(picture.shape[:2]) // 5
+    if side > _SMALLEST_WHEEL:
+        picture[-side:, -side:] = color_wheel(side)
     return picture

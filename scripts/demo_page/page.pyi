@@ -1,0 +1,303 @@
+"""The layout of the page, and its server; the only file that knows Gradio."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.visualize.layers import LAYERS, offset_names
+from demo_page.answers import Answers, Shown
+from demo_page.photos import Limits
+from demo_page.picture import note_html, segments_html
+
+if TYPE_CHECKING:
+    from deeperlab_tf.prediction.kept_heads import HeadKeeper
+
+# Before Gradio loads: nothing is told to anybody, whatever the machine is set to.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+try:
+    import gradio
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+except ImportError as error:
+    raise UserError(
+        f"the page needs Gradio ({error}); install it with pip install -e .[demo], "
+        "on Python 3.10 or newer."
+    ) from error
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_SUBTITLE = "A class for every pixel, and for every object its own region."
+_EMPTY = '<div class="empty">The parse appears here.</div>'
+_WELCOME = "Drop a photo, paste one, or take one."
+_HINT = "Move the pointer over the picture to read names and scores."
+_ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "model"}
+_VISITORS = 16  # whose parses are kept; those who came first are forgotten
+_FORGET_AFTER = 1800  # seconds without a visit
+# Fonts of the reader's machine: the default ones would be fetched from elsewhere.
+_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+
+class Address(NamedTuple):
+    """Where the page is served. Port 0: any that is free."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+
+@contextmanager
+def serve(keeper: HeadKeeper, limits: Limits, address: Address, title: str) -> Iterator[str]:
+    """Serves the page while the block runs.
+
+    Args:
+      keeper: parses photos.
+      limits: what is refused.
+      address: `Address`.
+      title: of the page.
+
+    Yields:
+      the page's URL.
+
+    Raises:
+      UserError: the port is taken, or the host is not this machine's.
+    """
+    with tempfile.TemporaryDirectory(prefix="deeperlab_demo_") as folder:
+        # All that Gradio serves besides its own scripts lies here, and goes with it.
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_EXAMPLES_CACHE"] = os.path.join(folder, "examples")
+        page = build_page(Answers(keeper, limits, folder), keeper, title)
+        page.queue(max_size=limits.queue, api_open=False)
+        url = _launch(page, limits, address)
+        try:
+            yield url
+        finally:
+            page.close(verbose=False)
+
+def build_page(answers: Answers, keeper: HeadKeeper, title: str) -> gradio.Blocks:
+    """The layout, and which part asks for what.
+
+    Args:
+      answers: `Answers`.
+      keeper: whose settings the sliders start from.
+      title: of the page.
+    """
+    blocks = gradio.Blocks(
+        title=title,
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(_FORGET_AFTER, _FORGET_AFTER),
+    )
+    with blocks:
+        gradio.Markdown(
+            f"## {title}\nA class for every pixel, and for every object its own region."
+        )
+        shown = gradio.State(None, time_to_live=_FORGET_AFTER, delete_callback=answers.forget)
+        with gradio.Row():
+            with gradio.Column(scale=2, min_width=320):
+                asks = _asks(keeper)
+            with gradio.Column(scale=5, min_width=480):
+                tells = _tells(keeper)
+    _connect(blocks, answers, shown, asks, tells)
+    return blocks
+
+# === The parts ===
+
+class _Photo(gradio.Image):
+    """An image that hands over the uploaded file as it is: what it is worth, `read_photo` says."""
+
+    is_template = True  # Gradio's page draws it as it draws its parent
+
+    def preprocess(self, payload):
+        return None if payload is None else payload.path
+    from collections.abc import Sequence
+    from typing import TYPE_CHECKING, Any, Callable, Literal
+
+    from gradio.blocks import Block
+
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+class _Asks(NamedTuple):
+    """The left side: what a visitor gives."""
+
+    photo: gradio.Image
+    note: gradio.HTML
+    peak_threshold: gradio.Slider
+    nms_iou: gradio.Slider
+    regions: gradio.HTML
+
+class _Tells(NamedTuple):
+    """The right side: what a visitor gets."""
+
+    layer: gradio.Radio
+    field: gradio.Dropdown
+    picture: gradio.HTML
+    downloads: tuple[gradio.DownloadButton, ...]
+
+def _asks(keeper):
+    photo = _Photo(
+        label="Photo",
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        height=260,
+        elem_id="photo",
+    )
+    note = gradio.HTML(note_html(_WELCOME), elem_id="note")
+    peak_threshold = gradio.Slider(
+        0.0,
+        1.0,
+        value=keeper.settings.peak_threshold,
+        step=0.01,
+        label="peak_threshold",
+        info="Lowest score of a keypoint: higher finds fewer, surer objects.",
+        elem_id="peak_threshold",
+    )
+    nms_iou = gradio.Slider(
+        0.0,
+        1.0,
+        value=keeper.settings.nms_iou,
+        step=0.05,
+        label="nms_iou",
+        info="Of boxes that overlap by more, one goes: higher keeps objects that stand close.",
+        elem_id="nms_iou",
+    )
+    regions = gradio.HTML("", elem_id="regions")
+    return _Asks(photo, note, peak_threshold, nms_iou, regions)
+
+def _tells(keeper):
+    layer = gradio.Radio(list(LAYERS), value=LAYERS[0], label="Layer", elem_id="layer")
+    fields = offset_names(keeper.graph)
+    field = gradio.Dropdown(
+        fields,
+        value=fields[0],
+        label="Offsets",
+        info="Where each pixel points to: the hue is the direction, white is no way to go.",
+        visible=False,
+        elem_id="field",
+    )
+    picture = gradio.HTML(_EMPTY, elem_id="picture")
+    with gradio.Row():
+        downloads = tuple(
+            gradio.DownloadButton(text, interactive=False, size="sm", elem_id=name)
+            for name, text in (
+                ("overlay", "Overlay (JPEG)"),
+                ("labels", "Segment ids (PNG)"),
+                ("segments", "Segments (JSON)"),
+            )
+        )
+    return _Tells(layer, field, picture, downloads)
+
+# === What happens ===
+
+def _connect(blocks, answers, shown, asks, tells):
+    settings = [asks.peak_threshold, asks.nms_iou]
+    view = [tells.layer, tells.field]
+    results = [shown, asks.note, asks.regions, tells.picture, *tells.downloads]
+
+    def parse(path, before, peak_threshold, nms_iou, layer, field):
+        answers.forget(before)
+        if path is None:
+            return _nothing(_WELCOME)
+        return _guarded(lambda: answers.parse(path, peak_threshold, nms_iou), answers, layer, field)
+
+    def fuse_again(before, peak_threshold, nms_iou, layer, field):
+        if before is None:
+            return [gradio.skip()] * len(results)
+        return _guarded(
+            lambda: answers.fuse_again(before, peak_threshold, nms_iou), answers, layer, field
+        )
+
+    def draw(now, layer, field):
+        is_offsets = gradio.update(visible=layer == "offsets")
+        if now is None:
+            return is_offsets, gradio.skip()
+        return is_offsets, answers.draw(now, layer, field)
+
+    with blocks:
+        blocks.load(js=_text("pointer.js"))
+        asks.photo.change(parse, [asks.photo, shown, *settings, *view], results, **_ONE_AT_A_TIME)
+        for slider in settings:
+            slider.change(
+                fuse_again,
+                [shown, *settings, *view],
+                results,
+                trigger_mode="always_last",
+                show_progress="hidden",
+                **_ONE_AT_A_TIME,
+            )
+        for choice in view:
+            choice.change(
+                draw, [shown, *view], [tells.field, tells.picture], show_progress="hidden"
+            )
+
+def _guarded(work: Callable[[], Shown], answers, layer, field):
+    """The results of `work`, or what is wrong, as one sentence."""
+    try:
+        now = work()
+    except UserError as error:
+        return _nothing(str(error), is_error=True)
+    count = sum(segment.score is not None for segment in now.parsing.segments)
+    height, width = now.parsing.panoptic.shape
+    note = f"{width} × {height} pixels, {count} objects, {now.seconds:.2f} s. {_HINT}"
+    files = (now.files.overlay, now.files.labels, now.files.segments)
+    return [
+        now,
+        note_html(note),
+        segments_html(now.parsing),
+        answers.draw(now, layer, field),
+        *(gradio.update(value=path, interactive=True) for path in files),
+    ]
+
+def _nothing(text, is_error=False):
+    gone = gradio.update(value=None, interactive=False)
+    return [None, note_html(text, is_error), "", _EMPTY, gone, gone, gone]
+
+# === The server ===
+
+def _launch(page, limits, address):
+    try:
+        _, url, _ = page.launch(
+            server_name=address.host,
+            server_port=address.port or None,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            inbrowser=False,
+            max_file_size=limits.megabytes * 10**6,
+            state_session_capacity=_VISITORS,
+            footer_links=[],
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            theme=gradio.themes.Default(**_FONTS),
+            css=_text("style.css"),
+            app_kwargs={"middleware": [Middleware(_OwnFiles)]},
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot serve at {address.host}:{address.port} ({error}); "
+            "give another --port, or a --host that is this machine's."
+        ) from error
+    return url
+
+class _OwnFiles:
+    """Refuses addresses by which Gradio would fetch pages from elsewhere for a visitor."""
+
+    def __init__(self, app) -> None:
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        path = scope.get("path", "")
+        if "file=http" in path or "/proxy=" in path:
+            response = PlainTextResponse("this page serves its own files only", 403)
+            return await response(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+def _text(name):
+    with open(os.path.join(_HERE, name), encoding="utf-8") as file:
+        return file.read()
