@@ -54,6 +54,7 @@ setup(
         f"opencv-python>=4.11; {CURRENT}",
         "scipy",
         "absl-py",
+        "h5py",
         "ml_collections",
         "pycocotools",
         "tensorboard",

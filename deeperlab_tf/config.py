@@ -197,9 +197,10 @@ def _train() -> ConfigDict:
     train.seed = 0
 
     # === Start ===
-    # Weights to start from: ImageNet-1K in the paper [D, Sec. 4]; "": random ones
+    # Weights to start from, ImageNet-1K in the paper [D, Sec. 4]: imagenet (Keras Applications') |
+    # a Keras HDF5 file | a TF-slim checkpoint | a training | a model that ships; "": random ones
     train.initial_checkpoint = ""
-    # What is taken from it: backbone | network (of one of our own trainings)
+    # What is taken from it: backbone; of one of our own trainings also all_but_classes | network
     train.initial_part = "backbone"
     # Put its 3x3 kernels into the centre of larger ones; not the paper's pretraining [R]
     train.embed_kernels = False

@@ -5,13 +5,10 @@ Nothing is unpickled.
 
 from __future__ import annotations
 
-import glob
 import os
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeperlab_tf.errors import UserError
@@ -21,8 +18,6 @@ from deeperlab_tf.files.paths import plain_path
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Whatever TensorFlow's reader raises.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
-_NAMES_SHOWN = 20
-_SCOPES_SHOWN = 5
 
 
 class CheckpointFile:
@@ -30,7 +25,7 @@ class CheckpointFile:
 
     Args:
       path: its prefix (`model.ckpt-30000`), one of its files, a folder that holds it, or the folder
-        of a run.
+        of a run; local or in a bucket.
 
     Attributes:
       path: its prefix.
@@ -89,13 +84,14 @@ def find_prefix(path: str) -> str:
     Raises:
       UserError: there is none, or there are several to choose from.
     """
-    if os.path.isdir(path):
+    if tf.io.gfile.isdir(path):
         return _find_in_folder(path)
     for extension in (".index", ".data-"):
         head, found, _ = path.rpartition(extension)
         if found:
             path = head
-    if not glob.glob(f"{glob.escape(path)}*"):
+    folder, prefix = os.path.split(path)
+    if not any(name.startswith(prefix) for name in _names_in(folder)):
         raise UserError(
             f"there is no checkpoint {path}; "
             "give its prefix, without .index or .data-00000-of-00001."
@@ -108,119 +104,20 @@ def _find_in_folder(path: str) -> str:
         newest = tf.train.latest_checkpoint(plain_path(folder))
         if newest:
             return os.path.join(folder, os.path.basename(newest))
-        indices = glob.glob(os.path.join(glob.escape(folder), "*.index"))
+        indices = [name for name in _names_in(folder) if name.endswith(".index")]
         if len(indices) == 1:
-            return indices[0][: -len(".index")]
+            return os.path.join(folder, indices[0][: -len(".index")])
         if indices:
             raise UserError(
                 f"{folder} holds {len(indices)} checkpoints; "
-                f"name one of them, such as {min(indices)}."
+                f"name one of them, such as {os.path.join(folder, min(indices))}."
             )
     raise UserError(
         f"there is no checkpoint in the folder {path}; give one that holds a .index file."
     )
 
 
-class Slot(NamedTuple):
-    """A variable that a tensor of a checkpoint is for.
-
-    Attributes:
-      variable: of the model.
-      name: the variable's in the checkpoint.
-      key: of its tensor in the checkpoint; None where it is missing.
-    """
-
-    variable: tf.Variable
-    name: str
-    key: str | None
-
-
-def fill(slots: list[Slot], file: CheckpointFile, embed_kernels: bool = False) -> int:
-    """Assigns tensors of a checkpoint to variables: all of them, or none.
-
-    Args:
-      slots: what to fill.
-      file: the checkpoint.
-      embed_kernels: put smaller kernels into the centre of the variables' larger ones, filled up
-        with zeros.
-
-    Returns:
-      Number of kernels that were embedded.
-
-    Raises:
-      UserError: a variable is missing, or has another shape.
-    """
-    _check_complete(slots, file)
-    values = []
-    embedded = 0
-    for slot in slots:
-        value = file.read(slot.key)
-        shape = slot.variable.shape
-        if value.shape != shape:
-            _check_embeddable(slot, value.shape, file, embed_kernels)
-            value = _embed(value, shape)
-            embedded += 1
-        values.append(value)
-
-    for slot, value in zip(slots, values):
-        slot.variable.assign(tf.cast(value, slot.variable.dtype))
-    if embedded:
-        logging.warning(
-            "%d kernels of %s were embedded in the centre of larger ones filled up with zeros: "
-            "a start with the same features as the small ones', "
-            "not a pretraining of the larger ones",
-            embedded,
-            file.path,
-        )
-    return embedded
-
-
-def _check_complete(slots: list[Slot], file: CheckpointFile) -> None:
-    missing = [slot.name for slot in slots if slot.key is None]
-    if not missing:
-        return
-    shown = ", ".join(missing[:_NAMES_SHOWN])
-    if len(missing) > _NAMES_SHOWN:
-        shown += f" and {len(missing) - _NAMES_SHOWN} more"
-    raise UserError(
-        f"checkpoint {file.path} is not of this architecture: {len(missing)} of {len(slots)} "
-        f"variables are missing, {shown}; it holds {_contents(file)}."
-    )
-
-
-def _check_embeddable(
-    slot: Slot, found: tuple[int, ...], file: CheckpointFile, embed_kernels: bool
-) -> None:
-    """Raises UserError unless a tensor of shape `found` may, and can, be embedded in a variable."""
-    wanted = tuple(slot.variable.shape)
-    if not _fits_inside(found, wanted):
-        raise UserError(
-            f"checkpoint {file.path} has {slot.name} in shape {found} where the model has "
-            f"{wanted}; use the number of classes, width and kernel size it was trained with."
-        )
-    if not embed_kernels:
-        raise UserError(
-            f"checkpoint {file.path} has kernels of {found[0]} where the model has {wanted[0]} "
-            f"({slot.name}); --config.train.embed_kernels puts the small ones into the centre."
-        )
-
-
-def _contents(file: CheckpointFile) -> str:
-    """What a checkpoint seems to be of: the outermost names of its variables."""
-    scopes = sorted({name.split("/")[0] for name in file.keys_by_name() if "/" in name})
-    if not scopes:
-        return "no variables"
-    more = " …" if len(scopes) > _SCOPES_SHOWN else ""
-    return f"variables of {', '.join(scopes[:_SCOPES_SHOWN])}{more}"
-
-
-def _fits_inside(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    """Whether a kernel [k, k, …] of shape `small` fits into the middle of one of shape `large`."""
-    if not len(small) == len(large) == 4 or small[2:] != large[2:]:
-        return False
-    return all(a <= b and (b - a) % 2 == 0 for a, b in zip(small[:2], large[:2]))
-
-
-def _embed(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    margins = [((large - small) // 2,) * 2 for small, large in zip(kernel.shape, shape)]
-    return np.pad(kernel, margins)
+def _names_in(folder: str) -> list[str]:
+    """Names in a folder, local or in a bucket; none where there is no such folder."""
+    folder = folder or "."
+    return tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []

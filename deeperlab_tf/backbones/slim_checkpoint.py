@@ -11,7 +11,8 @@ import re
 
 from absl import logging
 
-from deeperlab_tf.backbones.checkpoint_file import CheckpointFile, Slot, fill
+from deeperlab_tf.backbones.checkpoint_file import CheckpointFile
+from deeperlab_tf.backbones.slots import Slot, fill
 from deeperlab_tf.compat import keras
 
 _MOVING_AVERAGE = "ExponentialMovingAverage"
