@@ -61,6 +61,11 @@ IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of the photos, for th
 REPORT = flags.DEFINE_bool(
     "report", False, "Write an HTML page too: report.html in the folder, or beside the JSON."
 )
+STRICT = flags.DEFINE_bool(
+    "strict",
+    False,
+    "Of files: refuse what is odd instead of scoring it as COCO's own evaluator does.",
+)
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 cli.define_strategy()
 OUTPUT = flags.DEFINE_string(
@@ -76,6 +81,8 @@ def main() -> None:
         result = _score_files(files)
     elif any(files.values()):
         raise UserError("give either --workdir or files (--gt_json ...), not both.")
+    elif STRICT.value:
+        raise UserError("--strict is about files (--gt_json ...); leave it out with --workdir.")
     elif not LABELLED.value:
         result = _write_results()
     else:
@@ -98,7 +105,9 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
     page = f"{os.path.splitext(OUTPUT.value)[0]}.html"
     if REPORT.value:
         check_page(page, "<title>Evaluation on ")
-    evaluation = evaluate_files(**files, image_dir=IMAGE_DIR.value, workers=WORKERS.value)
+    evaluation = evaluate_files(
+        **files, image_dir=IMAGE_DIR.value, workers=WORKERS.value, strict=STRICT.value
+    )
     result = evaluation.result()
     write_json(OUTPUT.value, result)
     if REPORT.value:

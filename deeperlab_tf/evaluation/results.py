@@ -44,6 +44,7 @@ class Evaluation:
       instance_ap: `InstanceAP`, or None where the predictions have no scores.
       names: what each image is called.
       tables: `OverlapTable` of each image.
+      notes_on_files: sentences about what is odd in them.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Evaluation:
     instance_ap: InstanceAP | None
     names: list[str] = dataclasses.field(default_factory=list)
     tables: list[OverlapTable] = dataclasses.field(default_factory=list)
+    notes_on_files: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of(cls, dataset: Dataset, load: Callable[[int], ScoredImage]) -> Evaluation:
@@ -90,7 +92,9 @@ class Evaluation:
         return result
 
     def _notes(self, result):
-        notes = []
+        notes = list(self.notes_on_files)
+        if math.isinf(result["pq"]):
+            notes.append("pq is infinite, as an IoU is; metrics.json has null for it.")
         if math.isnan(result["pc"]):
             notes.append("pc is not a number: the truth labels no pixel outside crowds.")
         notes += _notes_on_groups(result, self.dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -116,7 +117,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all; errors are those of `atomic_path`.
 
-    NaN becomes null, which every JSON reader understands.
+    NaN and infinity become null, which every JSON reader understands.
     """
     write_text(path, json.dumps(_without_nan(value), indent=2) + "\n")
 
@@ -139,6 +140,6 @@ def _without_nan(value):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -10,25 +10,10 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
+from deeperlab_tf.files.panoptic_segments import Segments, check_segments
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.label_maps import dense, runs
 from deeperlab_tf.schema import Dataset
-
-
-class Segments(NamedTuple):
-    """What the JSON says about the segments of one image, in ascending order of their ids.
-
-    Attributes:
-      ids: int64 [S].
-      scores: float64 [S], NaN where the JSON has none.
-      classes: int64 [S + 1]; the last entry stands for void.
-      crowd: int64 [S + 1], 1 on crowd regions; the last entry stands for void.
-    """
-
-    ids: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
-    crowd: np.ndarray
 
 
 class Labels(NamedTuple):
@@ -69,17 +54,17 @@ class PanopticFiles:
 
     def __init__(self, json_path: str, folder: str, dataset: Dataset | None = None) -> None:
         self.json_path, self.folder = json_path, folder
-        content = read_content(json_path)
+        content = self._read_content()
         if not os.path.isdir(folder):
             raise UserError(f"there is no folder {folder} with the PNGs of {json_path}.")
 
-        self.dataset = dataset or to_dataset(content.get("categories"), json_path)
+        self.dataset = dataset or self._to_dataset(content.get("categories"))
         self._class_of = {
             category.original_id: index for index, category in enumerate(self.dataset.categories)
         }
-        self._annotations = _by_image(content["annotations"], json_path)
+        self._annotations = self._by_image(content["annotations"])
         self._photos = _photo_names(content.get("images"))
-        self._has_scores = self._all_things_have_scores()
+        self._has_scores = self._all_things_have_scores(self._annotations.values())
 
     @property
     def image_ids(self) -> list[int | str]:
@@ -89,13 +74,17 @@ class PanopticFiles:
     def __contains__(self, image_id: int | str) -> bool:
         return image_key(image_id) in self._annotations
 
+    def annotation(self, image_id: int | str) -> dict:
+        """The JSON's annotation of an image."""
+        return self._annotations[image_key(image_id)]
+
     def png_path(self, image_id: int | str) -> str:
         """Path of an image's PNG; names that leave the folder are refused."""
-        return path_inside(self.folder, self._annotations[image_key(image_id)]["file_name"])
+        return path_inside(self.folder, self.annotation(image_id)["file_name"])
 
     def photo_name(self, image_id: int | str) -> str | None:
         """File name of the photo itself, as the JSON has it, or None."""
-        return self._photos.get(image_key(image_id))
+        return self._photos.get(image_key(self.annotation(image_id)["image_id"]))
 
     def has_scores(self) -> bool:
         """True if every segment of a thing has a score, as predictions may."""
@@ -127,13 +116,9 @@ class PanopticFiles:
         Raises:
           UserError: a segment is in one of them only.
         """
-        # The place of each id among the JSON's, [K], and whether it is there.
-        index = np.searchsorted(segments.ids, present)
-        found = index < len(segments.ids)
-        found[found] = segments.ids[index[found]] == present[found]
-
+        index = segments.find(present)
         where = f"{self.png_path(image_id)} and {self.json_path} disagree"
-        strange = present[~found & (present != VOID)]
+        strange = present[(index < 0) & (present != VOID)]
         if strange.size:
             raise UserError(f"{where}: segment {strange[0]} is in the PNG but not in the JSON.")
 
@@ -142,7 +127,7 @@ class PanopticFiles:
             raise UserError(
                 f"{where}: segment {empty[0]} is in the JSON but has no pixel in the PNG."
             )
-        return np.where(found, index, -1)
+        return index
 
     def read_labels(self, image_id: int | str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Semantic, instance and crowd map of one image; see `Labels`.
@@ -170,59 +155,43 @@ class PanopticFiles:
         scores = segments.scores[index[is_instance]]
         return Labels(to_map(classes), to_map(numbers), to_map(crowd), scores)
 
+    # === How the files are read; `panoptic_official` has other ways ===
+
+    def _read_content(self):
+        return read_content(self.json_path)
+
+    def _to_dataset(self, categories):
+        return to_dataset(categories, self.json_path)
+
+    def _by_image(self, annotations):
+        """dict of the annotations by `image_key`."""
+        found = {}
+        for annotation in annotations:
+            key = image_key(annotation["image_id"])
+            if key in found:
+                raise UserError(
+                    f"{self.json_path} annotates image {annotation['image_id']} twice; keep one."
+                )
+            found[key] = annotation
+        return found
+
     def _segments(self, image_id):
-        infos = self._annotations[image_key(image_id)]["segments_info"]
+        """The `Segments` of an image."""
+        infos = self.annotation(image_id)["segments_info"]
         infos = sorted(infos, key=lambda info: info["id"])
-        where = f"image {image_id} in {self.json_path}"
-
         ids = np.array([info["id"] for info in infos], np.int64)
-        repeated = ids[1:][ids[1:] == ids[:-1]]
-        if repeated.size:
-            raise UserError(f"{where} has segment {repeated[0]} twice; segments may not overlap.")
-        if (ids == VOID).any():
-            raise UserError(
-                f"{where} has a segment with id 0, which means void; give it another id."
-            )
+        check_segments(ids, infos, self._class_of, f"image {image_id} in {self.json_path}")
+        return Segments.of(ids, infos, self._class_of, self.dataset.ignore_label)
 
-        categories = [info["category_id"] for info in infos]
-        unknown = [category for category in categories if category not in self._class_of]
-        if unknown:
-            raise UserError(
-                f"{where} has a segment of category {unknown[0]}, "
-                "which is not among the categories."
-            )
-
-        scores = [_score(info) for info in infos]
-        classes = [self._class_of[category] for category in categories]
-        crowd = [bool(info.get("iscrowd", 0)) for info in infos]
-        return Segments(
-            ids=ids,
-            scores=np.array(scores, np.float64),
-            classes=np.array([*classes, self.dataset.ignore_label], np.int64),
-            crowd=np.array([*crowd, False], np.int64),
-        )
-
-    def _all_things_have_scores(self):
+    def _all_things_have_scores(self, annotations):
         categories = self.dataset.categories
         things = {category.original_id for category in categories if category.is_thing}
         return all(
             isinstance(info.get("score"), (int, float))
-            for annotation in self._annotations.values()
+            for annotation in annotations
             for info in annotation["segments_info"]
             if info["category_id"] in things
         )
-
-
-def _by_image(annotations, json_path):
-    found = {}
-    for annotation in annotations:
-        key = image_key(annotation["image_id"])
-        if key in found:
-            raise UserError(
-                f"{json_path} annotates image {annotation['image_id']} twice; keep one."
-            )
-        found[key] = annotation
-    return found
 
 
 def _photo_names(images):
@@ -231,9 +200,3 @@ def _photo_names(images):
         return {}
     usable = [image for image in images if isinstance(image, dict) and "id" in image]
     return {image_key(image["id"]): image.get("file_name") for image in usable}
-
-
-def _score(info):
-    """The score of a segment; NaN where it has none."""
-    score = info.get("score")
-    return float(score) if isinstance(score, (int, float)) else np.nan

@@ -6,6 +6,7 @@ See https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from deeperlab_tf.errors import UserError
@@ -20,12 +21,21 @@ def read_content(json_path: str) -> dict:
     Raises:
       UserError: the file is missing or broken, or an annotation lacks what is read of it.
     """
+    content = read_list(json_path)
+    for annotation in content["annotations"]:
+        _check_annotation(annotation, json_path)
+    return content
+
+
+def read_list(json_path: str) -> dict:
+    """The content of a panoptic JSON, of which nothing is checked but that it lists annotations.
+
+    Raises:
+      UserError: the file is missing or broken, or has no such list.
+    """
     content = read_json(json_path, "panoptic JSON")
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise UserError(f"{json_path} is not a COCO panoptic JSON: it has no list of annotations.")
-
-    for annotation in content["annotations"]:
-        _check_annotation(annotation, json_path)
     return content
 
 
@@ -61,33 +71,44 @@ def to_dataset(categories: Any, json_path: str) -> Dataset:
     Raises:
       UserError: there are none, or one lacks a part; two have one id or one name.
     """
-    if not isinstance(categories, list) or not categories:
-        raise UserError(f"{json_path} names no categories; the truth's JSON needs them.")
+    check_categories(categories, ("id", "name", "isthing"), json_path)
+    for entry in categories:
+        if not isinstance(entry["id"], int):
+            raise UserError(
+                f"category {entry['name']!r} in {json_path} has an id that is not a whole number."
+            )
 
-    colors = distinct_colors(len(categories))
-    found = [_to_category(*pair, json_path) for pair in zip(categories, colors)]
-
-    repeated = _first_repeated(category.original_id for category in found)
+    repeated = _first_repeated(entry["id"] for entry in categories)
     if repeated is not None:
         raise UserError(f"{json_path} has category {repeated} twice; give each its own id.")
-    name, _ = os.path.splitext(os.path.basename(json_path))
-    return Dataset(name, tuple(found))
+    names = [str(entry["name"]) for entry in categories]
+    return Dataset(name_of(json_path), to_categories(categories, names))
 
 
-def _to_category(category, default_color, json_path):
-    entry = category if isinstance(category, dict) else {}
-    for key in ("id", "name", "isthing"):
-        if key not in entry:
-            raise UserError(f"a category in {json_path} lacks {key!r}.")
+def check_categories(categories: Any, keys: Sequence[str], json_path: str) -> None:
+    """Raises UserError unless `categories` is a list of objects that all have the `keys`."""
+    if not isinstance(categories, list) or not categories:
+        raise UserError(f"{json_path} names no categories; the truth's JSON needs them.")
+    for category in categories:
+        entry = category if isinstance(category, dict) else {}
+        for key in keys:
+            if key not in entry:
+                raise UserError(f"a category in {json_path} lacks {key!r}.")
 
-    if not isinstance(entry["id"], int):
-        raise UserError(
-            f"category {entry['name']!r} in {json_path} has an id that is not a whole number."
-        )
 
-    color = entry.get("color")
-    color = tuple(color) if _is_color(color) else default_color
-    return Category(str(entry["name"]), bool(entry["isthing"]), color, entry["id"])
+def to_categories(entries: Sequence[dict], names: Sequence[str]) -> tuple[Category, ...]:
+    """The classes of a JSON's categories; colours that are missing or broken are replaced."""
+    categories = []
+    for entry, name, default in zip(entries, names, distinct_colors(len(entries))):
+        color = entry.get("color")
+        color = tuple(color) if _is_color(color) else default
+        categories.append(Category(name, entry["isthing"] == 1, color, entry["id"]))
+    return tuple(categories)
+
+
+def name_of(json_path: str) -> str:
+    """What a dataset is called whose JSON this is."""
+    return os.path.splitext(os.path.basename(json_path))[0]
 
 
 def _is_color(value):

@@ -15,38 +15,50 @@ from deeperlab_tf.files.images import open_image
 VOID = 0  # id of pixels without a label
 ID_LIMIT = 1 << 24  # a colour holds ids below this
 
-_COLOR_MODES = ("RGB", "RGBA", "P")  # some tools save few ids as a palette, or add transparency
+_COLOR_MODES = ("RGB", "RGBA")  # some tools add transparency; others save few ids as a palette
+_CHANNELS = 3
 _BIT_DEPTH = 24  # byte of a PNG file
 
 
-def read_ids(path: str | os.PathLike) -> np.ndarray:
+def read_ids(path: str | os.PathLike, strict: bool = True) -> np.ndarray:
     """Reads the segment ids of a panoptic PNG.
+
+    Args:
+      path: the file.
+      strict: False: as COCO's evaluator does it, the first three channels of whatever is in colour
+        (CMYK, say), and the upper halves of 16 bits.
 
     Returns:
       uint32 [H, W], below `ID_LIMIT`.
 
     Raises:
-      UserError: the file is missing, broken, larger than images may be, not in colour, or of 16
-        bits, of which half would be lost.
+      UserError: the file is missing, broken, larger than images may be, or not in colour; where it
+        is strict, too, of 16 bits, of which half would be lost.
     """
     if not os.path.isfile(path):
         raise UserError(f"there is no file {path}; restore it.")
-
-    with open(path, "rb") as file:
-        head = file.read(_BIT_DEPTH + 1)
-    if head[1:4] == b"PNG" and head[_BIT_DEPTH:] == bytes([16]):
+    if strict and has_sixteen_bits(path):
         raise UserError(f"{path} has colours of 16 bits; a panoptic PNG has 8: save it so.")
 
     with open_image(path, "panoptic PNG") as image:
-        if image.mode not in _COLOR_MODES:
+        in_color = image.mode in _COLOR_MODES if strict else len(image.getbands()) >= _CHANNELS
+        if not in_color and image.mode != "P":
             raise UserError(
                 f"{path} is not a panoptic PNG: its colours must be RGB, not {image.mode}."
             )
-        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)
 
     # Four bytes of a pixel are one little-endian number.
-    rgba = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    rgb = np.ascontiguousarray(pixels[..., :_CHANNELS])
+    rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
     return rgba.view("<u4")[..., 0] & (ID_LIMIT - 1)
+
+
+def has_sixteen_bits(path: str | os.PathLike) -> bool:
+    """Whether a file is a PNG whose channels have 16 bits."""
+    with open(path, "rb") as file:
+        head = file.read(_BIT_DEPTH + 1)
+    return head[1:4] == b"PNG" and head[_BIT_DEPTH:] == bytes([16])
 
 
 def write_ids(path: str | os.PathLike, ids: np.ndarray) -> None:

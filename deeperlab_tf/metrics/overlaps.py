@@ -22,6 +22,9 @@ class OverlapTable:
       gt_class, gt_instance, gt_area: int64 [G]; void is not a segment. gt_area counts all pixels
         of the segment.
       gt_crowd: bool [G].
+      gt_claim: float64 [G], the area that counts in the IoU of Panoptic Quality: gt_area, unless
+        files claim another.
+      gt_excuses: bool [G], crowd regions that excuse what is predicted on them.
       pred_class, pred_instance, pred_area: int64 [P]; unlabelled pixels are not a segment.
       pred_void: int64 [P], pixels of each predicted segment on void.
       pair_gt, pair_pred, pair_area: int64 [K], the segments of each overlapping pair and its
@@ -33,6 +36,8 @@ class OverlapTable:
     gt_instance: np.ndarray
     gt_crowd: np.ndarray
     gt_area: np.ndarray
+    gt_claim: np.ndarray
+    gt_excuses: np.ndarray
     pred_class: np.ndarray
     pred_instance: np.ndarray
     pred_area: np.ndarray
@@ -142,6 +147,7 @@ def table_from_counts(
     (gt_class, gt_instance, gt_crowd), gt_index = _segments(gt_columns, in_gt)
     (pred_class, pred_instance), pred_index = _segments(pred_columns, in_pred)
     num_gt, num_pred = len(gt_class), len(pred_class)
+    gt_area = sum_by(gt_index[in_gt], counts[in_gt], num_gt)
 
     # A pair of segments as one number: [K].
     base = max(num_pred, 1)
@@ -150,7 +156,9 @@ def table_from_counts(
         gt_class=gt_class,
         gt_instance=gt_instance,
         gt_crowd=gt_crowd.astype(bool),
-        gt_area=sum_by(gt_index[in_gt], counts[in_gt], num_gt),
+        gt_area=gt_area,
+        gt_claim=gt_area.astype(np.float64),
+        gt_excuses=gt_crowd.astype(bool),
         pred_class=pred_class,
         pred_instance=pred_instance,
         pred_area=sum_by(pred_index[in_pred], counts[in_pred], num_pred),

@@ -6,6 +6,9 @@ Conventions are those of the COCO panoptic evaluation:
   * an unmatched prediction is a false positive, unless more than half of it lies on void or on
     crowd of its own class;
   * crowd regions are never matched and never missed.
+
+Label maps tell all of that. Files may say more: which area of a true segment counts, and which
+crowd regions (`deeperlab_tf/files/panoptic_official.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from deeperlab_tf.metrics.exact_sums import ExactSums
 from deeperlab_tf.metrics.overlaps import OverlapTable, TableMetric
 from deeperlab_tf.schema import IGNORE_LABEL
 
+_LEAST_IOU = 0.5
+_INFINITE = 2.0**62  # `ExactSums` holds less
+
 
 @dataclasses.dataclass(frozen=True)
 class Matches:
@@ -27,7 +33,7 @@ class Matches:
 
     Attributes:
       gt, pred: int64 [M], indices of matched segments.
-      iou: float64 [M].
+      iou: float64 [M]; above 1, and infinite, only where files claim wrong areas.
       missed: int64 [FN], ground truth segments without a match.
       false_positives: int64 [FP], predicted segments that count as wrong.
     """
@@ -44,15 +50,17 @@ def match_segments(table: OverlapTable) -> Matches:
     gt, pred, overlap = table.pair_gt, table.pair_pred, table.pair_area
     same_class, on_crowd = table.pair_same_class, table.gt_crowd[gt]
 
-    # IoU > 0.5 in integers; no segment can match twice.
-    counted = table.pred_area - table.pred_void
-    union = table.gt_area[gt] + counted[pred] - overlap
-    matched = same_class & ~on_crowd & (2 * overlap > union)
+    # Exact where areas are those of the pixels, and no segment matches twice: a quotient of
+    # integers is rounded to 0.5 only if it is that. An area that a file claims may be anything.
+    union = table.pred_area[pred] + table.gt_claim[gt] - overlap - table.pred_void[pred]
+    with np.errstate(divide="ignore"):
+        iou = overlap / union
+    matched = same_class & ~on_crowd & (iou > _LEAST_IOU)
 
     missed = ~table.gt_crowd
     missed[gt[matched]] = False
 
-    own_crowd = same_class & on_crowd
+    own_crowd = same_class & table.gt_excuses[gt]
     on_own_crowd = sum_by(pred[own_crowd], overlap[own_crowd], len(table.pred_area))
     excused = table.pred_void + on_own_crowd
     wrong = 2 * excused <= table.pred_area
@@ -60,7 +68,7 @@ def match_segments(table: OverlapTable) -> Matches:
     return Matches(
         gt=gt[matched],
         pred=pred[matched],
-        iou=overlap[matched] / union[matched],
+        iou=iou[matched],
         missed=np.flatnonzero(missed),
         false_positives=np.flatnonzero(wrong),
     )
@@ -91,6 +99,7 @@ class PanopticQuality(TableMetric):
         super().__init__(num_classes, ignore_label)
         self.is_thing = np.isin(np.arange(num_classes), list(thing_classes))
         self._iou_sums = ExactSums(num_classes)
+        self._is_infinite = np.zeros(num_classes, bool)
         self.true_positives = np.zeros(num_classes, np.int64)
         self.false_positives = np.zeros(num_classes, np.int64)
         self.false_negatives = np.zeros(num_classes, np.int64)
@@ -105,7 +114,9 @@ class PanopticQuality(TableMetric):
         wrong = table.pred_class[matches.false_positives]
         missed = table.gt_class[matches.missed]
 
-        self._iou_sums.add(found, matches.iou)
+        infinite = matches.iou >= _INFINITE
+        self._is_infinite[found[infinite]] = True
+        self._iou_sums.add(found[~infinite], matches.iou[~infinite])
         self.true_positives += np.bincount(found, minlength=self.num_classes)
         self.false_positives += np.bincount(wrong, minlength=self.num_classes)
         self.false_negatives += np.bincount(missed, minlength=self.num_classes)
@@ -113,6 +124,7 @@ class PanopticQuality(TableMetric):
     def merge(self, other: PanopticQuality) -> PanopticQuality:
         """Adds what another has seen, which is no different from one pass. Returns self."""
         self._iou_sums.merge(other._iou_sums)
+        self._is_infinite |= other._is_infinite
         self.true_positives += other.true_positives
         self.false_positives += other.false_positives
         self.false_negatives += other.false_negatives
@@ -127,7 +139,7 @@ class PanopticQuality(TableMetric):
           how many occur; `per_class`, a list with `pq, sq, rq, iou_sum, tp, fp, fn` of each class.
         """
         # Per class: [classes].
-        iou_sum = self._iou_sums.values()
+        iou_sum = np.where(self._is_infinite, np.inf, self._iou_sums.values())
         tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
         occurs = tp + fp + fn > 0
         segments = tp + 0.5 * fp + 0.5 * fn

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 
 from benchmarks.street import street_dataset
-from deeperlab_tf.files.coco_panoptic import PanopticFiles
-from deeperlab_tf.files.panoptic_pair import compare
+from deeperlab_tf.files.panoptic_pair import PanopticPair, compare
 from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.prediction.parsing import Parsing
@@ -79,9 +78,9 @@ def _score_maps(scene: Scene, dataset: Dataset) -> Callable[[], object]:
     return lambda: ParsingMetrics(NUM_CLASSES, dataset.thing_classes).update(*scene)
 
 
-def _score_files(pair: list[PanopticFiles]) -> Callable[[], object]:
-    metrics = ParsingMetrics(NUM_CLASSES, pair[0].dataset.thing_classes)
-    return lambda: metrics.add(compare(*pair, 0))
+def _score_files(files: PanopticPair) -> Callable[[], object]:
+    metrics = ParsingMetrics(NUM_CLASSES, files.truth.dataset.thing_classes)
+    return lambda: metrics.add(compare(files, 0).table)
 
 
 def _scene(count: int) -> Scene:
@@ -105,17 +104,17 @@ def _scene(count: int) -> Scene:
     return Scene(semantic, instance, *shifted)
 
 
-def _write(scene: Scene, folder: str, dataset: Dataset) -> list[PanopticFiles]:
+def _write(scene: Scene, folder: str, dataset: Dataset) -> PanopticPair:
     """Truth and prediction as files."""
     maps = {
         "truth": (scene.gt_semantic, scene.gt_instance),
         "parse": (scene.pred_semantic, scene.pred_instance),
     }
-    pair = []
+    paths = []
     for name, (semantic, instance) in maps.items():
         pngs, json_path = os.path.join(folder, name), os.path.join(folder, f"{name}.json")
         writer = PanopticWriter(pngs, json_path, dataset)
         writer.add(Parsing.from_maps(semantic, instance, dataset), 0, "image")
         writer.close()
-        pair.append(PanopticFiles(json_path, pngs, dataset))
-    return pair
+        paths += [json_path, pngs]
+    return PanopticPair.open(tuple(paths))

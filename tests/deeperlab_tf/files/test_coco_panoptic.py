@@ -7,7 +7,7 @@ import pytest
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
-from deeperlab_tf.files.panoptic_pair import compare
+from deeperlab_tf.files.panoptic_pair import PanopticPair, compare
 from deeperlab_tf.files.panoptic_writer import PanopticWriter
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.prediction.parsing import Parsing
@@ -40,6 +40,10 @@ def write(tmp_path, toy_dataset):
     return make
 
 
+def strict_pair(truth, prediction):
+    return PanopticPair.open((*truth, *prediction), strict=True)
+
+
 def edit(json_path, change):
     content = json.loads(pathlib.Path(json_path).read_text())
     change(content)
@@ -64,12 +68,9 @@ def test_comparing_files_gives_the_same_as_comparing_maps(parse, write):
     other = Parsing.from_maps(
         np.roll(parse.semantic, 2, 1), np.roll(parse.instance, 2, 1), parse.dataset
     )
-    truth, prediction = (
-        PanopticFiles(*write("truth", parse)),
-        PanopticFiles(*write("parses", other)),
-    )
+    files = strict_pair(write("truth", parse), write("parses", other))
     from_files, from_maps = (ParsingMetrics(4, (2, 3)) for _ in range(2))
-    from_files.add(compare(truth, prediction, "a"))
+    from_files.add(compare(files, "a").table)
     from_maps.update(parse.semantic, parse.instance, other.semantic, other.instance)
     np.testing.assert_equal(from_files.result(), from_maps.result())
 
@@ -94,7 +95,7 @@ def test_an_image_of_void_alone_is_read(parse, write, toy_dataset):
     empty = Parsing.from_maps(np.full((20, 30), 255), np.zeros((20, 30), int), toy_dataset)
     files = PanopticFiles(*write("void", empty))
     assert (files.read_labels("a")[0] == 255).all()
-    table = compare(PanopticFiles(*write("truth", parse)), files, "a")
+    table = compare(strict_pair(write("truth", parse), write("void", empty)), "a").table
     assert len(table.pred_class) == 0 and len(table.gt_class) == 5
 
 
@@ -189,11 +190,10 @@ def _no_annotations(content):
     ],
 )
 def test_bad_predictions_are_named(parse, write, change, message):
-    truth = PanopticFiles(*write("truth", parse))
-    arguments = write("parses", parse)
+    truth, arguments = write("truth", parse), write("parses", parse)
     edit(arguments[0], change)
     with pytest.raises(UserError, match=message):
-        compare(truth, PanopticFiles(*arguments, truth.dataset), "a")
+        compare(strict_pair(truth, arguments), "a")
 
 
 def _categories(*changes):
@@ -255,14 +255,14 @@ def test_a_list_of_images_that_is_none_does_not_matter(parse, write, images):
 
 
 def test_another_size_and_another_format_are_named(parse, write):
-    truth = PanopticFiles(*write("truth", parse))
+    truth = write("truth", parse)
     smaller = Parsing.from_maps(parse.semantic[:10], parse.instance[:10], parse.dataset)
     with pytest.raises(UserError, match="is 10 x 30 pixels"):
-        compare(truth, PanopticFiles(*write("small", smaller)), "a")
+        compare(strict_pair(truth, write("small", smaller)), "a")
     arguments = write("grey", parse)
     cv2.imwrite(arguments[1] + "/a.png", np.zeros((20, 30), np.uint8))
     with pytest.raises(UserError, match="is not a panoptic PNG"):
-        compare(truth, PanopticFiles(*arguments), "a")
+        compare(strict_pair(truth, arguments), "a")
 
 
 def test_names_that_leave_the_folder_are_not_written(parse, tmp_path, toy_dataset):
