@@ -179,7 +179,13 @@ class CocoInstances(Outlined):
         return self._classes.label_of_key[category]
 
     def _check_outlines(self, content: CocoJson) -> None:
-        """Boxes alone cannot be learned from."""
+        """Boxes alone cannot be learned from, nor annotations of other images."""
+        is_known = [key in self._image_of_key for key in self._annotations]
+        if is_known and not any(is_known):
+            raise UserError(
+                f"{self._json} annotates none of its images: {self._strays} annotations are of "
+                "others; export it again."
+            )
         if content.annotations and not any(a.get("segmentation") for a in content.annotations):
             raise UserError(
                 f"{self._json} has boxes and no outlines: every segmentation is empty; export it "

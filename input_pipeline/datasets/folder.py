@@ -42,7 +42,7 @@ from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.folder_description import MASKS, find_description, read_description
 from input_pipeline.datasets.folder_files import FolderFiles
 from input_pipeline.datasets.labels import check_size, map_ids, things_and_crowd
-from input_pipeline.datasets.layout import check_root, read_list
+from input_pipeline.datasets.layout import check_root, described_by, read_list
 from input_pipeline.datasets.mask_problems import mask_problems
 from input_pipeline.datasets.masks import CHANNELS, read_numbers, unpack_color
 from input_pipeline.datasets.orientation import orientation_problems
@@ -74,7 +74,8 @@ class Folder(Source):
     def __init__(self, root: str, split: str, description: str = "", rules: Rules = _DEFAULT_RULES):
         check_root(root)
         self._root, self._rules = root, rules
-        self._description_path = description or find_description(root)
+        given = description and described_by(root, description)
+        self._description_path = given or find_description(root)
         self._description = read_description(self._description_path, root)
         self.dataset = self._description.dataset
         self._files = FolderFiles(root, self._description.patterns)

@@ -28,6 +28,7 @@ from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
     IMAGE_ENDINGS,
     check_root,
+    described_by,
     existing_file,
     read_list,
     split_every,
@@ -177,7 +178,7 @@ def _shapes(content: typing.Any, path: str) -> list[dict]:
 
 
 def _class_names(root: str, given: str, files: list[_File]) -> list[str]:
-    path = given or os.path.join(root, _LABELS)
+    path = described_by(root, given or _LABELS)
     if given or os.path.isfile(path):
         return [name for name in read_list(path, "classes") if name != _IGNORE]
     names = set().union(*(file.labels for file in files))

@@ -40,6 +40,12 @@ def first_existing(root: str | os.PathLike, names: Sequence[str], what: str) -> 
     )
 
 
+def described_by(root: str | os.PathLike, given: str) -> str:
+    """Path of a file that config.data.classes names, from here or from the root."""
+    inside = os.path.join(root, given)
+    return inside if os.path.isfile(inside) and not os.path.isfile(given) else given
+
+
 # === Finding files ===
 
 

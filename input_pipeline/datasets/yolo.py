@@ -27,6 +27,7 @@ from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
     IMAGE_ENDINGS,
     check_root,
+    described_by,
     existing_file,
     read_list,
     unique_names,
@@ -71,7 +72,8 @@ class Yolo(Outlined):
         check_root(root)
         rules = rules or Rules()
         self._root = os.path.abspath(root)
-        self._description = description or _find_description(root)
+        given = description and described_by(root, description)
+        self._description = given or _find_description(root)
         content = read_yaml(self._description, "dataset description")
         if not isinstance(content, dict):
             raise UserError(f"{self._description} must map train, val and names to values.")
@@ -80,7 +82,8 @@ class Yolo(Outlined):
         classes = list_classes(name, _classes(content, self._description), rules, self._description)
         paths = self._photos_of(content, split)
         names = unique_names([os.path.relpath(path, self._root) for path in paths])
-        photos = [Photo(*pair, _label_path(pair[1])) for pair in zip(names, paths)]
+        photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
+        _check_labels_exist(photos, split)
         if rules.without_labels == "skip":
             photos = [photo for photo in photos if os.path.isfile(photo.key)]
         super().__init__(classes, photos, rules)
@@ -139,11 +142,20 @@ class Yolo(Outlined):
 
     def _has_photo(self, label_path: str) -> bool:
         """Whether any split has the photo of a text file."""
-        stem = os.path.splitext(label_path)[0]
-        parts = _swap_last(stem, "labels", "images")
-        return existing_file(f"{parts}.*") is not None
+        stem = os.path.splitext(os.path.relpath(label_path, self._root))[0]
+        stems = (_swap_last(stem, "labels", "images"), stem)
+        return any(existing_file(os.path.join(self._root, f"{name}.*")) for name in stems)
 
     # === Labels ===
+
+    def _label_path(self, photo: str) -> str:
+        """Path of a photo's text file: with `labels` for the last of its folders that is called
+        `images`, or beside it.
+        """
+        stem = os.path.splitext(os.path.relpath(photo, self._root))[0]
+        places = [f"{name}.txt" for name in (_swap_last(stem, "images", "labels"), stem)]
+        paths = [os.path.join(self._root, place) for place in places]
+        return next((path for path in paths if os.path.isfile(path)), paths[0])
 
     def _read_line(self, words: list[str], where: str) -> tuple[int, list[float]]:
         """Class and shares of a line."""
@@ -269,9 +281,18 @@ def _listed(line: str, folders: list[str]) -> str:
     return next((path for path in map(existing_file, paths) if path), paths[0])
 
 
-def _label_path(photo: str) -> str:
-    """Path of a photo's text file: `labels` instead of the last `images` among its folders."""
-    return _swap_last(os.path.splitext(photo)[0], "images", "labels") + ".txt"
+def _check_labels_exist(photos: list[Photo], split: str) -> None:
+    """Photos without label files are pictures of the background, but not all of a split whose
+    folder of labels is missing.
+    """
+    first = photos[0]
+    folder = os.path.dirname(first.key)
+    has_folder = os.path.isdir(folder) and folder != os.path.dirname(first.path)
+    if not has_folder and not any(os.path.isfile(photo.key) for photo in photos):
+        raise UserError(
+            f"none of the {len(photos)} photos of split {split!r} has a label file, such as "
+            f"{first.key}; put them there."
+        )
 
 
 def _swap_last(path: str, old: str, new: str) -> str:

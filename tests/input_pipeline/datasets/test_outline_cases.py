@@ -235,6 +235,24 @@ def test_roboflows_folders_are_found(coco):
     assert str(open_source(config, "val").paths(0)[0]).endswith("valid/p4.png")
 
 
+def test_a_file_that_annotates_none_of_its_images_is_told(coco):
+    coco.content["annotations"] = [{"image_id": 5, "category_id": 7}]
+    with pytest.raises(UserError, match="annotates none of its images"):
+        coco.open()
+
+
+def test_the_file_may_be_named(coco):
+    (coco.root / "mine.json").write_text(json.dumps(coco.content))
+    config = outlined.config_of("coco_instances", coco.root)
+    config.data.annotations.update(stuff="", val_every=2)
+    config.data.classes = "mine.json"
+    assert [len(open_source(config, split)) for split in ("train", "val")] == [1, 1]
+    for split in ("train", "val"):
+        (coco.root / f"mine_{split}.json").write_text(json.dumps(coco.content))
+    config.data.classes = "mine_{split}.json"
+    assert [len(open_source(config, split)) for split in ("train", "val")] == [2, 2]
+
+
 # === YOLO ===
 
 
@@ -303,6 +321,22 @@ def test_broken_lines_of_yolo_are_told(yolo, line, message):
         file.write(f"\n{line}\n")
     with pytest.raises(UserError, match=rf"line 2 of .*im0\.txt.*{message}"):
         open_source(yolo, "train")[0]
+
+
+def test_labels_of_yolo_may_lie_beside_the_photos_and_below_a_folder_called_images(tmp_path):
+    root = tmp_path / "images" / "mine"
+    outlined.write_yolo(root)
+    config = outlined.config_of("yolo", root)
+    assert open_source(config, "train")[0]["instance"].any()
+    for path in sorted((root / "labels").rglob("*.txt")):
+        path.rename(root / "images" / path.relative_to(root / "labels"))
+    assert open_source(config, "train")[0]["instance"].any()
+
+
+def test_photos_of_yolo_without_any_label_file_are_told(yolo, tmp_path):
+    (tmp_path / "labels").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"none of the 6 photos .* has a label file"):
+        open_source(yolo, "train")
 
 
 def test_boxes_of_yolo_do_not_count(yolo):
