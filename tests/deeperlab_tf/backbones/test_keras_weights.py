@@ -244,7 +244,7 @@ def test_another_network_is_refused(small_backbone, tmp_path):
 
 
 def test_another_backbone_is_refused(saved):
-    xception = keras.Sequential(name="xception_65")
+    xception = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))], name="xception_65")
     refused(xception, saved[0], "config.model.backbone is 'xception_65'")
 
 
