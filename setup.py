@@ -47,11 +47,11 @@ setup(
     install_requires=[
         f"tensorflow>=2.15,<2.16; {REFERENCE}",
         f"numpy>=1.23,<2; {REFERENCE}",
-        f"opencv-python>=4.8,<4.12; {REFERENCE}",  # 4.12 and newer ask for numpy 2
+        f"opencv-python-headless>=4.8,<4.12; {REFERENCE}",  # 4.12 and newer ask for numpy 2
         f"tensorflow>=2.18; {CURRENT}",
         f"tf_keras>=2.18; {CURRENT}",
         f"numpy>=2; {CURRENT}",
-        f"opencv-python>=4.11; {CURRENT}",
+        f"opencv-python-headless>=4.11; {CURRENT}",
         "scipy",
         "absl-py",
         "h5py",

@@ -140,3 +140,13 @@ def test_tensorflow_addons_is_optional_and_asked_for_only_where_it_has_wheels(re
         if "tensorflow-addons" in required(*where, version, extra)
     }
     assert with_addons == {("linux", "addons"), ("linux", "test")}
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_of_opencv_only_the_headless_package_is_asked_for(required, platform):
+    """Both packages own the folder `cv2`: one beside the other breaks it."""
+    for version in (*REFERENCE, *CURRENT):
+        for extra in ("", "test", "onnx", "serving"):
+            packages = required(*PLATFORMS[platform], version, extra)
+            found = [name for name in packages if name.startswith("opencv")]
+            assert found == ["opencv-python-headless"]

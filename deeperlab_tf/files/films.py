@@ -190,7 +190,7 @@ class VideoWriter:
                     return writer
         raise UserError(
             f"cannot write a film of {width} x {height} at {self._rate:g} frames a second: this "
-            "OpenCV has no MP4 encoder for it; install opencv-python from PyPI."
+            "OpenCV has no MP4 encoder for it; install opencv-python-headless from PyPI."
         )
 
 
