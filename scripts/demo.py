@@ -46,7 +46,7 @@ def main() -> None:
     # Imported here: --help and mistakes need not wait for Gradio and TensorFlow.
     from deeperlab_tf.prediction.kept_heads import HeadKeeper
     from deeperlab_tf.prediction.predictor import Predictor
-    from demo_page.page import Address, serve
+    from demo_page.server import Address, serve
 
     keeper = HeadKeeper(Predictor(MODEL.value))
     limits = _DEFAULTS._replace(

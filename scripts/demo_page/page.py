@@ -1,17 +1,14 @@
-"""The layout of the page, and its server; the only file that knows Gradio."""
+"""The layout of the page, and what happens on it; only this file and server.py know Gradio."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.visualize.layers import LAYERS, offset_names
 from demo_page.answers import Answers, Shown
-from demo_page.photos import Limits
 from demo_page.picture import is_object, note_html, segments_html
 
 if TYPE_CHECKING:
@@ -23,8 +20,6 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 try:
     import gradio
-    from starlette.middleware import Middleware
-    from starlette.responses import PlainTextResponse
 except ImportError as error:
     raise UserError(
         f"the page needs Gradio ({error}); install it with pip install -e .[demo], "
@@ -37,46 +32,7 @@ _EMPTY = '<div class="empty">The parse appears here.</div>'
 _WELCOME = "Drop a photo, paste one, or take one."
 _HINT = "Move the pointer over the picture to read names and scores."
 _ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "model"}
-_VISITORS = 16  # whose parses are kept; those who came first are forgotten
 _FORGET_AFTER = 1800  # seconds without a visit
-# Fonts of the reader's machine: the default ones would be fetched from elsewhere.
-_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-
-
-class Address(NamedTuple):
-    """Where the page is served. Port 0: any that is free."""
-
-    host: str = "127.0.0.1"
-    port: int = 7860
-
-
-@contextmanager
-def serve(keeper: HeadKeeper, limits: Limits, address: Address, title: str) -> Iterator[str]:
-    """Serves the page while the block runs.
-
-    Args:
-      keeper: parses photos.
-      limits: what is refused.
-      address: `Address`.
-      title: of the page.
-
-    Yields:
-      the page's URL.
-
-    Raises:
-      UserError: the port is taken, or the host is not this machine's.
-    """
-    with tempfile.TemporaryDirectory(prefix="deeperlab_demo_") as folder:
-        # All that Gradio serves besides its own scripts lies here, and goes with it.
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        os.environ["GRADIO_EXAMPLES_CACHE"] = os.path.join(folder, "examples")
-        page = build_page(Answers(keeper, limits, folder), keeper, title)
-        page.queue(max_size=limits.queue, api_open=False)
-        url = _launch(page, limits, address)
-        try:
-            yield url
-        finally:
-            page.close(verbose=False)
 
 
 def build_page(answers: Answers, keeper: HeadKeeper, title: str) -> gradio.Blocks:
@@ -110,15 +66,6 @@ def build_page(answers: Answers, keeper: HeadKeeper, title: str) -> gradio.Block
 # === The parts ===
 
 
-class _Photo(gradio.Image):
-    """An image that hands over the uploaded file as it is: what it is worth, `read_photo` says."""
-
-    is_template = True  # Gradio's page draws it as it draws its parent
-
-    def preprocess(self, payload):
-        return None if payload is None else payload.path
-
-
 class _Asks(NamedTuple):
     """The left side: what a visitor gives."""
 
@@ -139,13 +86,15 @@ class _Tells(NamedTuple):
 
 
 def _asks(keeper):
-    photo = _Photo(
+    photo = gradio.Image(
         label="Photo",
         sources=["upload", "webcam", "clipboard"],
         type="filepath",
         height=260,
         elem_id="photo",
     )
+    # The file as it was sent: what it is worth, and what to say of it, is `read_photo`'s matter.
+    photo.preprocess = lambda sent: None if sent is None else sent.path
     note = gradio.HTML(note_html(_WELCOME), elem_id="note")
     peak_threshold = gradio.Slider(
         0.0,
@@ -221,7 +170,7 @@ def _connect(blocks, answers, shown, asks, tells):
         return is_offsets, answers.draw(now, layer, field)
 
     with blocks:
-        blocks.load(js=_text("pointer.js"))
+        blocks.load(js=read_part("pointer.js"))
         asks.photo.change(parse, [asks.photo, shown, *settings, *view], results, **_ONE_AT_A_TIME)
         for slider in settings:
             slider.change(
@@ -263,51 +212,7 @@ def _nothing(text, is_error=False):
     return [None, note_html(text, is_error), "", _EMPTY, gone, gone, gone]
 
 
-# === The server ===
-
-
-def _launch(page, limits, address):
-    try:
-        _, url, _ = page.launch(
-            server_name=address.host,
-            server_port=address.port or None,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            inbrowser=False,
-            max_file_size=limits.megabytes * 10**6,
-            state_session_capacity=_VISITORS,
-            footer_links=[],
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            theme=gradio.themes.Default(**_FONTS),
-            css=_text("style.css"),
-            app_kwargs={"middleware": [Middleware(_OwnFiles)]},
-        )
-    except OSError as error:
-        raise UserError(
-            f"cannot serve at {address.host}:{address.port} ({error}); "
-            "give another --port, or a --host that is this machine's."
-        ) from error
-    return url
-
-
-class _OwnFiles:
-    """Refuses addresses by which Gradio would fetch pages from elsewhere for a visitor."""
-
-    def __init__(self, app) -> None:
-        self._app = app
-
-    async def __call__(self, scope, receive, send):
-        path = scope.get("path", "")
-        if "file=http" in path or "/proxy=" in path:
-            response = PlainTextResponse("this page serves its own files only", 403)
-            return await response(scope, receive, send)
-        return await self._app(scope, receive, send)
-
-
-def _text(name):
+def read_part(name: str) -> str:
+    """The text of a file beside this one."""
     with open(os.path.join(_HERE, name), encoding="utf-8") as file:
         return file.read()

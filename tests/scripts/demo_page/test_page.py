@@ -29,7 +29,7 @@ def keeper():
 
 @pytest.fixture(scope="module")
 def url(keeper):
-    from demo_page.page import Address, serve
+    from demo_page.server import Address, serve
 
     with serve(keeper, LIMITS, Address(port=0), "Made up") as address:
         yield address
@@ -177,7 +177,7 @@ def test_files_that_are_not_the_pages_own_are_not_served(url, repository, prefix
 
 def test_a_port_that_is_taken_is_one_sentence(url, keeper):
     from deeperlab_tf.errors import UserError
-    from demo_page.page import Address, serve
+    from demo_page.server import Address, serve
 
     port = int(re.search(r":(\d+)", url)[1])
     with pytest.raises(UserError, match="--port"), serve(keeper, LIMITS, Address(port=port), ""):
