@@ -6,12 +6,13 @@ knows command-line flags.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -36,6 +37,8 @@ _CHOICE_HELP = {
 # Pillow warns of oddities in files that are read all the same, or refused with a sentence.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# How config_flags refuses --config=FILE where only --config.KEY=VALUE is defined.
+_OVERRIDES_ONLY = "Overriding config is not allowed"
 _INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -119,6 +122,60 @@ def _with_home(config):
     return config
 
 
+def define_overrides() -> None:
+    """Defines --config.KEY=VALUE for values of a trained model's config; `overrides` reads them."""
+    # What the command line names is looked up here, before any flag is parsed.
+    with _mistakes_in_flags():
+        flag = config_flags.DEFINE_config_dict(
+            "config",
+            default_config(),
+            "--config.KEY=VALUE changes a value of the model's config that leaves its network as "
+            "it is: config.data, config.eval and config.fusion.",
+        )
+    # All values of the config would fill the page of --help.
+    flags.FLAGS[flag.name].default_as_str = None
+
+
+def overrides() -> dict[str, Any]:
+    """The values that the flags of `define_overrides` give, by their keys without "config."."""
+    return dict(config_flags.get_override_values(flags.FLAGS["config"]))
+
+
+def define_model(help_text: str) -> flags.FlagHolder:
+    """Defines --model with its older name --workdir, and the flags of `define_overrides`.
+
+    Returns:
+      the flag of --model; `model` reads both names.
+    """
+    define_overrides()
+    flags.DEFINE_string("workdir", None, "The same as --model, for the folder of a training.")
+    return flags.DEFINE_string("model", None, help_text)
+
+
+def model() -> str | None:
+    """What --model or --workdir names.
+
+    Raises:
+      UserError: both are given.
+    """
+    values = flags.FLAGS
+    if values.model and values.workdir:
+        raise UserError("--model and --workdir are two names of one flag; give one of them.")
+    return values.model or values.workdir
+
+
+def required_model() -> str:
+    """What --model or --workdir names.
+
+    Raises:
+      UserError: neither is given, or both are.
+    """
+    given = model()
+    if not given:
+        raise UserError("give --model: a run, an export or the name of a shipped model.")
+    return given
+
+
 def define_strategy() -> None:
     """Defines --strategy, --tpu and --cluster_timeout; `strategy_from_flags` reads them."""
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")
@@ -195,16 +252,30 @@ def set_data(config: ConfigDict) -> ConfigDict:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    try:
+    with _mistakes_in_flags():
         argv = flags.FLAGS.read_flags_from_files(list(argv))
         return flags.FLAGS([expand_home(argument) for argument in argv])
+
+
+@contextlib.contextmanager
+def _mistakes_in_flags() -> Iterator[None]:
+    """Ends the program with one sentence where a flag cannot be read."""
+    try:
+        yield
     except (flags.Error, UserError) as error:
-        _fail(str(error).split("\n")[0])
+        message = str(error).split("\n")[0]
+        if _OVERRIDES_ONLY in message:
+            message = (
+                "--config=FILE starts a training; a trained model has its config, of which "
+                "--config.KEY=VALUE changes single values."
+            )
+        _fail(message)
     # Of config_flags: an unknown key, and perhaps the one that was meant.
     except (AttributeError, KeyError) as error:
         meant = re.search(r'Did you mean "(.+)" instead of "(.+)"', str(error))
         if meant is None:
-            _fail(_first_line(error))
+            key = str(error).strip("\"'")
+            _fail(f"the config has no key {key!r}; see deeperlab_tf/config.py.")
         _fail(f"the config has no key {meant[2]!r}; did you mean {meant[1]!r}?")
     # Of config_flags: a value of the wrong type.
     except (TypeError, ValueError) as error:

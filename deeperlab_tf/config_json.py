@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
+from typing import Any
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -58,7 +59,7 @@ def config_from_json(text: str, source: str = "config.json") -> ConfigDict:
     try:
         for key, value in _leaves(json.loads(text)):
             if key not in _GONE:
-                _set(config, _MOVED.get(key, key), value)
+                set_value(config, _MOVED.get(key, key), value)
             elif value != _GONE[key]:
                 logging.warning("%s: config.%s means nothing any more", source, key)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -76,11 +77,22 @@ def _leaves(values, prefix=""):
             yield prefix + name, value
 
 
-def _set(config, key, value):
+def set_value(config: ConfigDict, key: str, value: Any) -> None:
+    """Changes one value of a config.
+
+    Args:
+      config: changed in place.
+      key: dotted, such as `fusion.peak_threshold`.
+      value: of the type that is there; a list stands for a tuple.
+
+    Raises:
+      KeyError: there is no such value.
+      TypeError: it is of another type.
+    """
     *sections, name = key.split(".")
     try:
         section = functools.reduce(operator.getitem, sections, config)
-        known = name in section
+        known = name in section and not isinstance(section[name], ConfigDict)
     except (KeyError, TypeError):
         known = False
     if not known:

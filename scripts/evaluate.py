@@ -1,9 +1,12 @@
 """Scores a trained model on a dataset, or files in the COCO panoptic format.
 
-A trained model:
+A trained model, whatever form it is in, with other values of its config where they are given:
 
-python scripts/evaluate.py --workdir=runs/shapes --output=evaluations/shapes
-python scripts/evaluate.py --workdir=runs/shapes --best --output=evaluations/shapes-best
+python scripts/evaluate.py --model=runs/shapes --output=evaluations/shapes
+python scripts/evaluate.py --model=runs/shapes --best --output=evaluations/shapes-best
+python scripts/evaluate.py --model=street --config.data.root=STREET --output=evaluations/street
+python scripts/evaluate.py --model=exports/street/1 --config.data.root=STREET \\
+    --config.fusion.peak_threshold=0.2 --output=evaluations/street-0.2
 
 On several devices or hosts: --strategy, see --helpfull.
 
@@ -16,7 +19,7 @@ python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth \\
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -30,18 +33,22 @@ from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of a training: score its model on its dataset."
-)
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from ml_collections import ConfigDict
+
+    from deeperlab_tf.evaluation.evaluate import DatasetPredictor
+
+cli.define_model("A run, an export or the name of a shipped model: score it on its dataset.")
 BEST = flags.DEFINE_bool(
-    "best", False, "Its best checkpoint (see train.evaluate_every) instead of its newest."
+    "best", False, "A run's best checkpoint (see train.evaluate_every) instead of its newest."
 )
-SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --workdir.")
+SPLIT = flags.DEFINE_string("split", "val", "Split of the dataset, with --model.")
 RESULTS = flags.DEFINE_multi_enum(
     "results",
     [],
     sorted(RESULT_FORMATS),
-    "Write the parses in this format too, with --workdir.",
+    "Write the parses in this format too, with --model.",
 )
 LABELLED = flags.DEFINE_bool(
     "labelled", True, "--nolabelled: the split has no labels; write --results, and score nothing."
@@ -69,7 +76,7 @@ STRICT = flags.DEFINE_bool(
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 cli.define_strategy()
 OUTPUT = flags.DEFINE_string(
-    "output", None, "With --workdir a new folder, for files the JSON of the metrics."
+    "output", None, "With --model a new folder, for files the JSON of the metrics."
 )
 
 _METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a report is known
@@ -77,12 +84,12 @@ _METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a repo
 
 def main() -> None:
     files = {name: flag.value for name, flag in FILES.items()}
-    if WORKDIR.value is None:
+    if cli.model() is None:
         result = _score_files(files)
     elif any(files.values()):
-        raise UserError("give either --workdir or files (--gt_json ...), not both.")
+        raise UserError("give either --model or files (--gt_json ...), not both.")
     elif STRICT.value:
-        raise UserError("--strict is about files (--gt_json ...); leave it out with --workdir.")
+        raise UserError("--strict is about files (--gt_json ...); leave it out with --model.")
     elif not LABELLED.value:
         result = _write_results()
     else:
@@ -97,9 +104,11 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
     missing = [f"--{name}" for name, value in files.items() if value is None]
     if missing:
         raise UserError(
-            "give --workdir to score a model, or all of --gt_json ... ; "
+            "give --model to score a model, or all of --gt_json ... ; "
             f"missing: {', '.join(missing)}."
         )
+    if cli.overrides():
+        raise UserError("--config.KEY=VALUE changes a model's config; files have none.")
 
     check_report(OUTPUT.value, _METRICS)
     page = f"{os.path.splitext(OUTPUT.value)[0]}.html"
@@ -122,7 +131,7 @@ def _write_results() -> None:
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
-    predictor = Predictor(WORKDIR.value)
+    predictor = Predictor(cli.required_model(), cli.overrides())
     photos = open_photos(predictor.config, SPLIT.value, IMAGE_LIST.value)
     batch_size = predictor.config.eval.batch_size
     with atomic_path(OUTPUT.value) as folder:
@@ -136,17 +145,13 @@ def _score_model() -> dict[str, Any] | None:
     None on those of several hosts that only take their share of the images.
     """
     # Imported here: scoring files needs no TensorFlow, which takes seconds to load.
-    from deeperlab_tf.evaluation.distributed import DistributedPredictor
     from deeperlab_tf.training.strategy import is_chief
-    from deeperlab_tf.training.workdir import load_run
     from input_pipeline import open_source
 
     check_absent(OUTPUT.value)
     strategy = cli.strategy_from_flags()
-    with strategy.scope():
-        network, config, dataset = load_run(WORKDIR.value, BEST.value)
+    predictor, config = _open_model(strategy)
     source = open_source(config, SPLIT.value)
-    predictor = DistributedPredictor(network, config, dataset, strategy)
 
     batch_size = config.eval.batch_size
     if not is_chief(strategy):
@@ -156,11 +161,43 @@ def _score_model() -> dict[str, Any] | None:
 
     with atomic_path(OUTPUT.value) as folder:
         evaluation = evaluate(predictor, source, folder, batch_size, RESULTS.value)
-        result = evaluation.result()
+        result = dict(evaluation.result(), **_origin())
+        for key, value in result["overrides"].items():
+            result["notes"].append(f"with config.{key} = {value!r}.")
         write_json(os.path.join(folder, "metrics.json"), result)
         if REPORT.value:
             write_report(os.path.join(folder, "report.html"), evaluation, result)
     return result
+
+
+def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, ConfigDict]:
+    """What parses the dataset, and the whole config."""
+    # As in `_score_model`.
+    from deeperlab_tf import Predictor, models
+    from deeperlab_tf.evaluation.distributed import DistributedPredictor
+    from deeperlab_tf.prediction.loading import is_export
+    from deeperlab_tf.prediction.networks import load_network
+
+    model, overrides = cli.model(), cli.overrides()
+    if not is_export(models.find(model)):
+        with strategy.scope():
+            network, config, dataset = load_network(model, overrides, BEST.value)
+        return DistributedPredictor(network, config, dataset, strategy), config
+
+    if BEST.value:
+        raise UserError(f"--best is for runs; {model} is an export, of one checkpoint.")
+    if strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            f"the export {model} runs on one device; give --strategy=one_device, or the run it was "
+            "made from."
+        )
+    predictor = Predictor(model, overrides)
+    return predictor, predictor.config
+
+
+def _origin() -> dict[str, Any]:
+    """What metrics.json says of where its numbers are from."""
+    return dict(model=cli.model(), split=SPLIT.value, overrides=cli.overrides())
 
 
 if __name__ == "__main__":

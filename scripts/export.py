@@ -1,13 +1,15 @@
-"""Exports a trained run: a SavedModel for TF Serving, or the network for ONNX Runtime or TensorFlow
-Lite.
+"""Exports a trained model: a SavedModel for TF Serving, or the network for ONNX Runtime or
+TensorFlow Lite.
 
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes/1
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-bf16/1 \\
+python scripts/export.py --model=runs/shapes --output=exports/shapes/1
+python scripts/export.py --model=street --output=exports/street/1 \\
+    --config.fusion.peak_threshold=0.2 --config.eval.image_size=513,1025
+python scripts/export.py --model=runs/shapes --output=exports/shapes-bf16/1 \\
     --optimise --precision=bfloat16
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-onnx --format=onnx
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-int8 --format=onnx \\
+python scripts/export.py --model=runs/shapes --output=exports/shapes-onnx --format=onnx
+python scripts/export.py --model=runs/shapes --output=exports/shapes-int8 --format=onnx \\
     --precision=int8 --calibration=PHOTOS
-python scripts/export.py --workdir=runs/shapes --output=exports/shapes-tflite --format=tflite
+python scripts/export.py --model=runs/shapes --output=exports/shapes-tflite --format=tflite
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from deeperlab_tf.files.inputs import find_files
 if TYPE_CHECKING:
     import numpy as np
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training.")
+cli.define_model(
+    "A run, the name of a shipped model, or a SavedModel that was exported without --optimise."
+)
+BEST = flags.DEFINE_bool("best", False, "A run's best checkpoint instead of its newest.")
 OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of the export; must not exist. TF Serving wants .../NAME/VERSION."
 )
@@ -66,9 +71,9 @@ _MAX_CALIBRATION_IMAGES = 200
 def main() -> None:
     _check_flags()
     # Imported here, as the exporters are: mistakes in flags need not wait for TensorFlow.
-    from deeperlab_tf.training.workdir import load_run
+    from deeperlab_tf.prediction.networks import load_network
 
-    run = load_run(WORKDIR.value)
+    run = load_network(cli.required_model(), cli.overrides(), BEST.value)
     # What TensorFlow says while it saves concerns nobody.
     logging.set_verbosity(logging.ERROR)
     exporters = {"saved_model": _saved_model, "onnx": _onnx, "tflite": _tflite}
@@ -150,4 +155,4 @@ def _size(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("workdir", "output"))
+    cli.run(main, required=("output",))

@@ -1,5 +1,5 @@
-"""The ceiling of the method on a dataset: labels -> targets -> perfect heads -> fusion -> PQ and
-PC.
+"""What perfect heads would give: the ceiling of the method on labels, or which of a model's heads
+is to blame for its errors.
 
 python scripts/oracle.py --gt_json=panoptic_val.json --gt_dir=panoptic_val --image_size=641 \\
     --output=oracle.json
@@ -7,16 +7,24 @@ python scripts/oracle.py --dataset=shapes --image_size=129 --keypoint_radius=8 -
 python scripts/oracle.py --dataset=folder --root=DATA --classes=FILE --split=val --scale=2 \\
     --output=oracle.json
 
-The file holds the metrics of the fused parses (`fused`), those of the labels put on the stride-4
-grid and back with no keypoints involved (`ceiling`), their ratio, and every segment that was lost,
-with the reason (`lost`).
+The ceiling: labels -> targets -> perfect heads -> fusion -> PQ and PC. The file holds the metrics
+of the fused parses (`fused`), those of the labels put on the stride-4 grid and back with no
+keypoints involved (`ceiling`), their ratio, and every segment that was lost, with the reason
+(`lost`).
+
+python scripts/oracle.py --model=runs/street --split=val --num_images=60 --output=blame.json
+python scripts/oracle.py --model=runs/street --replace=semantic --replace=semantic+long \\
+    --output=blame.json
+
+A model: the same parses with true semantics and predicted keypoints, with predicted semantics and
+true keypoints, and with each head replaced by itself. The file holds a row of metrics for each.
 """
 
 from __future__ import annotations
 
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -29,7 +37,21 @@ from tqdm import tqdm
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.lost import lost_segments
-from deeperlab_tf.evaluation.oracle import SEMANTIC_BLUR, grid_ceiling, perfect_heads
+from deeperlab_tf.evaluation.oracle import (
+    SEMANTIC_BLUR,
+    Heads,
+    grid_ceiling,
+    perfect_heads,
+    true_heads,
+)
+from deeperlab_tf.evaluation.replaced_heads import (
+    REPLACEMENTS,
+    Labels,
+    heads_of,
+    score_replacements,
+)
+from deeperlab_tf.evaluation.samples import Chosen, Source, spread, with_classes_of
+from deeperlab_tf.evaluation.sweep import best_of, row_of, table
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.reports import check_report
@@ -38,11 +60,21 @@ from deeperlab_tf.heads import head_channels
 from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
+from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import NAMES
 from input_pipeline.sources import open_source
 from input_pipeline.targets import make_targets
 
+cli.define_model("A run, an export or the name of a shipped model, whose heads are replaced.")
+REPLACE = flags.DEFINE_multi_string(
+    "replace",
+    list(REPLACEMENTS),
+    f"With --model: the heads that true ones replace, {' | '.join(REPLACEMENTS)}, joined by +.",
+)
+NUM_IMAGES = flags.DEFINE_integer(
+    "num_images", 0, "Take only so many images, evenly spread; 0: all.", lower_bound=0
+)
 GT_JSON = flags.DEFINE_string("gt_json", None, "Labels: JSON in the COCO panoptic format.")
 GT_DIR = flags.DEFINE_string("gt_dir", None, "Labels: folder of its PNGs.")
 DATASET = flags.DEFINE_enum(
@@ -72,20 +104,6 @@ BLUR = flags.DEFINE_float(
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
-class Labels(NamedTuple):
-    """Label maps of one image, [H, W] each.
-
-    Attributes:
-      semantic: int32; 255 = ignore.
-      instance: int32; at least 1 on things, 0 elsewhere.
-      crowd: bool.
-    """
-
-    semantic: np.ndarray
-    instance: np.ndarray
-    crowd: np.ndarray
-
-
 class Images(NamedTuple):
     """The labelled images that the flags name.
 
@@ -101,7 +119,65 @@ class Images(NamedTuple):
 
 
 def main() -> None:
-    check_report(OUTPUT.value, {"fused", "ceiling"})
+    if cli.model():
+        check_report(OUTPUT.value, {"rows"})
+        _blame_heads()
+    else:
+        check_report(OUTPUT.value, {"fused", "ceiling"})
+        _measure_ceiling()
+
+
+# === A model, some of its heads replaced ===
+
+
+def open_model() -> tuple[Predictor, Source]:
+    """The model that --model and --config.KEY=VALUE name, and the images that other flags do."""
+    predictor = Predictor(cli.required_model(), cli.overrides())
+    source = with_classes_of(predictor.dataset, open_source(predictor.config, SPLIT.value))
+    return predictor, Chosen(source, _numbers(len(source)))
+
+
+def origin(source: Source) -> dict[str, Any]:
+    """What a result says of the model and the images."""
+    return dict(
+        model=cli.model(),
+        overrides=cli.overrides(),
+        split=SPLIT.value,
+        num_images=len(source),
+    )
+
+
+def _blame_heads() -> None:
+    replacements = {"nothing": ()}
+    replacements.update({name: heads_of(name) for name in REPLACE.value})
+    predictor, source = open_model()
+    config = predictor.config
+
+    def true(labels: Labels, predicted: Heads) -> Heads:
+        return true_heads(_targets(labels, config), predicted, BLUR.value)
+
+    results = score_replacements(predictor, source, true, replacements)
+    rows = [row_of(name, result) for name, result in results.items()]
+    write_json(OUTPUT.value, dict(origin(source), rows=rows))
+    print(f"Heads replaced by true ones, {len(source)} images:")
+    print(f"{table(rows, best_of(rows, 'pq'))}\n  wrote {OUTPUT.value}")
+
+
+def _targets(labels: Labels, config: ConfigDict) -> dict[str, np.ndarray]:
+    """Arrays of `make_targets`."""
+    tensors = make_targets(*(tf.constant(values) for values in labels), config)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _numbers(count: int) -> Sequence[int]:
+    """Those of so many images that --every and --num_images take."""
+    return spread(range(0, count, EVERY.value), NUM_IMAGES.value)
+
+
+# === The ceiling of the method ===
+
+
+def _measure_ceiling() -> None:
     config = oracle_config()
     images = open_labels(config)
     parse_heads = parser(images.dataset, config.fusion)
@@ -136,8 +212,7 @@ def _perfect_parse(
     labels: Labels, dataset: Dataset, config: ConfigDict, parse_heads: Callable
 ) -> dict[str, np.ndarray]:
     """What `fuse` makes of the perfect heads of one image, without batch dimension."""
-    tensors = make_targets(*(tf.constant(values) for values in labels), config)
-    targets = {name: tensor.numpy() for name, tensor in tensors.items()}
+    targets = _targets(labels, config)
     heads = perfect_heads(targets, dataset.num_classes, blur=BLUR.value)
     parse = parse_heads(heads, *labels.semantic.shape)
     return {name: tensor.numpy()[0] for name, tensor in parse.items()}
@@ -145,6 +220,8 @@ def _perfect_parse(
 
 def oracle_config() -> ConfigDict:
     """The default config with the flags' dataset, keypoint radius and graph."""
+    if cli.overrides():
+        raise UserError("--config.KEY=VALUE changes a model's config; give --model, too.")
     config = default_config()
     config.data.root, config.data.classes = ROOT.value, CLASSES.value
     # Fusion's are tied to these.
@@ -159,10 +236,12 @@ def open_labels(config: ConfigDict) -> Images:
     if DATASET.value:
         return _images_of_source(config)
     if not (GT_JSON.value and GT_DIR.value):
-        raise UserError("no labels are named; give --gt_json and --gt_dir, or --dataset.")
+        raise UserError(
+            "no labels are named; give --gt_json and --gt_dir, or --dataset, or --model."
+        )
 
     files = PanopticFiles(GT_JSON.value, GT_DIR.value)
-    ids = files.image_ids[:: EVERY.value]
+    ids = [files.image_ids[number] for number in _numbers(len(files.image_ids))]
 
     def read(number: int) -> Labels:
         return fit(Labels(*files.read_labels(ids[number])))
@@ -172,7 +251,7 @@ def open_labels(config: ConfigDict) -> Images:
 
 def _images_of_source(config: ConfigDict) -> Images:
     source = open_source(config, SPLIT.value)
-    numbers = range(0, len(source), EVERY.value)
+    numbers = _numbers(len(source))
 
     def read(number: int) -> Labels:
         sample = source[numbers[number]]

@@ -2,6 +2,8 @@
 
 python scripts/predict.py --model=runs/shapes --input=photo.jpg --output=parses
 python scripts/predict.py --model=exports/shapes --input=photos --output=parses
+python scripts/predict.py --model=street --input=drive.mp4 --output=parses \\
+    --config.fusion.peak_threshold=0.2
 
 For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), NAME_overlay.jpg and
 what --pictures asks for; for a film NAME_overlay.mp4 and NAME.json (the segments of each frame).
@@ -31,9 +33,7 @@ from deeperlab_tf.prediction.video import check_film, parse_video
 if TYPE_CHECKING:
     from deeperlab_tf import Parsing, Predictor
 
-MODEL = flags.DEFINE_string(
-    "model", None, "Workdir of a training, or folder of an exported SavedModel."
-)
+cli.define_model("A run, an export or the name of a shipped model.")
 INPUT = flags.DEFINE_string(
     "input", None, "An image, a folder of images (with subfolders), or a film."
 )
@@ -75,7 +75,7 @@ def main() -> None:
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.predictor import Predictor
 
-    predictor = Predictor(MODEL.value)
+    predictor = Predictor(cli.required_model(), cli.overrides())
     if inputs.film:
         _predict_film(predictor, inputs.film)
     else:
@@ -110,7 +110,7 @@ def _write_results() -> None:
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
-    predictor = Predictor(MODEL.value)
+    predictor = Predictor(cli.required_model(), cli.overrides())
     config = predictor.config.copy_and_resolve_references()
     config.data.root, config.data.dataset = INPUT.value, "folder"
     photos = open_photos(config, "test", IMAGE_LIST.value)
@@ -158,4 +158,4 @@ def _predict_film(predictor: Predictor, path: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("model", "input", "output"))
+    cli.run(main, required=("input", "output"))

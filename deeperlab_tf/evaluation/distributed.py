@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from deeperlab_tf.compat import keras
+from deeperlab_tf.evaluation.samples import Chosen
 from deeperlab_tf.metrics import ParsingMetrics
 from deeperlab_tf.model import build_model
 from deeperlab_tf.prediction.inference import parse_images
@@ -160,7 +161,7 @@ def make_evaluation(
             predictors[id(network)] = DistributedPredictor(network, config, dataset, strategy)
         predictor = predictors[id(network)]
         metrics = ParsingMetrics(dataset.num_classes, dataset.thing_classes, dataset.ignore_label)
-        samples = _First(source, count)
+        samples = Chosen(source, range(count))
         for _, sample, parsing in predictor.predict_all(
             samples, config.eval.batch_size, progress=False
         ):
@@ -174,16 +175,3 @@ def make_evaluation(
         return metrics.result()
 
     return evaluate
-
-
-class _First:
-    """The first samples of a source."""
-
-    def __init__(self, source, count):
-        self._source, self._count = source, count
-
-    def __len__(self):
-        return self._count
-
-    def __getitem__(self, index):
-        return self._source[index]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
+from deeperlab_tf.evaluation.samples import Sample, Source, with_classes_of
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics.overlaps import overlap_table
@@ -25,20 +25,6 @@ from deeperlab_tf.visualize.sheets import contact_sheet
 _SHEET_ROWS = 12  # images on the contact sheet, evenly spread over the dataset
 _SHEET_TITLES = ("image", "truth", "parse", "errors")
 _CELL_SIDE = 300  # pixels, of the sheet's pictures
-
-Sample = Mapping[str, Any]
-
-
-class Source(Protocol):
-    """Random access to the labelled images of a split, as of `input_pipeline.open_source`."""
-
-    dataset: Dataset
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def __getitem__(self, index: int) -> Sample:
-        """dict of image, semantic, instance, crowd, image_id."""
 
 
 class DatasetPredictor(Protocol):
@@ -84,7 +70,7 @@ def evaluate(
       print(result["pq"], result["pc"])
     """
     dataset = predictor.dataset
-    _check(source, dataset)
+    source = with_classes_of(dataset, source)
     folder = os.path.join(output, "parses")
     writers = [CocoResults(folder, dataset)]
     for name in result_formats:
@@ -106,18 +92,6 @@ def evaluate(
     sheet = contact_sheet(rows, _SHEET_TITLES, _CELL_SIDE, footer=error_legend)
     write_image(os.path.join(output, "contact_sheet.png"), sheet)
     return evaluation
-
-
-def _check(source, dataset):
-    if source.dataset.class_names != dataset.class_names:
-        raise UserError(
-            f"the model knows the classes of {dataset.name}, the data have those of "
-            f"{source.dataset.name}; evaluate on the dataset it was trained for."
-        )
-    if not len(source):
-        raise UserError(
-            f"the split of {source.dataset.name} has no images; there is nothing to evaluate."
-        )
 
 
 def _loader(source, folder, dataset):

@@ -15,6 +15,8 @@ import tensorflow as tf
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.schema import IGNORE_LABEL
 
+Heads = Mapping[str, np.ndarray]
+
 # Pixels, σ: the encoding with the highest ceiling of those compared in docs/fusion.md.
 SEMANTIC_BLUR = 1.0
 _FLOOR = 1e-6  # share of a class that counts as none, before the logarithm
@@ -22,7 +24,7 @@ _CERTAIN = 8.0  # heatmap logit on a keypoint's disk; its negative elsewhere
 
 
 def perfect_heads(
-    targets: Mapping[str, np.ndarray],
+    targets: Heads,
     num_classes: int,
     seed: int = 0,
     blur: float = SEMANTIC_BLUR,
@@ -38,47 +40,54 @@ def perfect_heads(
     Returns:
       dict of the five heads, float32 with a batch dimension of 1.
     """
-    rng = np.random.default_rng(seed)
-    reach = max(targets["semantic"].shape)
+    return true_heads(targets, _garbage(targets, num_classes, seed), blur)
 
+
+def true_heads(targets: Heads, elsewhere: Heads, blur: float = SEMANTIC_BLUR) -> Heads:
+    """Heads that describe one image's targets exactly, and are others' where these say nothing.
+
+    Args:
+      targets: arrays of `input_pipeline.make_targets`, of one image.
+      elsewhere: the five heads, float32 [1, h, w, channels], that hold where nothing is supervised.
+      blur: σ of `semantic_logits`, pixels.
+
+    Returns:
+      dict of the five heads, float32 with a batch dimension of 1.
+    """
     is_disk = targets["keypoint_heatmap"] > 0
     heatmap = np.where(is_disk, _CERTAIN, -_CERTAIN).astype(np.float32)
-    garbage = rng.uniform(-_CERTAIN, _CERTAIN, heatmap.shape).astype(np.float32)
-    is_supervised = targets["keypoint_mask"][..., np.newaxis] > 0
-    keypoint_logits = np.where(is_supervised, heatmap, garbage)
+    counts = targets["keypoint_mask"][..., np.newaxis] > 0
 
     def offsets(name, mask):
-        return _with_garbage(targets[f"{name}_offsets"], mask, rng, reach)
+        repeats = targets[name].shape[-1] // mask.shape[-1]
+        is_supervised = np.repeat(mask, repeats, axis=-1) > 0
+        return np.where(is_supervised, targets[name], elsewhere[name][0])
 
-    # In this order: each head's garbage is the generator's next.
     heads = dict(
-        semantic_logits=semantic_logits(targets["semantic"], num_classes, blur, rng),
-        keypoint_logits=keypoint_logits,
-        short_offsets=offsets("short", targets["short_mask"]),
-        middle_offsets=offsets("middle", targets["middle_mask"]),
-        long_offsets=offsets("long", targets["long_mask"][..., np.newaxis]),
+        semantic_logits=semantic_logits(targets["semantic"], elsewhere["semantic_logits"][0], blur),
+        keypoint_logits=np.where(counts, heatmap, elsewhere["keypoint_logits"][0]),
+        short_offsets=offsets("short_offsets", targets["short_mask"]),
+        middle_offsets=offsets("middle_offsets", targets["middle_mask"]),
+        long_offsets=offsets("long_offsets", targets["long_mask"][..., np.newaxis]),
     )
     return {name: head[np.newaxis] for name, head in heads.items()}
 
 
-def semantic_logits(
-    semantic: np.ndarray, num_classes: int, blur: float, rng: np.random.Generator
-) -> np.ndarray:
+def semantic_logits(semantic: np.ndarray, elsewhere: np.ndarray, blur: float) -> np.ndarray:
     """Labels as stride-4 logits: logarithms of each class' share under a Gaussian, or hard maps.
 
     Interpolated back, blurred logits put the boundary where it was, to a fraction of a cell; a
-    network trained at full resolution learns such logits. Ignored pixels have no share; where
-    nothing else is near, the logits are garbage.
+    network trained at full resolution learns such logits. Ignored pixels have no share.
 
     Args:
       semantic: int32 [H, W], 255 = ignore.
-      num_classes: number of classes.
+      elsewhere: float32 [h, w, num_classes], the logits where nothing but ignored pixels is near.
       blur: σ in pixels; 0: hard one-hot logits.
-      rng: for the garbage.
 
     Returns:
       float32 [h, w, num_classes].
     """
+    num_classes = elsewhere.shape[-1]
     sampled = semantic[::HEAD_STRIDE, ::HEAD_STRIDE]
     if blur:
         # Only the classes that occur: blurring a map takes time.
@@ -91,8 +100,7 @@ def semantic_logits(
         one_hot = np.eye(num_classes, dtype=np.float32)
         logits = one_hot[np.minimum(sampled, num_classes - 1)]
         total = (sampled != IGNORE_LABEL)[..., np.newaxis]
-    garbage = rng.uniform(np.log(_FLOOR), 0, logits.shape)
-    return np.where(total > _FLOOR, logits, garbage).astype(np.float32)
+    return np.where(total > _FLOOR, logits, elsewhere).astype(np.float32)
 
 
 def grid_ceiling(
@@ -133,12 +141,23 @@ def grid_ceiling(
     return classes[best].astype(np.int32), instances[best].astype(np.int32)
 
 
-def _with_garbage(offsets, mask, rng, reach):
-    """Offsets [h, w, N · 2] where `mask` [h, w, N or 1], garbage up to `reach` pixels elsewhere."""
-    garbage = rng.uniform(-reach, reach, offsets.shape).astype(np.float32)
-    repeats = offsets.shape[-1] // mask.shape[-1]
-    is_supervised = np.repeat(mask, repeats, axis=-1) > 0
-    return np.where(is_supervised, offsets, garbage)
+def _garbage(targets, num_classes, seed):
+    """Five heads of noise: offsets up to the size of the image, logits as large as true ones."""
+    rng = np.random.default_rng(seed)
+    reach = max(targets["semantic"].shape)
+    grid = targets["keypoint_mask"].shape
+
+    def noise(low, high, channels):
+        values = rng.uniform(low, high, [*grid, channels])
+        return values.astype(np.float32)[np.newaxis]
+
+    # In this order: each head's garbage is the generator's next.
+    certain, channels = _CERTAIN, targets["keypoint_heatmap"].shape[-1]
+    heads = dict(keypoint_logits=noise(-certain, certain, channels))
+    heads["semantic_logits"] = noise(np.log(_FLOOR), 0, num_classes)
+    for name in ("short_offsets", "middle_offsets", "long_offsets"):
+        heads[name] = noise(-reach, reach, targets[name].shape[-1])
+    return heads
 
 
 def _on_grid(mask, blur):

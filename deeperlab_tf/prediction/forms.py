@@ -19,7 +19,13 @@ from deeperlab_tf.models.weights import weights_of
 from deeperlab_tf.prediction.c_library import CLibraryError, load_library
 from deeperlab_tf.prediction.graph import ParseGraph
 from deeperlab_tf.prediction.inference import parse_heads, parse_images, prepare_images
-from deeperlab_tf.prediction.runtimes import load_network
+from deeperlab_tf.prediction.overrides import (
+    Overrides,
+    changed_parse,
+    changed_sizes,
+    override_config,
+)
+from deeperlab_tf.prediction.runtimes import TFLITE_FILE, load_network
 from deeperlab_tf.prediction.tracing import trace_parse
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE, load_run, read_run
@@ -29,9 +35,10 @@ Parts = tuple[Callable, Callable, ConfigDict, Dataset]
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8)  # a batch of one size
 
 
-def load_workdir(path: str) -> Parts:
+def load_workdir(path: str, overrides: Overrides) -> Parts:
     """A training's folder, or a shipped one, whose network is built."""
     network, config, dataset = load_run(path)
+    config = override_config(config, overrides)
     if not tf.config.list_physical_devices("GPU"):
         # Without what TensorFlow does to a graph before its first run, that takes a fifth.
         with contextlib.suppress(CLibraryError):
@@ -50,32 +57,48 @@ def load_workdir(path: str) -> Parts:
     return parse, heads, config, dataset
 
 
-def load_network_only(path: str) -> Parts:
+def load_network_only(path: str, overrides: Overrides) -> Parts:
     """An export of the network alone, which runs outside TensorFlow; see `runtimes`."""
     network = load_network(path)
-    config, dataset = read_run(path)
+    own, dataset = read_run(path)
+    config = override_config(own, overrides)
+    # TensorFlow Lite's takes images of one size, however that is reached.
+    if os.path.isfile(os.path.join(path, TFLITE_FILE)):
+        sizes = [key for key in changed_sizes(own, config) if key.startswith("eval.")]
+        _refuse_fixed(path, sizes)
 
     @tf.function(input_signature=[_IMAGES], autograph=False)
     def prepare(images):
         return prepare_images(images, config)
 
-    # The heads' batch and sides become dynamic.
-    @tf.function(reduce_retracing=True, autograph=False)
-    def fuse(heads, size):
-        return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)
-
     def heads(images):
         outputs = network(prepare(images))
         return {name: tf.constant(values) for name, values in outputs.items()}
 
-    def parse(images):
-        return fuse(heads(images), tf.shape(images)[1:3])
+    return _fused(heads, config, dataset), heads, config, dataset
 
+
+def load_saved_model(path: str, overrides: Overrides) -> Parts:
+    """A SavedModel's folder.
+
+    Raises:
+      UserError: it is not one of this project's exports, or its graph holds a value that is to be
+        overridden.
+    """
+    own, dataset, module = read_saved_model(path)
+    config = override_config(own, overrides)
+    _refuse_fixed(path, changed_sizes(own, config))
+    heads = _of_module(module, "heads")
+    if changed_parse(own, config):
+        # The graph's own fusion holds the values it was exported with.
+        parse = _fused(heads, config, dataset)
+    else:
+        parse = _of_module(module, "serving_default")
     return parse, heads, config, dataset
 
 
-def load_saved_model(path: str) -> Parts:
-    """A SavedModel's folder.
+def read_saved_model(path: str) -> tuple[ConfigDict, Dataset, tf.Module]:
+    """(config, dataset, module) of a SavedModel's folder.
 
     Raises:
       UserError: it is not one of this project's exports.
@@ -84,16 +107,38 @@ def load_saved_model(path: str) -> Parts:
         config = config_from_json(*_read_asset(path, CONFIG_FILE))
         dataset = Dataset.from_json(*_read_asset(path, DATASET_FILE))
         module = tf.saved_model.load(plain_path(path))
-        signatures = module.signatures["serving_default"], module.signatures["heads"]
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a DeeperLab export: {reason}; export it again.") from error
-    except KeyError as error:
+    for name in ("serving_default", "heads"):
+        if name not in module.signatures:
+            raise UserError(
+                f"the SavedModel {path} has no signature {name!r}; "
+                "export it with scripts/export.py."
+            )
+    return config, dataset, module
+
+
+def _fused(heads, config, dataset):
+    """The parse of images whose `heads` come from elsewhere."""
+
+    # The heads' batch and sides become dynamic.
+    @tf.function(reduce_retracing=True, autograph=False)
+    def fuse(heads, size):
+        return parse_heads(heads, size[0], size[1], config, dataset.thing_classes)
+
+    def parse(images):
+        return fuse(heads(images), tf.shape(images)[1:3])
+
+    return parse
+
+
+def _refuse_fixed(path, keys):
+    if keys:
         raise UserError(
-            f"the SavedModel {path} has no signature {error}; export it with scripts/export.py."
-        ) from error
-    parse, heads = (_of_module(signature, module) for signature in signatures)
-    return parse, heads, config, dataset
+            f"config.{keys[0]} is built into the export {path}; give the run it was made from, or "
+            f"export that again with --config.{keys[0]}."
+        )
 
 
 def _read_asset(path, name):
@@ -103,10 +148,10 @@ def _read_asset(path, name):
         return file.read(), asset
 
 
-def _of_module(signature, module):
-    """The signature as a function of images that keeps the module's variables alive."""
+def _of_module(module, name):
+    """A signature as a function of images that keeps the module's variables alive."""
 
     def call(images, _module=module):
-        return signature(images=tf.constant(images))
+        return _module.signatures[name](images=tf.constant(images))
 
     return call

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from deeperlab_tf.models.shipped import (
 from deeperlab_tf.models.weights import read_weights
 from deeperlab_tf.prediction.c_library import CLibraryError
 from deeperlab_tf.prediction.graph import GraphFile, ParseGraph
+from deeperlab_tf.prediction.overrides import Overrides, changed_parse, override_config
 from deeperlab_tf.schema import Dataset
 
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -39,7 +41,7 @@ class Model(NamedTuple):
     Attributes:
       parse: function of images, uint8 [B, H, W, 3], that gives the dict of `parse_images`.
       heads: function of images that gives the raw heads of `prepare_images`.
-      config: the whole config.
+      config: the whole config, with what was overridden.
       dataset: what the classes mean.
     """
 
@@ -49,50 +51,66 @@ class Model(NamedTuple):
     dataset: Dataset
 
 
-def load_model(path: str | os.PathLike) -> Model:
+def load_model(path: str | os.PathLike, overrides: Overrides = MappingProxyType({})) -> Model:
     """Loads a trained model.
 
     Args:
-      path: see `Predictor`.
+      path, overrides: see `Predictor`.
 
     Raises:
-      UserError: there is no model, or it does not fit, or is damaged.
+      UserError: there is no model, or it does not fit, or is damaged; a value that this model
+        cannot take.
     """
     folder = models.find(path)
     if is_shipped(folder):
-        return _load_shipped(folder)
+        return _load_shipped(folder, overrides)
     # Imported here: they load TensorFlow.
     from deeperlab_tf.prediction import forms
 
-    exported = _saved_model_folder(folder)
+    exported = saved_model_folder(folder)
     if exported is not None:
-        return Model(*forms.load_saved_model(exported))
-    if any(os.path.isfile(os.path.join(folder, name)) for name in NETWORK_FILES):
-        return Model(*forms.load_network_only(folder))
+        return Model(*forms.load_saved_model(exported, overrides))
+    if _is_network_only(folder):
+        return Model(*forms.load_network_only(folder, overrides))
     # What is in a bucket cannot be looked at from here.
     if "://" in folder or os.path.isfile(os.path.join(folder, CONFIG_FILE)):
-        return Model(*forms.load_workdir(folder))
+        return Model(*forms.load_workdir(folder, overrides))
     raise UserError(
         f"{folder} holds neither a training ({CONFIG_FILE}) nor an export (saved_model.pb, "
         "model.onnx or model.tflite); give the workdir of a training or the folder of an export."
     )
 
 
-def _load_shipped(folder):
+def is_export(folder: str) -> bool:
+    """Whether a model's folder, of `models.find`, was written by scripts/export.py."""
+    if is_shipped(folder):
+        return False
+    return saved_model_folder(folder) is not None or _is_network_only(folder)
+
+
+def _is_network_only(folder):
+    return any(os.path.isfile(os.path.join(folder, name)) for name in NETWORK_FILES)
+
+
+def _load_shipped(folder, overrides):
     verify(folder)
-    config, dataset = read_description(folder)
-    weights = read_weights(os.path.join(folder, WEIGHTS_FILE))
-    try:
-        graph = ParseGraph(GraphFile.read(folder), weights)
-    except CLibraryError:
-        # Slower to start, and the same: the network from its weights. Imported here, as above.
-        from deeperlab_tf.prediction import forms
+    own, dataset = read_description(folder)
+    config = override_config(own, overrides)
+    # The graph holds the values that it was made with.
+    if not changed_parse(own, config):
+        weights = read_weights(os.path.join(folder, WEIGHTS_FILE))
+        try:
+            graph = ParseGraph(GraphFile.read(folder), weights)
+            return Model(graph.parse, graph.heads, config, dataset)
+        except CLibraryError:
+            pass
+    # Slower to start, and the same: the network from its weights. Imported here, as above.
+    from deeperlab_tf.prediction import forms
 
-        return Model(*forms.load_workdir(folder))
-    return Model(graph.parse, graph.heads, config, dataset)
+    return Model(*forms.load_workdir(folder, overrides))
 
 
-def _saved_model_folder(path):
+def saved_model_folder(path):
     """`path` or its subfolder with the highest version number, if it is a SavedModel; else None."""
     if os.path.isfile(os.path.join(path, SAVED_MODEL_FILE)):
         return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Union
 
 import numpy as np
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.prediction.loading import load_model
+from deeperlab_tf.prediction.overrides import Overrides
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 
@@ -36,17 +38,21 @@ class Predictor:
       path: name of a model that ships (`deeperlab_tf.models()`), a training's workdir, or the
         folder of an export: a SavedModel (the version folder or the one above it), ONNX or
         TensorFlow Lite.
+      overrides: other values of its config, by dotted keys: {"fusion.peak_threshold": 0.2}.
 
     Attributes:
       dataset: `schema.Dataset`, the classes.
-      config: the whole config the model was trained with.
+      config: the whole config the model was trained with, `overrides` in their places.
 
     Raises:
-      UserError: there is no model at `path`, or it does not fit, or is damaged.
+      UserError: there is no model at `path`, or it does not fit, or is damaged; a value that would
+        change the network, or that an export cannot change any more.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
-        model = load_model(path)
+    def __init__(
+        self, path: str | os.PathLike, overrides: Overrides = MappingProxyType({})
+    ) -> None:
+        model = load_model(path, overrides)
         self.dataset: Dataset = model.dataset
         self.config: ConfigDict = model.config
         self._parse = model.parse
@@ -93,16 +99,16 @@ class Predictor:
                 bar.update(len(samples))
 
     def heads(self, image: Image) -> dict[str, np.ndarray]:
-        """The network's five heads for one image, not fused.
+        """The network's five heads for one image, which `inference.parse_heads` fuses.
 
         Args:
           image: uint8 [H, W, 3], RGB, or a path.
 
         Returns:
-          dict of float32 [1, h, w, channels] at stride 4 of the network's input.
+          dict of float32 [1, h, w, channels], at stride 4 of the network's input.
         """
-        outputs = self._heads(_to_array(image)[np.newaxis])
-        return {name: np.asarray(values) for name, values in outputs.items()}
+        heads = self._heads(_to_array(image)[np.newaxis])
+        return {name: np.asarray(values) for name, values in heads.items()}
 
     def maps(self, image: Image) -> dict[str, np.ndarray]:
         """The network's raw maps of one image, for pictures of them.
