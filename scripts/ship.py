@@ -69,7 +69,8 @@ def _read_metrics() -> dict[str, Any]:
         raise UserError(
             f"{METRICS.value} holds no metrics; give the metrics.json of scripts/evaluate.py."
         )
-    return metrics
+    # Where the training lay on this machine concerns nobody.
+    return {**metrics, "model": NAME.value}
 
 
 def _provenance() -> dict[str, Any]:

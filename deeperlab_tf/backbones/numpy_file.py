@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.models.shipped import is_shipped, verify
+from deeperlab_tf.models.shipped import SUMS_FILE, verify
 
 _FILE = "weights.npz"
 _SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
@@ -39,7 +39,7 @@ def find_weights(path: str) -> str | None:
     if path.endswith(".npz"):
         return path
     folder = path if os.path.exists(path) else os.path.join(_SHIPPED, path)
-    if is_shipped(folder):
+    if os.path.isfile(os.path.join(folder, SUMS_FILE)):
         verify(folder)
     weights = os.path.join(folder, _FILE)
     return weights if os.path.isfile(weights) else None

@@ -17,7 +17,7 @@ def test_images_are_written_without_a_word_and_read_back(tmp_path, capfd, name):
 
 
 def test_an_image_that_cannot_be_encoded_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
+    monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
     with pytest.raises(UserError, match=r"cannot write .*a\.png"):
         write_image(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     assert not list(tmp_path.iterdir())
