@@ -73,7 +73,7 @@ def test_image_bytes_gives_each_image_its_own_parse_at_its_own_size(
         assert abs(int(result["num_instances"][index]) - expected["num_instances"]) <= 1
 
 
-def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
+def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures, assert_same_labels):
     network, config, dataset = run
     config = config_from_json(config_to_json(config))
     config.eval.pad_to_size = True
@@ -88,8 +88,11 @@ def test_image_bytes_with_a_fixed_size_runs_one_batch(run, pictures):
     for index, image in enumerate(images):
         expected = graph(tf.constant(image[np.newaxis]))
         height, width = image.shape[:2]
-        same = result["panoptic"][index, :height, :width] == expected["panoptic"][0]
-        assert np.mean(same) >= 0.999
+        inside = {name: result[name][index, :height, :width] for name in LABELS}
+        assert_same_labels(inside["semantic"], expected["semantic"][0])
+        # In noise, rounding may also decide whether there is one instance more.
+        assert abs(int(result["num_instances"][index] - expected["num_instances"][0])) <= 1
+        assert np.mean(inside["panoptic"] == expected["panoptic"][0]) >= 0.9
 
 
 def test_heads_signature_gives_the_raw_maps(signatures, original, pictures):
