@@ -211,6 +211,8 @@ def _train() -> ConfigDict:
     train.learning_rate = 0.01  # initial [D, Sec. 4]
     # The rate is for batches of this size and grows in proportion; 0: for any size
     train.learning_rate_batch = 0
+    # The backbone's rate is so many times the others'; a tenth keeps what it knows already
+    train.backbone_rate = 1.0
     train.power = 0.9  # poly schedule [L]
     train.warmup_steps = 0
     # L2 on convolution and pointwise kernels, not on depthwise ones or batch norm [L]
@@ -312,6 +314,7 @@ def check_config(config: ConfigDict) -> ConfigDict:
 
     for key in _COUNTS:
         _check(train[key] >= 1, f"train.{key}", train[key], "give at least 1")
+    _check(train.backbone_rate > 0, "train.backbone_rate", train.backbone_rate, "give more than 0")
     _check(0 <= train.ema < 1, "train.ema", train.ema, "give 0 <= ema < 1")
     fraction = train.hard_pixel_fraction
     _check(0 < fraction <= 1, "train.hard_pixel_fraction", fraction, "give 0 < fraction <= 1")

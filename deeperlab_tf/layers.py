@@ -40,6 +40,34 @@ class ConvStyle(NamedTuple):
 
 
 @register
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras' batch norm, except where a channel has one value only in the batch.
+
+    That is so for the pooled features of a single image, when replicas or accumulated parts of a
+    batch are that small. One value has no variance: it would be normalised to 0, and the moving
+    variance would go there too, which ruins the network in evaluation. So such a value is
+    normalised with the moving statistics, as in evaluation, and leaves them alone.
+    """
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None, mask: Any = None
+    ) -> tf.Tensor:
+        if training is not None and inputs.shape[1:-1] == [1, 1]:
+            training = self._if_several(training, inputs)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _if_several(self, training: bool | tf.Tensor, inputs: tf.Tensor) -> bool | tf.Tensor:
+        """Training mode, if the batch has more than one image."""
+        if self.is_synchronised:
+            return training
+        if inputs.shape[0] is not None:
+            return training if inputs.shape[0] > 1 else False
+        return tf.logical_and(tf.cast(training, tf.bool), tf.shape(inputs)[0] > 1)
+
+    is_synchronised = False  # True: the batch is that of all replicas
+
+
+@register
 class SpaceToDepth(keras.layers.Layer):
     """[B, h, w, C] -> [B, ceil(h/n), ceil(w/n), C*n*n] (paper Sec. 3.2, Fig. 3).
 
@@ -295,9 +323,7 @@ def pad_by_hand(
 
 def normalise(x: tf.Tensor, style: ConvStyle, name: str) -> tf.Tensor:
     """Batch norm and activation of a convolution's output."""
-    batch_norm = keras.layers.BatchNormalization(
-        momentum=style.momentum, epsilon=style.epsilon, name=f"{name}_bn"
-    )
+    batch_norm = BatchNorm(momentum=style.momentum, epsilon=style.epsilon, name=f"{name}_bn")
     x = batch_norm(x)
     if style.activation is None:
         return x

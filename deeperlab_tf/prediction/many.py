@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Union
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +18,8 @@ from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.video import batches
 
 _NAMED = 5  # files that the last sentence names
+
+_In, _Out = TypeVar("_In"), TypeVar("_Out")
 
 # Of the files and images of a batch their parses; in place of one, what is wrong with the image.
 Parse = Callable[[Sequence[str], Sequence[np.ndarray]], Sequence[Union[Parsing, UserError]]]
@@ -82,22 +86,33 @@ def parse_files(
     left_out = []
     total = len(job.files)
     with tqdm(total=total, unit="image", desc="parsing", dynamic_ncols=True) as progress:
-        for batch in batches(job.files.items(), batch_size):
-            readable, errors = _read(job, batch)
-            files, images = [file for _, file, _ in readable], [image for *_, image in readable]
-            parsings = parse(files, images) if readable else []
-            for (name, file, _), parsing in zip(readable, parsings):
-                if isinstance(parsing, UserError):
-                    errors.append((file, parsing))
-                    continue
-                parsing.save(job.output, name, pictures=pictures(parsing), source=file)
-            if errors and total == 1:
-                raise errors[0][1]
-            for file, error in errors:
+        read = one_ahead(functools.partial(_read, job), batches(job.files.items(), batch_size))
+        parsed = (_parse(parse, batch) for batch in read)
+        # The network runs while the files before and after are written and read.
+        for batch in one_ahead(functools.partial(_write, job, pictures), parsed):
+            if batch.errors and total == 1:
+                raise batch.errors[0][1]
+            for file, error in batch.errors:
                 tqdm.write(f"left out: {error}", file=sys.stderr)
                 left_out.append(file)
-            progress.update(len(batch))
+            progress.update(batch.size)
     return left_out
+
+
+def one_ahead(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """function(item) of each item, in a thread, an item ahead of what is used.
+
+    What fails there is raised here, in its turn.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        before = None
+        for item in items:
+            result = thread.submit(function, item)
+            if before is not None:
+                yield before.result()
+            before = result
+        if before is not None:
+            yield before.result()
 
 
 def complain(job: Job, left_out: Sequence[str]) -> None:
@@ -118,13 +133,47 @@ def complain(job: Job, left_out: Sequence[str]) -> None:
     )
 
 
-def _read(job, batch):
-    """(name, file, image) of the files of a batch that can be read, and errors of the others."""
-    readable, errors = [], []
-    for name, file in batch:
+class _Batch(NamedTuple):
+    """Some files on their way.
+
+    Attributes:
+      images: results' name, file and image; later its parse.
+      errors: file and what is wrong with it.
+    """
+
+    images: list[tuple[str, str, np.ndarray | Parsing]]
+    errors: list[tuple[str, UserError]]
+
+    @property
+    def size(self) -> int:
+        return len(self.images) + len(self.errors)
+
+
+def _read(job: Job, files: Sequence[tuple[str, str]]) -> _Batch:
+    batch = _Batch([], [])
+    for name, file in files:
         try:
             check_lengths(job.output, name, job.endings)
-            readable.append((name, file, read_image(file)))
+            batch.images.append((name, file, read_image(file)))
         except UserError as error:
-            errors.append((file, error))
-    return readable, errors
+            batch.errors.append((file, error))
+    return batch
+
+
+def _parse(parse: Parse, batch: _Batch) -> _Batch:
+    if not batch.images:
+        return batch
+    names, files, images = zip(*batch.images)
+    parsed = _Batch([], batch.errors)
+    for name, file, parsing in zip(names, files, parse(files, images)):
+        if isinstance(parsing, UserError):
+            parsed.errors.append((file, parsing))
+        else:
+            parsed.images.append((name, file, parsing))
+    return parsed
+
+
+def _write(job: Job, pictures: Pictures, batch: _Batch) -> _Batch:
+    for name, file, parsing in batch.images:
+        parsing.save(job.output, name, pictures=pictures(parsing), source=file)
+    return batch

@@ -23,6 +23,7 @@ def synchronise(network: keras.Model) -> None:
     costs three reductions per layer, this one; and it would stay with the saved network.
     """
     for layer in batch_norms(network):
+        layer.is_synchronised = True
         layer._fused_batch_norm = functools.partial(_normalise, layer)
 
 
@@ -35,6 +36,10 @@ def _normalise(
     outputs, mean, variance = synchronised_batch_norm(
         inputs, layer.gamma, layer.beta, layer.epsilon
     )
+    # As Keras', the moving variance estimates that of the population.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    count = replicas * _count(inputs)
+    variance *= count / tf.maximum(count - 1.0, 1.0)
     layer._assign_moving_average(layer.moving_mean, mean, layer.momentum, None)
     layer._assign_moving_average(layer.moving_variance, variance, layer.momentum, None)
     return outputs
@@ -96,7 +101,8 @@ def global_moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         x=inputs, scale=ones, offset=ones, mean=[], variance=[], is_training=True
     )
     count = _count(inputs)
-    variance *= (count - 1) / count  # the kernel estimates that of a population
+    # The kernel estimates that of a population.
+    variance *= (count - 1.0) / count
     moments = tf.stack([mean, variance + tf.square(mean)])
     mean_of_all, square = tf.unstack(_mean_of_replicas(moments))
     return mean_of_all, tf.maximum(square - tf.square(mean_of_all), 0.0)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from deeperlab_tf.backbones.initial_checkpoint import load_initial_checkpoint
+from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Dataset
@@ -151,7 +151,7 @@ def _build_trainer(
         trainer = Trainer(network, config, task.loss, task.loss_names)
         trainer.times_input = not deterministic  # TensorFlow has no clock then
         trainer.compile(
-            optimizer=build_optimizer(config),
+            optimizer=build_optimizer(config, find_backbone(network).trainable_variables),
             jit_compile=train.jit_compile or None,
             steps_per_execution=train.steps_per_execution,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -49,10 +51,51 @@ def build_schedule(config: ConfigDict) -> PolySchedule:
     return PolySchedule(rate, train.steps, train.power, train.warmup_steps)
 
 
-def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+class _TwoRates:
+    """Mixed into an optimizer of Keras: some variables learn at another rate than the others.
+
+    Scaling their gradients would not do: Adam divides every scale out again.
+    """
+
+    _own_factor: float = 1.0
+    _own_keys: frozenset[str] = frozenset()
+    _factor: float = 1.0  # of the variable that is being updated
+
+    def set_rate(self, variables: Sequence[tf.Variable], factor: float) -> None:
+        """These variables learn at `factor` times the rate of the others."""
+        self._own_factor = factor
+        self._own_keys = frozenset(self._var_key(variable) for variable in variables)
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        is_own = self._var_key(variable) in self._own_keys
+        self._factor = self._own_factor if is_own else 1.0
+        super().update_step(gradient, variable)
+        self._factor = 1.0
+
+    @property
+    def learning_rate(self) -> tf.Variable | tf.Tensor:
+        rate = super().learning_rate
+        return rate if self._factor == 1.0 else rate * self._factor
+
+
+class _SGD(_TwoRates, keras.optimizers.SGD):
+    pass
+
+
+class _Adam(_TwoRates, keras.optimizers.Adam):
+    pass
+
+
+def build_optimizer(
+    config: ConfigDict, backbone: Sequence[tf.Variable] = ()
+) -> keras.optimizers.Optimizer:
     """The optimizer of `config.train`; it does not clip.
 
     Clipping is the trainer's, because the norm of the gradient is logged.
+
+    Args:
+      config: the full config; `train` counts here.
+      backbone: the variables that learn at `train.backbone_rate` times the rate of the others.
 
     Raises:
       UserError: for an optimizer that is not offered.
@@ -61,13 +104,15 @@ def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
     average = dict(use_ema=True, ema_momentum=train.ema) if train.ema else {}
     schedule = build_schedule(config)
     if train.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(schedule, momentum=train.momentum, **average)
+        optimizer = _SGD(schedule, momentum=train.momentum, **average)
     elif train.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, **average)
+        optimizer = _Adam(schedule, **average)
     else:
         raise UserError(
             f"config.train.optimizer is {train.optimizer!r}; known optimizers are sgd and adam."
         )
+    if train.backbone_rate != 1:
+        optimizer.set_rate(backbone, train.backbone_rate)
     if train.mixed_precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer

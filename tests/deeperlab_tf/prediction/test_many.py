@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.results import result_names
-from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
+from deeperlab_tf.prediction.many import Job, check_job, complain, one_ahead, parse_files
 from deeperlab_tf.prediction.parsing import Parsing
 
 
@@ -109,6 +110,58 @@ def test_errors_of_single_images_come_from_the_parser_too(photos, job_of, parse)
     job = job_of(photos)
     left_out = parse_files(job, picky, batch_size=2)
     assert [os.path.basename(file) for file in left_out] == ["b.png"]
+
+
+def test_files_are_read_and_written_while_others_are_parsed(photos, job_of, parse):
+    is_second_read, is_first_written = threading.Event(), threading.Event()
+
+    class Files(dict):
+        """Tells when the second file is asked for."""
+
+        def items(self):
+            for number, item in enumerate(super().items()):
+                if number == 1:
+                    is_second_read.set()
+                yield item
+
+    def parse_slowly(files, images):
+        awaited = is_second_read if "a.jpg" in files[0] else is_first_written
+        assert awaited.wait(timeout=60)
+        return parse(files, images)
+
+    def pictures(parsing):
+        is_first_written.set()
+        return {}
+
+    job = job_of(photos)
+    job = job._replace(files=Files(job.files))
+    assert parse_files(job, parse_slowly, 1, pictures) == []
+    assert len(os.listdir(job.output)) == 3 * 4
+
+
+def test_what_cannot_be_written_ends_the_work(photos, job_of, parse):
+    def full(_):
+        raise UserError("no space is left")
+
+    with pytest.raises(UserError, match="no space is left"):
+        parse_files(job_of(photos), parse, 1, full)
+
+
+def test_one_ahead_keeps_the_order_and_raises_in_turn():
+    done = []
+
+    def root(number):
+        done.append(number)
+        if number == 4:
+            raise UserError("four")
+        return number**2
+
+    results = one_ahead(root, iter(range(10)))
+    assert [next(results) for _ in range(4)] == [0, 1, 4, 9]
+    with pytest.raises(UserError, match="four"):
+        next(results)
+    assert done[-1] in (4, 5)
+    assert list(one_ahead(root, [])) == []
 
 
 @pytest.mark.parametrize("size, overlay", [((2, 70000), ".png"), ((70000, 2), ".png")])
