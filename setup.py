@@ -54,6 +54,7 @@ setup(
         f"opencv-python-headless>=4.11; {CURRENT}",
         "scipy",
         "absl-py",
+        "etils[epath]",  # files in buckets
         "h5py",
         "ml_collections",
         "pycocotools",

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.config import ANNOTATION_CHOICES, check_config, default_config
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _with_home(config):
             if isinstance(value, ConfigDict):
                 _with_home(value)
             elif isinstance(value, str) and value.startswith("~"):
-                config[key] = os.path.expanduser(value)
+                config[key] = storage.expanduser(value)
     return config
 
 
@@ -294,8 +295,8 @@ def expand_home(argument: str) -> str:
       expand_home("--config.data.root=~/coco")  # "--config.data.root=/home/me/coco"
     """
     flag, value = re.fullmatch(r"(-[^=]*=|)(.*)", argument, re.DOTALL).groups()
-    expanded = os.path.expanduser(value)
-    if value.startswith("~") and expanded == value and not os.path.exists(value):
+    expanded = storage.expanduser(value)
+    if value.startswith("~") and expanded == value and not storage.exists(value):
         name = flag.rstrip("=") or value
         raise UserError(f"{name} begins with {value.split('/')[0]}, which is nobody's home folder.")
     return flag + expanded

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.panoptic_json import to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
@@ -107,10 +106,10 @@ class FolderWriter:
         if not self._dataset.thing_classes:
             del description["instances"]
         for split, names in self._splits.items():
-            write_text(os.path.join(self._folder, f"{split}.txt"), "\n".join([*names, ""]))
+            write_text(storage.join(self._folder, f"{split}.txt"), "\n".join([*names, ""]))
         # JSON keeps every name as it is, and is YAML, too.
         text = json.dumps(description, indent=2, ensure_ascii=False)
-        write_text(os.path.join(self._folder, "classes.json"), text + "\n")
+        write_text(storage.join(self._folder, "classes.json"), text + "\n")
 
 
 class CocoWriter:
@@ -131,7 +130,7 @@ class CocoWriter:
         images, described = self._content.setdefault(split, ([], []))
         number = len(self._names)
         height, width = ids.shape
-        file_name = os.path.join(os.path.dirname(name), file_name)
+        file_name = storage.join(storage.dirname(name), file_name)
         image = dict(id=number, file_name=file_name, height=height, width=width)
         images.append(image)
         described.append(dict(image_id=number, file_name=f"{name}.png", segments_info=segments))
@@ -141,7 +140,7 @@ class CocoWriter:
         categories = to_json_categories(self._dataset)
         for split, (images, described) in self._content.items():
             content = dict(images=images, annotations=described, categories=categories)
-            path = os.path.join(self._folder, "annotations", f"panoptic_{split}.json")
+            path = storage.join(self._folder, "annotations", f"panoptic_{split}.json")
             write_text(path, json.dumps(content))
 
 
@@ -181,20 +180,20 @@ def _write_mask(path: str, numbers: np.ndarray) -> None:
     most = int(numbers.max(initial=0))
     if most > _MOST_IN_MASK:
         raise UserError(f"{path} would need numbers up to {most}; a mask holds {_MOST_IN_MASK}.")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    storage.makedirs(storage.dirname(path))
     Image.fromarray(numbers.astype(np.uint8 if most <= _MOST_IN_BYTE else np.uint16)).save(path)
 
 
 def _copy_photo(sample: Sample, photo: str | None, path: str) -> str:
     """Name of the file that was written: `path` with the ending of the photo's."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    storage.makedirs(storage.dirname(path))
     if photo is None:
         path += ".png"
         Image.fromarray(sample["image"]).save(path)
     else:
-        path += os.path.splitext(photo)[1]
-        shutil.copyfile(photo, path)
-    return os.path.basename(path)
+        path += storage.splitext(photo)[1]
+        storage.copy(photo, path)
+    return storage.basename(path)
 
 
 def _new_name(image_id: str, names: set[str]) -> str:

@@ -11,8 +11,6 @@ Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,11 +18,12 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.datasets.layout import first_existing
 from input_pipeline.imagenet_crops import middle, random_part
 from input_pipeline.order import ENDLESS, Numbers, sample_index
-from input_pipeline.records.files import record_offsets, shard_count
+from input_pipeline.records.files import record_offsets, shard_count, shards_in
 from input_pipeline.records.stream import read_shards
 
 _EXTENSIONS = (".jpeg", ".jpg", ".png")
@@ -131,9 +130,9 @@ def _find_broken_image(config: ConfigDict) -> str | None:
 
 def _looks_whole(path: str) -> bool:
     """Whether a file begins and ends as a JPEG or PNG does; what lies between is not looked at."""
-    with open(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         head = file.read(4)
-        size = os.path.getsize(path)
+        size = storage.getsize(path)
         file.seek(max(size - _TAIL_BYTES, 0))
         tail = file.read()
     is_jpeg = head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail
@@ -159,7 +158,8 @@ class Folders:
 
     def __init__(self, root: str, splits: Sequence[str], num_classes: int):
         folder = first_existing(root, splits, "split of ImageNet")
-        classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        names = sorted(storage.listdir(folder))
+        classes = [name for name in names if storage.isdir(storage.join(folder, name))]
         if len(classes) != num_classes:
             raise UserError(
                 f"{folder} has {len(classes)} folders of classes but config.pretrain.num_classes "
@@ -167,7 +167,7 @@ class Folders:
             )
         self.paths, self._labels = [], []
         for label, name in enumerate(classes):
-            paths = _image_files(os.path.join(folder, name))
+            paths = _image_files(storage.join(folder, name))
             self.paths += paths
             self._labels += [label] * len(paths)
         self.dataset = _describe(classes)
@@ -191,11 +191,11 @@ class Folders:
         return places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-        paths = tf.constant(self.paths)
+        paths, read_file = tf.constant(self.paths), _file_reader(self.paths[0])
         labels = tf.constant(self._labels, tf.int32)
 
         def read(index):
-            encoded = tf.io.read_file(paths[index])
+            encoded = read_file(paths[index])
             return index, encoded, labels[index]
 
         return read
@@ -217,8 +217,7 @@ class Shards:
     def __init__(self, folder: str, splits: Sequence[str], num_classes: int):
         self.shards = []
         for split in splits:
-            pattern = os.path.join(glob.escape(folder), f"{split}-*-of-*")
-            self.shards = self.shards or sorted(glob.glob(pattern))
+            self.shards = self.shards or shards_in(folder, split, "")
         if not self.shards:
             raise UserError(
                 f"there is no {splits[-1]}-*-of-* in {folder}; "
@@ -240,7 +239,8 @@ class Shards:
 
     def in_order(self) -> tf.data.Dataset:
         """Every image once."""
-        return tf.data.TFRecordDataset(self.shards).enumerate().map(self._decode)
+        shards = [storage.for_tensorflow(shard) for shard in self.shards]
+        return tf.data.TFRecordDataset(shards).enumerate().map(self._decode)
 
     def endless(self, data: ConfigDict, numbers: Numbers, start_step: int) -> tf.data.Dataset:
         """Epoch after epoch, each in an order of its own, from a step on."""
@@ -263,9 +263,21 @@ class Shards:
         return number, example[_IMAGE], label
 
 
+def _file_reader(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Function from a path like this one, string [], to what the file holds."""
+    if storage.is_read_by_tensorflow(path):
+        return tf.io.read_file
+
+    def read(name):
+        with storage.open(name.decode(), "rb") as file:
+            return file.read()
+
+    return lambda name: tf.ensure_shape(tf.numpy_function(read, [name], tf.string), [])
+
+
 def _image_files(folder: str) -> list[str]:
-    entries = os.scandir(folder)
-    paths = [entry.path for entry in entries if entry.name.lower().endswith(_EXTENSIONS)]
+    names = [name for name in storage.listdir(folder) if name.lower().endswith(_EXTENSIONS)]
+    paths = [storage.join(folder, name) for name in names]
     if not paths:
         raise UserError(f"folder {folder} holds no JPEG or PNG; remove or fill it.")
     return sorted(paths)

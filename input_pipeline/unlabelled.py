@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import read_image
 from input_pipeline.datasets.layout import (
@@ -69,7 +69,7 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
     if not len(photos):
         raise UserError(f"there is no photo of split {split!r} in {root}; check config.data.root.")
     if dataset == "cityscapes":
-        photos.names = [os.path.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
+        photos.names = [storage.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
     return photos
 
 
@@ -80,9 +80,9 @@ def _usual_list(root, dataset, split):
         names = [name.format(split=split) for name in _COCO_LISTS]
     elif dataset == "voc":
         listed = f"ImageSets/Segmentation/{split}.txt"
-        names = [os.path.join(place, listed) for place in ("VOCdevkit/VOC2012", "VOC2012", ".")]
-    paths = [os.path.join(root, name) for name in names]
-    return next((path for path in paths if os.path.isfile(path)), "")
+        names = [storage.join(place, listed) for place in ("VOCdevkit/VOC2012", "VOC2012", ".")]
+    paths = [storage.join(root, name) for name in names]
+    return next((path for path in paths if storage.isfile(path)), "")
 
 
 def _folder(root, dataset, split):
@@ -92,13 +92,13 @@ def _folder(root, dataset, split):
         folders.insert(0, f"leftImg8bit/{split}")
     elif dataset == "vistas":
         folders.insert(0, f"{_VISTAS_FOLDERS.get(split, split)}/images")
-    paths = [os.path.join(root, folder) for folder in folders]
-    return next((path for path in paths if os.path.isdir(path)), root)
+    paths = [storage.join(root, folder) for folder in folders]
+    return next((path for path in paths if storage.isdir(path)), root)
 
 
 def _found(folder):
     paths = list(walk_files(folder, IMAGE_ENDINGS))
-    return Photos(unique_names([os.path.relpath(path, folder) for path in paths]), paths)
+    return Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
 
 
 def _listed(path, root, split):
@@ -111,13 +111,13 @@ def _listed(path, root, split):
             raise UserError(f"{path} has no images with file names; give COCO's image_info.")
     else:
         files = read_list(path, "images")
-    beside = os.path.dirname(path) or "."
-    voc = os.path.normpath(os.path.join(beside, "..", "..", "JPEGImages"))
+    beside = storage.dirname(path) or "."
+    voc = storage.normpath(storage.join(beside, "..", "..", "JPEGImages"))
     # COCO's test-dev are photos of test2017.
     of_split = [f"{name}{year}" for name in (split, split.split("-")[0]) for year in ("2017", "")]
-    folders = [os.path.join(root, name) for name in (".", *of_split, "images")] + [beside, voc]
-    folders += [os.path.join(root, "images", name) for name in of_split]
-    folders = [folder for folder in folders if os.path.isdir(folder)]
+    folders = [storage.join(root, name) for name in (".", *of_split, "images")] + [beside, voc]
+    folders += [storage.join(root, "images", name) for name in of_split]
+    folders = [folder for folder in folders if storage.isdir(folder)]
     paths = [find_photo(file, folders) or find_photo(f"{file}.*", folders) for file in files]
     lacking = [file for file, found in zip(files, paths) if found is None]
     if lacking:

@@ -11,11 +11,9 @@ written anew after each training.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -24,10 +22,11 @@ from tqdm import tqdm
 from benchmarks.ablations import BASE, COMPARISONS, VARIANTS, Comparison
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
+from deeperlab_tf.files import storage
+from deeperlab_tf.files.atomic import read_json, write_json, write_text
 from deeperlab_tf.files.reports import check_page, check_report
 
-SCRIPTS = Path(__file__).resolve().parent
+SCRIPTS = storage.dirname(storage.realpath(__file__))
 METRICS = {"PQ": "pq", "PC": "pc"}  # name in the table, key of metrics.json
 
 Scores = dict[str, list[dict[str, float]]]  # of each variant, one a seed: percent by metric
@@ -40,15 +39,15 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder of the trainings and of the
 
 def main() -> None:
     cli.read_config(CONFIG)
-    check_page(os.path.join(OUTPUT.value, "table.md"), "| Table | choice |")
-    check_report(os.path.join(OUTPUT.value, "table.json"), {"scores", "rows"})
+    check_page(storage.join(OUTPUT.value, "table.md"), "| Table | choice |")
+    check_report(storage.join(OUTPUT.value, "table.json"), {"scores", "rows"})
     variants = _chosen(ONLY.value)
     # The seed outermost: the first one of all gives a whole table.
     jobs = [(variant, seed) for seed in _seeds(SEEDS.value) for variant in variants]
     for variant, seed in tqdm(jobs, unit="training", desc="ablations", disable=None):
         run(variant, seed, OUTPUT.value)
         write_table(OUTPUT.value)
-    print(f"{table(read_scores(OUTPUT.value))}\n  wrote {os.path.join(OUTPUT.value, 'table.md')}")
+    print(f"{table(read_scores(OUTPUT.value))}\n  wrote {storage.join(OUTPUT.value, 'table.md')}")
 
 
 def _chosen(names: list[str]) -> list[str]:
@@ -70,9 +69,9 @@ def _seeds(texts: list[str]) -> list[int]:
 
 def run(variant: str, seed: int, output: str) -> None:
     """Trains and evaluates a variant, as far as that was not done before."""
-    workdir = os.path.join(output, f"{variant}_{seed}")
-    evaluation = os.path.join(workdir, "evaluation")
-    if os.path.exists(os.path.join(evaluation, "metrics.json")):
+    workdir = storage.join(output, f"{variant}_{seed}")
+    evaluation = storage.join(workdir, "evaluation")
+    if storage.exists(storage.join(evaluation, "metrics.json")):
         return
     _call("train.py", [*config_flags(variant, seed), f"--workdir={workdir}"])
     _call("evaluate.py", [f"--workdir={workdir}", f"--output={evaluation}"])
@@ -93,7 +92,7 @@ def config_flags(variant: str, seed: int) -> list[str]:
 
 
 def _call(program: str, arguments: list[str]) -> None:
-    command = [sys.executable, str(SCRIPTS / program), *arguments]
+    command = [sys.executable, storage.join(SCRIPTS, program), *arguments]
     if subprocess.run(command, check=False).returncode:
         raise UserError(f"{program} failed ({' '.join(arguments)}); its message is above.")
 
@@ -105,10 +104,12 @@ def read_scores(output: str) -> Scores:
     """The metrics of all trainings in the folder, in percent."""
     scores: Scores = {variant: [] for variant in VARIANTS}
     for variant in VARIANTS:
-        for path in sorted(Path(output).glob(f"{variant}_*/evaluation/metrics.json")):
-            seed = path.parts[-3][len(variant) + 1 :]
-            if seed.isdecimal():
-                metrics = read_json(str(path), "result of an evaluation")
+        for folder in sorted(storage.listdir(output)):
+            path = storage.join(output, folder, "evaluation", "metrics.json")
+            seed = folder[len(variant) + 1 :]
+            is_one = folder.startswith(f"{variant}_") and seed.isdecimal()
+            if is_one and storage.isfile(path):
+                metrics = read_json(path, "result of an evaluation")
                 scores[variant].append({name: 100 * metrics[METRICS[name]] for name in METRICS})
     return scores
 
@@ -177,10 +178,9 @@ def table(scores: Scores) -> str:
 def write_table(output: str) -> None:
     """Writes table.md and table.json."""
     scores = read_scores(output)
-    with atomic_path(os.path.join(output, "table.md")) as path:
-        Path(path).write_text(f"{table(scores)}\n", encoding="utf-8")
+    write_text(storage.join(output, "table.md"), f"{table(scores)}\n")
     result = {"scores": scores, "rows": rows(scores)}
-    write_json(os.path.join(output, "table.json"), result)
+    write_json(storage.join(output, "table.json"), result)
 
 
 if __name__ == "__main__":

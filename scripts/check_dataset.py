@@ -9,10 +9,11 @@ Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 
 from __future__ import annotations
 
+from deeperlab_tf.files import storage
+
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
 import functools
-import os
 import sys
 
 import numpy as np
@@ -53,7 +54,7 @@ SHOWN = 10  # errors and warnings printed; report.json has them all
 
 
 def main() -> None:
-    if os.path.exists(OUTPUT.value):
+    if storage.exists(OUTPUT.value):
         raise UserError(f"{OUTPUT.value} exists already; remove it or choose another --output.")
     config = cli.set_data(default_config())
     config.data.records = RECORDS.value
@@ -65,10 +66,10 @@ def main() -> None:
     known += training_errors(config, known)
     if skipped_records():
         report["warnings"].append(skipped_records())
-    write_json(os.path.join(OUTPUT.value, "report.json"), report)
+    write_json(storage.join(OUTPUT.value, "report.json"), report)
     sheet = draw_sheet(source, config, PICTURES.value)
     if sheet is not None:
-        visualize.write_image(os.path.join(OUTPUT.value, "sheet.png"), sheet)
+        visualize.write_image(storage.join(OUTPUT.value, "sheet.png"), sheet)
     print_report(report)
     sys.exit(1 if report["errors"] else 0)
 

@@ -10,13 +10,13 @@ shows it to whoever can reach it. Photos stay on the machine and are removed in 
 from __future__ import annotations
 
 import ipaddress
-import os
 import signal
 import threading
 
 from absl import flags
 
 from deeperlab_tf import cli, models
+from deeperlab_tf.files import storage
 from demo_page.photos import Limits
 
 _DEFAULTS = Limits()
@@ -52,7 +52,7 @@ def main() -> None:
     limits = _DEFAULTS._replace(
         megabytes=MAX_MEGABYTES.value, megapixels=MAX_MEGAPIXELS.value, queue=QUEUE.value
     )
-    name = os.path.basename(os.path.normpath(MODEL.value))
+    name = storage.basename(storage.normpath(MODEL.value))
     address = Address(HOST.value, PORT.value)
     with serve(keeper, limits, address, f"DeeperLab: {name}") as url:
         print(f"open {url} in a browser; Ctrl-C ends the page", flush=True)

@@ -18,7 +18,6 @@ python scripts/evaluate.py --gt_json=truth.json --gt_dir=truth \\
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -29,6 +28,7 @@ from deeperlab_tf.evaluation.evaluate import evaluate
 from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.evaluation.report.page import write_report
 from deeperlab_tf.evaluation.results import summary
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
@@ -111,7 +111,7 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
         raise UserError("--config.KEY=VALUE changes a model's config; files have none.")
 
     check_report(OUTPUT.value, _METRICS)
-    page = f"{os.path.splitext(OUTPUT.value)[0]}.html"
+    page = f"{storage.splitext(OUTPUT.value)[0]}.html"
     if REPORT.value:
         check_page(page, "<title>Evaluation on ")
     evaluation = evaluate_files(
@@ -164,9 +164,9 @@ def _score_model() -> dict[str, Any] | None:
         result = dict(evaluation.result(), **_origin())
         for key, value in result["overrides"].items():
             result["notes"].append(f"with config.{key} = {value!r}.")
-        write_json(os.path.join(folder, "metrics.json"), result)
+        write_json(storage.join(folder, "metrics.json"), result)
         if REPORT.value:
-            write_report(os.path.join(folder, "report.html"), evaluation, result)
+            write_report(storage.join(folder, "report.html"), evaluation, result)
     return result
 
 

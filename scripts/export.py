@@ -14,13 +14,13 @@ python scripts/export.py --model=runs/shapes --output=exports/shapes-tflite --fo
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import MAX_PIXELS, read_image
 from deeperlab_tf.files.inputs import find_files
 
@@ -94,7 +94,7 @@ def _saved_model(run: tuple) -> None:
     warm = export_saved_model(*run, OUTPUT.value, options)
     if not warm:
         print("without warm-up requests, which need pip install -e .[serving]")
-    version = os.path.basename(os.path.abspath(OUTPUT.value))
+    version = storage.basename(storage.abspath(OUTPUT.value))
     if not version.isdigit():
         print(
             "TF Serving wants a number as the last folder, such as NAME/1; "
@@ -119,7 +119,7 @@ def _tflite(run: tuple) -> None:
 
 def _check_flags() -> None:
     precision, offered = PRECISION.value, _PRECISIONS[FORMAT.value]
-    if os.path.lexists(OUTPUT.value):
+    if storage.lexists(OUTPUT.value):
         raise UserError(
             f"{OUTPUT.value} exists already; "
             "choose another --output, the next version number for example."
@@ -132,7 +132,7 @@ def _check_flags() -> None:
         raise UserError(f"--precision={precision} needs --optimise.")
     if min(BATCH_SIZES.value) < 1:
         raise UserError("--batch_size must be at least 1.")
-    if precision == "int8" and not (CALIBRATION.value and os.path.isdir(CALIBRATION.value)):
+    if precision == "int8" and not (CALIBRATION.value and storage.isdir(CALIBRATION.value)):
         raise UserError("--precision=int8 needs --calibration, a folder of typical images.")
 
 
@@ -149,8 +149,8 @@ def _calibration_images() -> list[np.ndarray]:
 def _size(folder: str) -> int:
     """Bytes of all files in a folder."""
     total = 0
-    for root, _, names in os.walk(folder):
-        total += sum(os.path.getsize(os.path.join(root, name)) for name in names)
+    for root, _, names in storage.walk(folder):
+        total += sum(storage.getsize(storage.join(root, name)) for name in names)
     return total
 
 

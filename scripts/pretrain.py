@@ -12,7 +12,6 @@ WORKDIR/evaluation/metrics.json. Devices: as scripts/train.py.
 from __future__ import annotations
 
 import functools
-import os
 
 from absl import flags
 
@@ -24,6 +23,7 @@ from deeperlab_tf.backbones.classifier import (
     evaluate_classifier,
 )
 from deeperlab_tf.compat import keras
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import RunOptions, Task, fit
@@ -71,7 +71,7 @@ def main() -> None:
         network = restart_where_host_is_lost(strategy, run)
         result = evaluate(network)
     if is_chief(strategy):
-        write_json(os.path.join(WORKDIR.value, "evaluation", "metrics.json"), result)
+        write_json(storage.join(WORKDIR.value, "evaluation", "metrics.json"), result)
     top1, top5, count = result["top1"], result["top5"], result["num_images"]
     print(f"top-1 {top1:.4f}  top-5 {top5:.4f}  on {count} images")
 

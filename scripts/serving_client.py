@@ -12,7 +12,6 @@ named and left out; then the exit status is 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient, ask_each
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.results import is_result, result_names
 from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
 from deeperlab_tf.prediction.parsing import Parsing
@@ -64,11 +64,11 @@ def main() -> None:
 
 def _find_images(path: str) -> dict[str, str]:
     """dict results' name -> file, of the images that --input names."""
-    if os.path.isfile(path):
-        return result_names([path], os.path.dirname(path))
-    inside = os.listdir(path) if os.path.isdir(path) else []
+    if storage.isfile(path):
+        return result_names([path], storage.dirname(path))
+    inside = storage.listdir(path) if storage.isdir(path) else []
     files = [
-        os.path.join(path, name)
+        storage.join(path, name)
         for name in sorted(inside)
         if name.lower().endswith((".jpg", ".jpeg", ".png")) and not name.startswith(".")
     ]
@@ -83,7 +83,7 @@ def _find_images(path: str) -> dict[str, str]:
 
 def _read_bytes(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with storage.open(path, "rb") as file:
             return file.read()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error

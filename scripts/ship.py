@@ -9,13 +9,13 @@ The weights are the moving average of the training, where it kept one.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from absl import flags, logging
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training.")
@@ -34,7 +34,7 @@ _RUN_FILE = "run.json"
 
 
 def main() -> None:
-    if os.path.exists(OUTPUT.value) and not REPLACE.value:
+    if storage.exists(OUTPUT.value) and not REPLACE.value:
         raise UserError(f"{OUTPUT.value} exists already; choose another --output, or --replace it.")
     about = _read_text(ABOUT.value)
     metrics = _read_metrics() if METRICS.value else None
@@ -50,14 +50,14 @@ def main() -> None:
     card = write_card(Facts(NAME.value, about, config, dataset, _provenance(), metrics))
     ship(run, OUTPUT.value, card, metrics, REPLACE.value)
 
-    names = os.listdir(OUTPUT.value)
-    size = sum(os.path.getsize(os.path.join(OUTPUT.value, name)) for name in names)
+    names = storage.listdir(OUTPUT.value)
+    size = sum(storage.getsize(storage.join(OUTPUT.value, name)) for name in names)
     print(f"wrote {OUTPUT.value} ({size / 1e6:.2f} MB)")
 
 
 def _read_text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with storage.open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} ({error}); give a Markdown file.") from error
@@ -75,8 +75,8 @@ def _read_metrics() -> dict[str, Any]:
 
 def _provenance() -> dict[str, Any]:
     """run.json of the training, empty where there is none."""
-    path = os.path.join(WORKDIR.value, _RUN_FILE)
-    return read_json(path, "run's origin") if os.path.isfile(path) else {}
+    path = storage.join(WORKDIR.value, _RUN_FILE)
+    return read_json(path, "run's origin") if storage.isfile(path) else {}
 
 
 if __name__ == "__main__":

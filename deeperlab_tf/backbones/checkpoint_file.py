@@ -5,13 +5,12 @@ Nothing is unpickled.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import plain_path
 
 # Where a TF2 checkpoint keeps which object owns which tensor.
@@ -38,7 +37,7 @@ class CheckpointFile:
     def __init__(self, path: str):
         self.path = find_prefix(path)
         try:
-            self._reader = tf.train.load_checkpoint(plain_path(self.path))
+            self._reader = tf.train.load_checkpoint(plain_path(storage.for_tensorflow(self.path)))
             self.shapes = self._reader.get_variable_to_shape_map()
         except _READ_ERRORS as error:
             raise self._broken(error) from error
@@ -84,13 +83,13 @@ def find_prefix(path: str) -> str:
     Raises:
       UserError: there is none, or there are several to choose from.
     """
-    if tf.io.gfile.isdir(path):
+    if storage.isdir(path):
         return _find_in_folder(path)
     for extension in (".index", ".data-"):
         head, found, _ = path.rpartition(extension)
         if found:
             path = head
-    folder, prefix = os.path.split(path)
+    folder, prefix = storage.split(path)
     if not any(name.startswith(prefix) for name in _names_in(folder)):
         raise UserError(
             f"there is no checkpoint {path}; "
@@ -100,17 +99,18 @@ def find_prefix(path: str) -> str:
 
 
 def _find_in_folder(path: str) -> str:
-    for folder in (path, os.path.join(path, "checkpoints")):
-        newest = tf.train.latest_checkpoint(plain_path(folder))
+    for folder in (path, storage.join(path, "checkpoints")):
+        is_read = storage.is_read_by_tensorflow(folder)
+        newest = tf.train.latest_checkpoint(plain_path(folder)) if is_read else None
         if newest:
-            return os.path.join(folder, os.path.basename(newest))
+            return storage.join(folder, storage.basename(newest))
         indices = [name for name in _names_in(folder) if name.endswith(".index")]
         if len(indices) == 1:
-            return os.path.join(folder, indices[0][: -len(".index")])
+            return storage.join(folder, indices[0][: -len(".index")])
         if indices:
             raise UserError(
                 f"{folder} holds {len(indices)} checkpoints; "
-                f"name one of them, such as {os.path.join(folder, min(indices))}."
+                f"name one of them, such as {storage.join(folder, min(indices))}."
             )
     raise UserError(
         f"there is no checkpoint in the folder {path}; give one that holds a .index file."
@@ -120,4 +120,4 @@ def _find_in_folder(path: str) -> str:
 def _names_in(folder: str) -> list[str]:
     """Names in a folder, local or in a bucket; none where there is no such folder."""
     folder = folder or "."
-    return tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    return storage.listdir(folder) if storage.isdir(folder) else []

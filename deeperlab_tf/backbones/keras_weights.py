@@ -12,18 +12,17 @@ multiples of 32.
 from __future__ import annotations
 
 import io
-import os
 import re
 from typing import Any
 
 import h5py
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from deeperlab_tf.backbones.slots import Slot, fill
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 
 IMAGENET = "imagenet"  # what asks for the published weights
@@ -110,8 +109,8 @@ def fetch(backbone: keras.Model) -> str:
             f"there are no ImageNet weights for this config.model.width; published are {known}."
         )
     name = _FILE.format(width=widths[0])
-    path = os.path.join(os.path.expanduser("~"), ".keras", "models", name)
-    if os.path.exists(path):
+    path = storage.join(storage.expanduser("~"), ".keras", "models", name)
+    if storage.exists(path):
         return path
     # Several processes may fetch it at once, so it gets its name when it is whole.
     with atomic_path(path) as temporary:
@@ -133,9 +132,9 @@ def is_hdf5(path: str) -> bool:
     """Whether a path is meant to be an HDF5 file: by its name or its first bytes."""
     if path.endswith(_EXTENSIONS):
         return True
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    if not storage.exists(path) or storage.isdir(path):
         return False
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
@@ -155,7 +154,7 @@ class HDF5File:
 
     def __init__(self, path: str):
         self.path = path
-        if not tf.io.gfile.exists(path):
+        if not storage.exists(path):
             raise UserError(f"there is no file {path}; check config.train.initial_checkpoint.")
         try:
             self._file = h5py.File(_local(path), "r")
@@ -212,7 +211,7 @@ class HDF5File:
 
 def _local(path: str) -> str | io.BytesIO:
     """What h5py opens: the path, or what a bucket holds."""
-    if "://" not in path:
+    if not storage.is_remote(path):
         return path
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         return io.BytesIO(file.read())

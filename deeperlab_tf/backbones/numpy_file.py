@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.models.shipped import SUMS_FILE, verify
 
 _FILE = "weights.npz"
-_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
+_SHIPPED = storage.join(storage.dirname(storage.dirname(storage.abspath(__file__))), "models")
 # Whatever NumPy raises for a broken file; the last two, for a file of one array.
 _READ_ERRORS = (
     OSError,
@@ -38,11 +38,11 @@ def find_weights(path: str) -> str | None:
     """
     if path.endswith(".npz"):
         return path
-    folder = path if os.path.exists(path) else os.path.join(_SHIPPED, path)
-    if os.path.isfile(os.path.join(folder, SUMS_FILE)):
+    folder = path if storage.exists(path) else storage.join(_SHIPPED, path)
+    if storage.isfile(storage.join(folder, SUMS_FILE)):
         verify(folder)
-    weights = os.path.join(folder, _FILE)
-    return weights if os.path.isfile(weights) else None
+    weights = storage.join(folder, _FILE)
+    return weights if storage.isfile(weights) else None
 
 
 class NumpyFile:
@@ -58,7 +58,7 @@ class NumpyFile:
     def __init__(self, path: str):
         self.path = path
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with storage.open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 self._values = {name: file[name].astype(np.float32) for name in file.files}
         except _READ_ERRORS as error:
             raise UserError(

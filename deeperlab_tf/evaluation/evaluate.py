@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.evaluation.samples import Sample, Source, with_classes_of
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics.overlaps import overlap_table
@@ -71,10 +71,10 @@ def evaluate(
     """
     dataset = predictor.dataset
     source = with_classes_of(dataset, source)
-    folder = os.path.join(output, "parses")
+    folder = storage.join(output, "parses")
     writers = [CocoResults(folder, dataset)]
     for name in result_formats:
-        writers.append(RESULT_FORMATS[name](os.path.join(output, f"results_{name}"), dataset))
+        writers.append(RESULT_FORMATS[name](storage.join(output, f"results_{name}"), dataset))
 
     evaluation = Evaluation.of(dataset, _loader(source, folder, dataset))
     # One in so many images is shown on the contact sheet.
@@ -90,7 +90,7 @@ def evaluate(
     for writer in writers:
         writer.close()
     sheet = contact_sheet(rows, _SHEET_TITLES, _CELL_SIDE, footer=error_legend)
-    write_image(os.path.join(output, "contact_sheet.png"), sheet)
+    write_image(storage.join(output, "contact_sheet.png"), sheet)
     return evaluation
 
 
@@ -99,7 +99,7 @@ def _loader(source, folder, dataset):
 
     @functools.cache  # they are there only after the last image
     def written_parses():
-        return PanopticFiles(os.path.join(folder, "parses.json"), folder, dataset)
+        return PanopticFiles(storage.join(folder, "parses.json"), folder, dataset)
 
     def load(number):
         sample = source[number]

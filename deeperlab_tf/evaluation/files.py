@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.oddities import Found, notes
 from deeperlab_tf.files.panoptic_pair import PanopticPair, compare, read_pair
@@ -75,7 +75,7 @@ def evaluate_files(
     image_ids = pair.truth.image_ids
     if not image_ids:
         raise UserError(f"{gt_json} has no annotations; there is nothing to evaluate.")
-    if image_dir is not None and not os.path.isdir(image_dir):
+    if image_dir is not None and not storage.isdir(image_dir):
         raise UserError(
             f"there is no folder {image_dir}; "
             f"give the photos of {gt_json} or leave --image_dir out."

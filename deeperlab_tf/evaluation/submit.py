@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
@@ -50,7 +50,7 @@ def write_results(
     if not formats:
         raise UserError("nothing would be written; give --results=coco, say.")
     writers = [
-        RESULT_FORMATS[name](os.path.join(folder, f"results_{name}"), predictor.dataset)
+        RESULT_FORMATS[name](storage.join(folder, f"results_{name}"), predictor.dataset)
         for name in formats
     ]
     for _, sample, parsing in predictor.predict_all(photos, batch_size):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from deeperlab_tf.files import storage
 from deeperlab_tf.schema import Dataset
 
 
@@ -76,8 +76,8 @@ def _command(arguments: Sequence[str]) -> str:
     shown = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        if os.path.isabs(value):
-            value = os.path.basename(value.rstrip("/"))
+        if storage.isabs(value):
+            value = storage.basename(value.rstrip("/"))
         shown.append(flag + equals + value)
     return " ".join(shown)
 

@@ -36,7 +36,7 @@ class GrpcClient:
 
     Example:
       client = GrpcClient("localhost:8500", "shapes")
-      (parse,) = client([open("street.jpg", "rb").read()])
+      (parse,) = client([storage.open("street.jpg", "rb").read()])
     """
 
     def __init__(self, address: str, model: str, timeout: float = 60.0) -> None:

@@ -7,7 +7,6 @@ activations per tensor, with ranges seen on the user's own images.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import write_descriptions
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.inference import prepare_images
@@ -67,10 +67,10 @@ def export_onnx(
         return folded(images, training=False)
 
     with atomic_path(path) as temporary:
-        os.makedirs(temporary)
+        storage.makedirs(temporary)
         write_descriptions(temporary, config, dataset)
         model, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET)
-        file = os.path.join(temporary, ONNX_FILE)
+        file = storage.join(temporary, ONNX_FILE)
         if calibration_images is None:
             onnx.save(model, file)
         else:
@@ -104,8 +104,8 @@ def _quantise(model, path, images, config):
             return {input_name: prepare_images(image[None], config).numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
-        plain = os.path.join(folder, "plain.onnx")
-        prepared = os.path.join(folder, "prepared.onnx")
+        plain = storage.join(folder, "plain.onnx")
+        prepared = storage.join(folder, "prepared.onnx")
         onnx.save(model, plain)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(

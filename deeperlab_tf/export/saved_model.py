@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_to_json
 from deeperlab_tf.export.encoded import EncodedImages, require_images
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.images import MAX_PIXELS
 from deeperlab_tf.prediction.folding import fold_network
@@ -87,7 +87,7 @@ def export_saved_model(
     if options.optimise:
         network = fold_network(network, config.model, dataset, options.precision)
 
-    folder, name = os.path.split(os.path.abspath(path))
+    folder, name = storage.split(storage.abspath(path))
     with tempfile.TemporaryDirectory() as assets_folder, atomic_path(path) as temporary:
         assets = write_descriptions(assets_folder, config, dataset)
         module = ServedModel(network, config, dataset, assets, options)
@@ -108,8 +108,8 @@ def write_descriptions(folder: str, config: ConfigDict, dataset: Dataset) -> lis
     texts = {CONFIG_FILE: config_to_json(config), DATASET_FILE: dataset.to_json()}
     paths = []
     for name, text in texts.items():
-        paths.append(os.path.join(folder, name))
-        with open(paths[-1], "w", encoding="utf-8") as file:
+        paths.append(storage.join(folder, name))
+        with storage.open(paths[-1], "w", encoding="utf-8") as file:
             file.write(text)
     return paths
 

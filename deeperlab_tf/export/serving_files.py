@@ -4,17 +4,17 @@ and the model list.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.image_size import PADDING_VALUE
 
-WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+WARMUP_FILE = storage.join("assets.extra", "tf_serving_warmup_requests")
 MODELS_ROOT = "/models"  # inside the server's container
 SIGNATURES = ("serving_default", "image_bytes")  # that are warmed up
 
@@ -64,11 +64,11 @@ def write_server_configs(folder: str, batch_sizes: Sequence[int]) -> None:
     texts = {
         "batching.config": _BATCHING.format(largest=batch_sizes[-1], allowed=allowed),
         "monitoring.config": _MONITORING,
-        "models.config": _MODELS.format(name=os.path.basename(folder), root=MODELS_ROOT),
+        "models.config": _MODELS.format(name=storage.basename(folder), root=MODELS_ROOT),
     }
     for name, text in texts.items():
-        path = os.path.join(folder, name)
-        if not os.path.exists(path):
+        path = storage.join(folder, name)
+        if not storage.exists(path):
             write_text(path, text)
 
 
@@ -91,8 +91,8 @@ def write_warmup_requests(
     except ImportError:
         return False
 
-    path = os.path.join(folder, WARMUP_FILE)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    path = storage.join(folder, WARMUP_FILE)
+    storage.makedirs(storage.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
         for signature in SIGNATURES:
             for size in batch_sizes:
@@ -118,7 +118,7 @@ def warmup_requests(folder: str) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
     # An optional package.
     from tensorflow_serving.apis import prediction_log_pb2
 
-    for record in tf.data.TFRecordDataset(os.path.join(folder, WARMUP_FILE)):
+    for record in tf.data.TFRecordDataset(storage.join(folder, WARMUP_FILE)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         request = log.predict_log.request
         arrays = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +11,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import write_descriptions
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.models.shipped import (
     CARD_FILE,
@@ -58,13 +57,13 @@ def ship(
     config = _without_paths(config)
     # Everything is made before what it replaces goes away.
     with atomic_path(f"{path}.new" if replace else path) as temporary:
-        os.makedirs(temporary)
+        storage.makedirs(temporary)
         write_descriptions(temporary, config, dataset)
-        write_weights(os.path.join(temporary, WEIGHTS_FILE), network)
+        write_weights(storage.join(temporary, WEIGHTS_FILE), network)
         trace_parse(network, config, dataset).write(temporary)
         if metrics is not None:
-            write_json(os.path.join(temporary, METRICS_FILE), metrics)
-        with open(os.path.join(temporary, CARD_FILE), "w", encoding="utf-8") as file:
+            write_json(storage.join(temporary, METRICS_FILE), metrics)
+        with storage.open(storage.join(temporary, CARD_FILE), "w", encoding="utf-8") as file:
             file.write(card)
         write_sums(temporary)
     if replace:
@@ -73,11 +72,12 @@ def ship(
 
 def _replace(new, path):
     """Puts the folder `new` in the place of a shipped model, or of nothing."""
-    if os.path.exists(path) and not (os.path.isdir(path) and is_shipped(path)):
-        shutil.rmtree(new)
+    if storage.exists(path) and not (storage.isdir(path) and is_shipped(path)):
+        storage.rmtree(new)
         raise UserError(f"{path} is no shipped model; it is not replaced: choose another --output.")
-    shutil.rmtree(path, ignore_errors=True)
-    os.rename(new, path)
+    storage.rmtree(path)
+    storage.place(storage.local_folder(new), path)
+    storage.rmtree(new)
 
 
 def _without_paths(config):

@@ -7,8 +7,6 @@ stores the weights in half the space; a CPU computes in float32 all the same.
 
 from __future__ import annotations
 
-import os
-
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -16,6 +14,7 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import write_descriptions
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.prediction.folding import fold_network
 from deeperlab_tf.prediction.runtimes import TFLITE_FILE
@@ -54,10 +53,10 @@ def export_tflite(
     config.eval.pad_to_size = True  # the one size it takes
 
     with atomic_path(path) as temporary:
-        os.makedirs(temporary)
+        storage.makedirs(temporary)
         write_descriptions(temporary, config, dataset)
         model = _convert(fold_network(network, config.model, dataset), config, precision)
-        with open(os.path.join(temporary, TFLITE_FILE), "wb") as file:
+        with storage.open(storage.join(temporary, TFLITE_FILE), "wb") as file:
             file.write(model)
 
 

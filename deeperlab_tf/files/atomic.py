@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.text import parse_json, read_text
 
 SCRATCH = ".deeperlab-"  # how the hidden folders begin in which files are made
@@ -30,7 +31,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
     `path` is a link, what it leads to is replaced.
 
     Yields:
-      the temporary path, with the name of `path`, in a hidden folder beside it.
+      the temporary path, with the name of `path`: in a hidden folder beside it, or, if that is in a
+      bucket, on this machine's disk.
 
     Raises:
       UserError: the folder cannot be written, the disk is full, there is a folder at `path`, or a
@@ -40,18 +42,18 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
       with atomic_path("numbers.txt") as temporary, open(temporary, "w") as file:
           file.write("1 2 3")
     """
-    name = os.path.basename(os.path.abspath(path))
-    path = os.path.realpath(path)
-    if os.path.isdir(path):
+    name = storage.basename(storage.abspath(path))
+    path = storage.realpath(path)
+    if storage.isdir(path):
         raise _exists(path)
 
-    with scratch_folder(os.path.dirname(path), path) as scratch:
+    with scratch_folder(storage.dirname(path), path) as scratch:
         # Keeps the extension: writers look at it.
         temporary = os.path.join(scratch, name)
         yield temporary
-        if os.path.isdir(temporary) and os.path.lexists(path):
+        if os.path.isdir(temporary) and storage.lexists(path):
             raise _exists(path)
-        os.replace(temporary, path)
+        storage.place(temporary, path)
 
 
 @contextlib.contextmanager
@@ -59,19 +61,25 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
     """A hidden folder inside `folder`, which is made where missing; removed when the block ends.
 
     Args:
-      folder: where it is made.
+      folder: where it is made; for one in a bucket, where files are not moved but sent, it is among
+        this machine's temporary ones.
       what: is being written, for errors.
 
     Raises:
       UserError: the folder cannot be written, or the disk is full.
     """
     try:
-        os.makedirs(folder, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=folder)
+        if storage.is_remote(folder):
+            scratch = tempfile.mkdtemp(prefix=SCRATCH[1:])
+        else:
+            os.makedirs(folder, exist_ok=True)
+            scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=folder)
     except OSError as error:
         raise _cannot_write(what, error, "check the folder and its permissions") from error
     try:
         yield scratch
+    except UserError:
+        raise
     except OSError as error:
         if error.errno in _FULL:
             raise _cannot_write(what, error, "make room and run again") from error
@@ -88,7 +96,7 @@ def removing_new_folders(folder: str) -> Iterator[None]:
     unless they hold something.
     """
     missing, path = [], folder
-    while path and not os.path.isdir(path):
+    while path and not storage.is_remote(path) and not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)
     try:
@@ -110,6 +118,10 @@ def _cannot_write(what, error, remedy):
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes UTF-8 text, whole or not at all; errors are those of `atomic_path`."""
+    if storage.is_remote(path):  # where what is written appears whole
+        with storage.open(path, "w") as file:
+            file.write(text)
+        return
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.panoptic_segments import Segments, check_segments
@@ -55,7 +55,7 @@ class PanopticFiles:
     def __init__(self, json_path: str, folder: str, dataset: Dataset | None = None) -> None:
         self.json_path, self.folder = json_path, folder
         content = self._read_content()
-        if not os.path.isdir(folder):
+        if not storage.isdir(folder):
             raise UserError(f"there is no folder {folder} with the PNGs of {json_path}.")
 
         self.dataset = dataset or self._to_dataset(content.get("categories"))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 
 
@@ -23,14 +24,14 @@ def write_encoded(path: str | os.PathLike, pixels: np.ndarray, options: Sequence
     Raises:
       UserError: OpenCV cannot write such a picture in this format, or the disk is full.
     """
-    ending = os.path.splitext(path)[1]
+    ending = storage.splitext(path)[1]
     try:
         done, encoded = cv2.imencode(ending, pixels, list(options))
     except cv2.error as error:
         raise _cannot_write(path, pixels) from error
     if not done:
         raise _cannot_write(path, pixels)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, storage.open(temporary, "wb") as file:
         file.write(encoded)
 
 

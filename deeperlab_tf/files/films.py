@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import decoding, image_orientation, is_animated, open_frames
 from deeperlab_tf.files.orientation import turn_upright
 from deeperlab_tf.files.pixels import to_rgb
@@ -75,8 +77,10 @@ class VideoReader:
     """
 
     def __init__(self, path: str) -> None:
+        self._copies = contextlib.ExitStack()
+        local = self._copies.enter_context(storage.local_copy(path))
         # By name, for OpenCV's other readers take `%03d` in a name for a pattern.
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(local, cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise UserError(f"{path} is not a video that can be read; give another file.")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -89,6 +93,7 @@ class VideoReader:
             there, frame = self._capture.read()
             if not there:
                 self._capture.release()
+                self._copies.close()
                 return
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 

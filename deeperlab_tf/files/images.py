@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.lossless import check_lossless
 from deeperlab_tf.files.orientation import UPRIGHT, orientation_of, turn_upright, upright_size
 from deeperlab_tf.files.pixels import sample_bits, to_rgb
@@ -126,7 +127,9 @@ def open_image(path: str | os.PathLike, what: str, load: bool = True) -> Image.I
 def open_frames(path: str | os.PathLike, what: str) -> Image.Image:
     """As `open_image`, for files that may hold several pictures; only the head is read."""
     with decoding(path, what):
-        image = Image.open(path, formats=_known_formats())
+        # Pillow closes by itself what it has opened by itself.
+        file = storage.open(path, "rb") if storage.is_remote(path) else path
+        image = Image.open(file, formats=_known_formats())
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise _too_large(path, what)

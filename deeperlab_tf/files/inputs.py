@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import is_animated
 from deeperlab_tf.files.results import is_result
 
@@ -44,10 +45,10 @@ def find_inputs(path: str) -> Inputs:
     Raises:
       UserError: there is nothing, or it holds no image.
     """
-    if os.path.isfile(path):
-        root = os.path.dirname(path)
+    if storage.isfile(path):
+        root = storage.dirname(path)
         return Inputs(root, [], path) if is_film(path) else Inputs(root, [path])
-    if not os.path.isdir(path):
+    if not storage.isdir(path):
         raise UserError(
             f"there is no file or folder {path}; give an image, a folder of images or a video."
         )
@@ -63,12 +64,12 @@ def find_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
       folder: where to look.
       endings: in lower case.
     """
-    for where, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
+    for where, folders, names in storage.walk(folder):
+        real = storage.realpath(where)
         folders[:] = sorted(name for name in folders if _is_below(where, name, real))
         for name in sorted(names):
             if name.lower().endswith(endings) and not name.startswith("."):
-                yield os.path.join(where, name)
+                yield storage.join(where, name)
 
 
 def is_film(path: str) -> bool:
@@ -102,5 +103,7 @@ def _is_below(where, name, real):
     """Whether a subfolder is to be looked into; a link to a folder above would never end."""
     if name.startswith(".") or name in _NOT_THE_USERS:
         return False
-    target = os.path.realpath(os.path.join(where, name))
+    if storage.is_remote(where):
+        return True
+    target = storage.realpath(storage.join(where, name))
     return not (real + os.sep).startswith(target + os.sep)

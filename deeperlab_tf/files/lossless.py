@@ -7,6 +7,7 @@ import os
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _LOSSLESS = ("PNG", "BMP", "GIF", "PPM")
 _LOSSY_IN_TIFF = ("jpeg", "webp", "old_jpeg", "tiff_jpeg")
@@ -35,6 +36,6 @@ def _is_lossless(image, path):
     if image.format == "TIFF":
         return str(image.info.get("compression", "raw")) not in _LOSSY_IN_TIFF
     if image.format == "WEBP":
-        with open(path, "rb") as file:
+        with storage.open(path, "rb") as file:
             return b"VP8L" in file.read(_HEAD_BYTES)
     return image.format in _LOSSLESS

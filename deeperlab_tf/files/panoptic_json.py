@@ -5,11 +5,11 @@ See https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.panoptic_png import ID_LIMIT
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
@@ -108,7 +108,7 @@ def to_categories(entries: Sequence[dict], names: Sequence[str]) -> tuple[Catego
 
 def name_of(json_path: str) -> str:
     """What a dataset is called whose JSON this is."""
-    return os.path.splitext(os.path.basename(json_path))[0]
+    return storage.splitext(storage.basename(json_path))[0]
 
 
 def _is_color(value):

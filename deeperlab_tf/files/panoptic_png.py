@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.encode import write_encoded
 from deeperlab_tf.files.images import open_image
 
@@ -35,7 +36,7 @@ def read_ids(path: str | os.PathLike, strict: bool = True) -> np.ndarray:
       UserError: the file is missing, broken, larger than images may be, or not in colour; where it
         is strict, too, of 16 bits, of which half would be lost.
     """
-    if not os.path.isfile(path):
+    if not storage.isfile(path):
         raise UserError(f"there is no file {path}; restore it.")
     if strict and has_sixteen_bits(path):
         raise UserError(f"{path} has colours of 16 bits; a panoptic PNG has 8: save it so.")
@@ -56,7 +57,7 @@ def read_ids(path: str | os.PathLike, strict: bool = True) -> np.ndarray:
 
 def has_sixteen_bits(path: str | os.PathLike) -> bool:
     """Whether a file is a PNG whose channels have 16 bits."""
-    with open(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         head = file.read(_BIT_DEPTH + 1)
     return head[1:4] == b"PNG" and head[_BIT_DEPTH:] == bytes([16])
 

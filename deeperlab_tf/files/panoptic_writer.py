@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Protocol
 
 import numpy as np
 
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.panoptic_json import image_key, to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
@@ -62,7 +62,7 @@ class PanopticWriter:
           UserError: `name` leaves the folder, or the PNG cannot be written.
         """
         path = path_inside(self.folder, f"{name}.png")
-        png_name = os.path.relpath(path, os.path.abspath(self.folder))
+        png_name = storage.relpath(path, storage.abspath(self.folder))
         ids, segments = parsing.to_coco()
         write_ids(path, ids)
         image, annotation = panoptic_entries(ids.shape, segments, image_id, png_name)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _PATTERN_CHARACTERS = "*?[]\\"  # which TensorFlow takes for patterns in the names of checkpoints
 
@@ -23,10 +24,10 @@ def path_inside(root: str | os.PathLike, name: str) -> str:
       UserError: the name leaves `root`: it is absolute, or `..` leads out.
     """
     inside = os.path.normpath(name)
-    leaves = os.path.isabs(name) or inside.split(os.sep)[0] == os.pardir
+    leaves = storage.isabs(name) or inside.split(os.sep)[0] == os.pardir
     if leaves or "\0" in name:
         raise UserError(f"file name {name!r} leaves the folder {root}; refused.")
-    return os.path.abspath(os.path.join(root, inside))
+    return storage.abspath(storage.join(root, inside))
 
 
 def plain_path(path: str) -> str:
@@ -43,7 +44,7 @@ def plain_path(path: str) -> str:
     """
     if not any(character in path for character in _PATTERN_CHARACTERS):
         return path
-    if "://" in path:
+    if storage.is_remote(path):
         raise UserError(
             f"{path} has one of {' '.join(_PATTERN_CHARACTERS)}, which TensorFlow takes for a "
             "pattern; choose another name."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _BEGINNING = 1000  # characters of a page in which its mark stands
 
@@ -27,16 +27,16 @@ def check_report(path: str, keys: Collection[str]) -> None:
       check_report("metrics.json", {"pq", "sq", "rq"})
     """
     found = read_json_object(path)
-    if os.path.lexists(path) and not (found and set(keys) <= set(found)):
+    if storage.lexists(path) and not (found and set(keys) <= set(found)):
         raise _not_own_report(path)
 
 
 def check_page(path: str, mark: str) -> None:
     """As `check_report`, for a page of text that holds `mark` near its beginning."""
-    if not os.path.lexists(path):
+    if not storage.lexists(path):
         return
     try:
-        with open(path, encoding="utf-8") as file:
+        with storage.open(path, encoding="utf-8") as file:
             beginning = file.read(_BEGINNING)
     except (OSError, ValueError) as error:
         raise _not_own_report(path) from error
@@ -51,7 +51,7 @@ def check_absent(*paths: str) -> None:
       UserError: which one.
     """
     for path in paths:
-        if os.path.lexists(path):
+        if storage.lexists(path):
             raise UserError(f"{path} exists already; remove it or choose another --output.")
 
 
@@ -64,7 +64,7 @@ def _not_own_report(path):
 def read_json_object(path: str) -> dict | None:
     """The JSON object in a file; None where there is none."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with storage.open(path, encoding="utf-8") as file:
             content = json.load(file)
     except (OSError, ValueError, RecursionError):
         return None

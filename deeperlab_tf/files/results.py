@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import removing_new_folders, scratch_folder
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.reports import read_json_object
@@ -47,7 +48,7 @@ class ResultFiles(NamedTuple):
 
     def path(self, ending: str) -> str:
         """Where to write the result whose name has this ending."""
-        return os.path.join(self.scratch, self.stem + ending)
+        return storage.join(self.scratch, self.stem + ending)
 
 
 @contextlib.contextmanager
@@ -71,22 +72,22 @@ def writing_results(
           files.content["frames"] = []
     """
     prefix = _prefix(folder, name)
-    parent, stem = os.path.split(prefix)
+    parent, stem = storage.split(prefix)
     what = f"the results {prefix}*"
     with removing_new_folders(parent), scratch_folder(parent, what) as scratch:
         files = ResultFiles(scratch, stem, {})
         yield files
-        written = sorted(os.listdir(scratch))
+        written = sorted(storage.listdir(scratch))
         own = _own_files(prefix, source)
         _check_free(parent, [f"{stem}.json", *written], own)
 
-        checksums = {name: _checksum(os.path.join(scratch, name)) for name in written}
+        checksums = {name: _checksum(storage.join(scratch, name)) for name in written}
         kept = {name: checksum for name, checksum in own.items() if name != f"{stem}.json"}
         info = dict(**_identity(source), files={**kept, **checksums})
         _write_json(files.path(".json"), files.content, info)
         # The list first: what it names is this program's, even if the next step fails.
         for name in (f"{stem}.json", *written):
-            os.replace(os.path.join(scratch, name), os.path.join(parent, name))
+            storage.place(storage.join(scratch, name), storage.join(parent, name))
 
 
 def check_results(
@@ -103,9 +104,9 @@ def check_results(
       UserError: `name` leaves the folder, or a file that is no result of `name`'s is in the way.
     """
     prefix = _prefix(folder, name)
-    parent, stem = os.path.split(prefix)
+    parent, stem = storage.split(prefix)
     names = [stem + ending for ending in endings]
-    if any(os.path.lexists(os.path.join(parent, name)) for name in names):
+    if any(storage.lexists(storage.join(parent, name)) for name in names):
         _check_free(parent, names, _own_files(prefix, source))
 
 
@@ -118,10 +119,8 @@ def check_lengths(folder: str | os.PathLike, name: str, endings: Iterable[str]) 
     Raises:
       UserError: the longest name, and what the disk takes.
     """
-    parent, stem = os.path.split(_prefix(folder, name))
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
-    limit = os.pathconf(parent, "PC_NAME_MAX") if hasattr(os, "pathconf") else _NAME_BYTES
+    parent, stem = storage.split(_prefix(folder, name))
+    limit = _longest_name(parent)
     longest = max((stem + ending for ending in endings), key=lambda name: len(os.fsencode(name)))
     size = len(os.fsencode(longest))
     if size > limit:
@@ -136,7 +135,7 @@ def is_result(path: str) -> bool:
     for ending in ENDINGS:
         if path.endswith(ending):
             prefix = path[: -len(ending)]
-            if os.path.isfile(f"{prefix}.json") and os.path.basename(path) in _own_files(prefix):
+            if storage.isfile(f"{prefix}.json") and storage.basename(path) in _own_files(prefix):
                 return True
     return False
 
@@ -155,8 +154,8 @@ def result_names(files: Collection[str], root: str) -> dict[str, str]:
     Returns:
       dict name -> path, in the order of `files`.
     """
-    relative = {file: os.path.relpath(file, root or ".") for file in files}
-    names = {file: os.path.splitext(path)[0] for file, path in relative.items()}
+    relative = {file: storage.relpath(file, root or ".") for file in files}
+    names = {file: storage.splitext(path)[0] for file, path in relative.items()}
     longer = {file: "_".join(_split(path)) for file, path in relative.items()}
     tries = collections.Counter()
     while clashing := _clashing(names):
@@ -172,15 +171,23 @@ def result_names(files: Collection[str], root: str) -> dict[str, str]:
 # === Whose files they are ===
 
 
+def _longest_name(folder):
+    if storage.is_remote(folder) or not hasattr(os, "pathconf"):
+        return _NAME_BYTES
+    while not storage.isdir(folder):
+        folder = storage.dirname(folder)
+    return os.pathconf(folder, "PC_NAME_MAX")
+
+
 def _prefix(folder, name):
-    return path_inside(os.path.expanduser(os.fspath(folder)), name)
+    return path_inside(storage.expanduser(os.fspath(folder)), name)
 
 
 def _own_files(prefix, source=""):
     """dict name -> checksum of the results that are as NAME.json says; empty if it is another's,
     or of another source.
     """
-    parent, stem = os.path.split(prefix)
+    parent, stem = storage.split(prefix)
     content = read_json_object(f"{prefix}.json")
     info = content.pop("info", None) if content else None
     if not isinstance(info, dict) or info.get("made_by") != MAKER:
@@ -194,8 +201,8 @@ def _own_files(prefix, source=""):
     own = {f"{stem}.json": None}
     listed = info.get("files")
     for name, checksum in listed.items() if isinstance(listed, dict) else ():
-        path = os.path.join(parent, name)
-        is_there = os.path.basename(name) == name and os.path.isfile(path)
+        path = storage.join(parent, name)
+        is_there = storage.basename(name) == name and storage.isfile(path)
         if is_there and _checksum(path) == checksum:
             own[name] = checksum
     return own
@@ -205,14 +212,14 @@ def _identity(source):
     """What `info` says of an input: its name, and its place, which is nobody else's business."""
     if not source:
         return dict(source="", source_path="")
-    place = os.fsencode(os.path.realpath(source))
-    return dict(source=os.path.basename(source), source_path=hashlib.sha256(place).hexdigest())
+    place = os.fsencode(storage.realpath(source))
+    return dict(source=storage.basename(source), source_path=hashlib.sha256(place).hexdigest())
 
 
 def _check_free(parent, names, own):
     for name in names:
-        path = os.path.join(parent, name)
-        if os.path.lexists(path) and name not in own:
+        path = storage.join(parent, name)
+        if storage.lexists(path) and name not in own:
             raise UserError(
                 f"{path} exists already and is not a result of this input's, or was changed since; "
                 "it stays as it is: choose another --output."
@@ -221,7 +228,7 @@ def _check_free(parent, names, own):
 
 def _write_json(path, content, info):
     info = dict(made_by=MAKER, content=_content_checksum(content), **info)
-    with open(path, "w", encoding="utf-8") as file:
+    with storage.open(path, "w", encoding="utf-8") as file:
         file.write(json.dumps({"info": info, **content}))
 
 
@@ -232,7 +239,7 @@ def _content_checksum(content: Mapping[str, Any]) -> str:
 
 def _checksum(path):
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         while block := file.read(_HASHED_AT_A_TIME):
             digest.update(block)
     return digest.hexdigest()
@@ -243,7 +250,7 @@ def _checksum(path):
 
 def _split(path):
     """("a", "jpg") of a.jpg; ("a",) of a file without an ending."""
-    stem, ending = os.path.splitext(path)
+    stem, ending = storage.splitext(path)
     return (stem, ending[1:]) if ending else (stem,)
 
 

@@ -7,13 +7,13 @@ Classes are written as `Category.original_id`, the ids of the dataset's own file
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_text
 from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse
 from deeperlab_tf.files.paths import path_inside
@@ -44,7 +44,7 @@ class CocoResults:
     """COCO panoptic: `parses.json` beside the PNGs; see `Results`."""
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
-        self._writer = PanopticWriter(folder, os.path.join(folder, "parses.json"), dataset)
+        self._writer = PanopticWriter(folder, storage.join(folder, "parses.json"), dataset)
 
     def add(self, parsing: Parse, name: str) -> None:
         """Writes one parse."""
@@ -82,7 +82,7 @@ class CityscapesResults:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
-        self._panoptic = CocoResults(os.path.join(folder, "panoptic"), dataset)
+        self._panoptic = CocoResults(storage.join(folder, "panoptic"), dataset)
 
     def add(self, parsing: Parse, name: str) -> None:
         """Writes one parse."""

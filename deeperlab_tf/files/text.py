@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DEEPEST = 32  # brackets in brackets, on a line of YAML
@@ -45,7 +46,7 @@ def read_text(path: str | os.PathLike, what: str = "file") -> str:
       UserError: it is missing, or not text.
     """
     try:
-        with open(path, "rb") as file:
+        with storage.open(path, "rb") as file:
             return decode_text(file.read())
     except OSError as error:
         raise UserError(f"cannot read the {what} {path}: {error.strerror}.") from error

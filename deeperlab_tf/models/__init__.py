@@ -11,6 +11,7 @@ import types
 from typing import Union
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _CONFIG_FILE = "config.json"  # what makes a folder a model
@@ -35,7 +36,7 @@ def find(model: Model) -> str:
         as a shipped model is meant by `./street`.
 
     Returns:
-      the path of a folder that exists; one in a bucket is taken at its word.
+      the path of a folder that exists, be it in a bucket.
 
     Raises:
       UserError: neither a shipped name nor a folder; lists the names.
@@ -47,9 +48,9 @@ def find(model: Model) -> str:
     if model in names():
         return os.path.join(_HERE, model)
     path = os.fspath(model)
-    if os.path.isdir(path) or "://" in path:
+    if storage.isdir(path):
         return path
-    if os.path.exists(path):
+    if storage.exists(path):
         raise UserError(f"{path} is a file; give the folder of a training or of an export.")
     shipped = ", ".join(names()) or "none"
     raise UserError(

@@ -11,13 +11,13 @@ SHA256SUMS                  of all of these; `sha256sum -c` reads it
 from __future__ import annotations
 
 import hashlib
-import os
 
 from ml_collections import ConfigDict
 
 from deeperlab_tf.config import check_config
 from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import Dataset
 
@@ -31,13 +31,15 @@ _LOADED = (CONFIG_FILE, DATASET_FILE, WEIGHTS_FILE)
 
 def is_shipped(folder: str) -> bool:
     """Whether a folder is meant to be a shipped model."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in (SUMS_FILE, WEIGHTS_FILE))
+    return any(storage.isfile(storage.join(folder, name)) for name in (SUMS_FILE, WEIGHTS_FILE))
 
 
 def write_sums(folder: str) -> None:
     """Writes `SUMS_FILE` over all files of a folder."""
-    lines = [f"{_sum(os.path.join(folder, name))}  {name}\n" for name in sorted(os.listdir(folder))]
-    with open(os.path.join(folder, SUMS_FILE), "w", encoding="ascii") as file:
+    lines = [
+        f"{_sum(storage.join(folder, name))}  {name}\n" for name in sorted(storage.listdir(folder))
+    ]
+    with storage.open(storage.join(folder, SUMS_FILE), "w", encoding="ascii") as file:
         file.writelines(lines)
 
 
@@ -68,8 +70,8 @@ def read_description(folder: str) -> tuple[ConfigDict, Dataset]:
     """
     texts = {}
     for name in (CONFIG_FILE, DATASET_FILE):
-        path = os.path.join(folder, name)
-        with open(path, encoding="utf-8") as file:
+        path = storage.join(folder, name)
+        with storage.open(path, encoding="utf-8") as file:
             texts[name] = file.read(), path
     config = check_config(config_from_json(*texts[CONFIG_FILE]))
     return config, Dataset.from_json(*texts[DATASET_FILE])
@@ -78,7 +80,7 @@ def read_description(folder: str) -> tuple[ConfigDict, Dataset]:
 def _read_sums(folder):
     """dict file name -> checksum."""
     try:
-        with open(os.path.join(folder, SUMS_FILE), encoding="ascii") as file:
+        with storage.open(storage.join(folder, SUMS_FILE), encoding="ascii") as file:
             lines = [line.split(maxsplit=1) for line in file.read().splitlines()]
         return {name: expected for expected, name in lines}
     except OSError as error:
@@ -88,7 +90,7 @@ def _read_sums(folder):
 
 
 def _sum(path):
-    with open(path, "rb") as file:
+    with storage.open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 

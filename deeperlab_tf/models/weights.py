@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 if TYPE_CHECKING:
     from deeperlab_tf.compat import keras
@@ -37,7 +38,7 @@ def read_weights(path: str) -> dict[str, np.ndarray]:
       UserError: the file is missing or broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with storage.open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name].astype(np.float32) for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(

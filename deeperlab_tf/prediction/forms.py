@@ -6,7 +6,6 @@ Each function gives what a `loading.Model` is made of: (parse, heads, config, da
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -14,6 +13,7 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.config_json import config_from_json
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import plain_path
 from deeperlab_tf.models.weights import weights_of
 from deeperlab_tf.prediction.c_library import CLibraryError, load_library
@@ -59,11 +59,12 @@ def load_workdir(path: str, overrides: Overrides) -> Parts:
 
 def load_network_only(path: str, overrides: Overrides) -> Parts:
     """An export of the network alone, which runs outside TensorFlow; see `runtimes`."""
+    path = storage.local_folder(path)
     network = load_network(path)
     own, dataset = read_run(path)
     config = override_config(own, overrides)
     # TensorFlow Lite's takes images of one size, however that is reached.
-    if os.path.isfile(os.path.join(path, TFLITE_FILE)):
+    if storage.isfile(storage.join(path, TFLITE_FILE)):
         sizes = [key for key in changed_sizes(own, config) if key.startswith("eval.")]
         _refuse_fixed(path, sizes)
 
@@ -106,7 +107,7 @@ def read_saved_model(path: str) -> tuple[ConfigDict, Dataset, tf.Module]:
     try:
         config = config_from_json(*_read_asset(path, CONFIG_FILE))
         dataset = Dataset.from_json(*_read_asset(path, DATASET_FILE))
-        module = tf.saved_model.load(plain_path(path))
+        module = tf.saved_model.load(plain_path(storage.local_folder(path)))
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a DeeperLab export: {reason}; export it again.") from error
@@ -143,8 +144,8 @@ def _refuse_fixed(path, keys):
 
 def _read_asset(path, name):
     """(text, path) of a file that travels with a SavedModel."""
-    asset = os.path.join(path, "assets", name)
-    with open(asset, encoding="utf-8") as file:
+    asset = storage.join(path, "assets", name)
+    with storage.open(asset, encoding="utf-8") as file:
         return file.read(), asset
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.models.weights import Norm, Weights, fold
 from deeperlab_tf.prediction.c_library import Session
 
@@ -65,10 +65,10 @@ class GraphFile(NamedTuple):
 
     def write(self, folder: str) -> None:
         """Writes `GRAPH_FILE` and `LAYERS_FILE` into a folder."""
-        with open(os.path.join(folder, GRAPH_FILE), "wb") as file:
+        with storage.open(storage.join(folder, GRAPH_FILE), "wb") as file:
             file.write(gzip.compress(self.graph, mtime=0))
         layers = dict(variables=self.variables, norms=self.norms)
-        with open(os.path.join(folder, LAYERS_FILE), "w", encoding="utf-8") as file:
+        with storage.open(storage.join(folder, LAYERS_FILE), "w", encoding="utf-8") as file:
             json.dump(layers, file, indent=1)
 
     @classmethod
@@ -79,9 +79,9 @@ class GraphFile(NamedTuple):
           UserError: a file is missing or broken.
         """
         try:
-            with open(os.path.join(folder, GRAPH_FILE), "rb") as file:
+            with storage.open(storage.join(folder, GRAPH_FILE), "rb") as file:
                 graph = gzip.decompress(file.read())
-            with open(os.path.join(folder, LAYERS_FILE), encoding="utf-8") as file:
+            with storage.open(storage.join(folder, LAYERS_FILE), encoding="utf-8") as file:
                 layers = json.load(file)
             return cls(graph, layers["variables"], layers["norms"])
         except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf import models
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.models.shipped import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -72,8 +73,7 @@ def load_model(path: str | os.PathLike, overrides: Overrides = MappingProxyType(
         return Model(*forms.load_saved_model(exported, overrides))
     if _is_network_only(folder):
         return Model(*forms.load_network_only(folder, overrides))
-    # What is in a bucket cannot be looked at from here.
-    if "://" in folder or os.path.isfile(os.path.join(folder, CONFIG_FILE)):
+    if storage.isfile(storage.join(folder, CONFIG_FILE)):
         return Model(*forms.load_workdir(folder, overrides))
     raise UserError(
         f"{folder} holds neither a training ({CONFIG_FILE}) nor an export (saved_model.pb, "
@@ -89,7 +89,7 @@ def is_export(folder: str) -> bool:
 
 
 def _is_network_only(folder):
-    return any(os.path.isfile(os.path.join(folder, name)) for name in NETWORK_FILES)
+    return any(storage.isfile(storage.join(folder, name)) for name in NETWORK_FILES)
 
 
 def _load_shipped(folder, overrides):
@@ -98,7 +98,7 @@ def _load_shipped(folder, overrides):
     config = override_config(own, overrides)
     # The graph holds the values that it was made with.
     if not changed_parse(own, config):
-        weights = read_weights(os.path.join(folder, WEIGHTS_FILE))
+        weights = read_weights(storage.join(folder, WEIGHTS_FILE))
         try:
             graph = ParseGraph(GraphFile.read(folder), weights)
             return Model(graph.parse, graph.heads, config, dataset)
@@ -112,15 +112,15 @@ def _load_shipped(folder, overrides):
 
 def saved_model_folder(path):
     """`path` or its subfolder with the highest version number, if it is a SavedModel; else None."""
-    if os.path.isfile(os.path.join(path, SAVED_MODEL_FILE)):
+    if storage.isfile(storage.join(path, SAVED_MODEL_FILE)):
         return path
-    if not os.path.isdir(path):
+    if not storage.isdir(path):
         return None
     versions = []
-    for name in os.listdir(path):
-        is_model = os.path.isfile(os.path.join(path, name, SAVED_MODEL_FILE))
+    for name in storage.listdir(path):
+        is_model = storage.isfile(storage.join(path, name, SAVED_MODEL_FILE))
         if name.isdigit() and is_model:
             versions.append(name)
     if not versions:
         return None
-    return os.path.join(path, max(versions, key=int))
+    return storage.join(path, max(versions, key=int))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_png import VOID, color_to_id, write_ids
 from deeperlab_tf.files.panoptic_writer import panoptic_content, panoptic_entries
 from deeperlab_tf.files.results import writing_results
@@ -181,7 +181,7 @@ class Parsing:
         with writing_results(folder, name, source) as files:
             ids, segments = self.to_coco()
             write_ids(files.path(".png"), ids)
-            entries = panoptic_entries(ids.shape, segments, name, os.path.normpath(f"{name}.png"))
+            entries = panoptic_entries(ids.shape, segments, name, storage.normpath(f"{name}.png"))
             files.content.update(panoptic_content(*([entry] for entry in entries), self.dataset))
             for kind, picture in (pictures or {}).items():
                 write_image(files.path(f"_{kind}.png"), picture)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 ONNX_FILE = "model.onnx"
 TFLITE_FILE = "model.tflite"
@@ -29,8 +30,8 @@ def load_network(folder: str) -> Callable | None:
       UserError: the model is broken, or the package that runs it is missing.
     """
     for name, load in ((ONNX_FILE, _load_onnx), (TFLITE_FILE, _load_tflite)):
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
+        path = storage.join(folder, name)
+        if storage.isfile(path):
             return load(path)
     return None
 

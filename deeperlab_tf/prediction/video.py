@@ -6,7 +6,6 @@ Instances keep their colour while they overlap from frame to frame.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.films import FilmReader, VideoReader, VideoWriter, open_film
 from deeperlab_tf.files.results import check_lengths, check_results, writing_results
 from deeperlab_tf.prediction.parsing import Parsing
@@ -76,7 +76,7 @@ def check_film(path: str, folder: str) -> None:
 
 def _name(path):
     """Of a film's results."""
-    return os.path.splitext(os.path.basename(path))[0]
+    return storage.splitext(storage.basename(path))[0]
 
 
 def _parse_frames(predictor, reader: FilmReader, writer: VideoWriter, batch_size: int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.training.optimizer import build_schedule
 from deeperlab_tf.training.strategy import is_chief
 from deeperlab_tf.training.trainer import FINITE_STEPS, INPUT_SECONDS, SUMS, Values
@@ -43,7 +43,7 @@ class Run(NamedTuple):
     @property
     def board(self) -> str | None:
         """TensorBoard's folder; None on other hosts than the chief."""
-        return os.path.join(self.workdir, "tensorboard") if self.is_chief else None
+        return storage.join(self.workdir, "tensorboard") if self.is_chief else None
 
     def summary_writer(self) -> tf.summary.SummaryWriter:
         """TensorBoard's; it writes nothing on other hosts than the chief."""

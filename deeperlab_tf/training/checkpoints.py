@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import tempfile
 
 import tensorflow as tf
@@ -12,6 +10,7 @@ from absl import logging
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import plain_path
 
 _PREFIX = "ckpt"
@@ -44,7 +43,7 @@ class Store:
         self._scratch = None if chief else tempfile.mkdtemp(prefix="deeperlab_")
         self._checkpoint = tf.train.Checkpoint(network=network, optimizer=optimizer)
         if not self._scratch:
-            tf.io.gfile.makedirs(folder)
+            storage.makedirs(folder)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             plain_path(self._scratch or folder),
@@ -88,7 +87,7 @@ class Store:
     def close(self) -> None:
         """Removes the folder of a host that is not the chief."""
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            storage.rmtree(self._scratch)
 
 
 def restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
@@ -125,7 +124,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
       tf.errors.OpError, IndexError: it is broken.
     """
     try:
-        status = checkpoint.read(plain_path(path))
+        status = checkpoint.read(plain_path(storage.for_tensorflow(path)))
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UserError(
@@ -140,7 +139,7 @@ def checkpoint_paths(folder: str) -> list[str]:
     for name in _names(folder):
         number = re.fullmatch(rf"{_PREFIX}-(\d+)\.index", name)
         if number:
-            found.append((int(number[1]), os.path.join(folder, name[: -len(".index")])))
+            found.append((int(number[1]), storage.join(folder, name[: -len(".index")])))
     return [path for _, path in sorted(found, reverse=True)]
 
 
@@ -148,16 +147,14 @@ def _remove(folder: str, pattern: str) -> None:
     """Removes what a save that failed, or was cut off, has left: the names that match."""
     for name in _names(folder):
         if re.fullmatch(pattern, name):
-            path = os.path.join(folder, name)
-            remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
+            path = storage.join(folder, name)
+            remove = storage.rmtree if storage.isdir(path) else storage.remove
             remove(path)
 
 
 def _names(folder: str) -> list[str]:
-    """Names in a folder, which may be missing or in a bucket, whose folders end in a slash."""
-    if not tf.io.gfile.isdir(folder):
-        return []
-    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    """Names in a folder, which may be missing."""
+    return storage.listdir(folder) if storage.isdir(folder) else []
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf.backbones.initial_checkpoint import find_backbone, load_initial_checkpoint
 from deeperlab_tf.compat import keras
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.training.callbacks import Meter, Profile, Progress, Run
 from deeperlab_tf.training.checkpoints import Store, checkpoint_paths
@@ -146,7 +146,7 @@ def _build_trainer(
     keras.mixed_precision.set_global_policy(train.mixed_precision)
     with strategy.scope():
         network = task.build_network()
-        if not checkpoint_paths(os.path.join(workdir, CHECKPOINT_DIR)):
+        if not checkpoint_paths(storage.join(workdir, CHECKPOINT_DIR)):
             load_initial_checkpoint(network, train)
         trainer = Trainer(network, config, task.loss, task.loss_names)
         trainer.times_input = not deterministic  # TensorFlow has no clock then
@@ -164,7 +164,7 @@ def _open_store(
 ) -> Store:
     keep = 1 if name == BEST_DIR else trainer.config.train.keep_checkpoints
     return Store(
-        os.path.join(workdir, name),
+        storage.join(workdir, name),
         trainer.network,
         trainer.optimizer,
         keep,

@@ -7,14 +7,13 @@ WORKDIR/checkpoints/    network, optimizer and step
 WORKDIR/best/           the one that evaluated best, and best.json
 WORKDIR/tensorboard/    scalars and image panels
 
-A workdir may be in a bucket (gs://...).
+A workdir may be in a bucket that TensorFlow can write to (gs://...).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -27,7 +26,8 @@ from deeperlab_tf.compat import keras
 from deeperlab_tf.config import check_config
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files import storage
+from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.model import build_model
 from deeperlab_tf.models.shipped import CONFIG_FILE, DATASET_FILE, WEIGHTS_FILE, is_shipped, verify
 from deeperlab_tf.models.weights import fill, read_weights
@@ -72,7 +72,12 @@ def prepare_workdir(
       UserError: the folder cannot be written, or holds a run with another config or dataset (names
         the keys).
     """
-    if tf.io.gfile.exists(os.path.join(workdir, CONFIG_FILE)):
+    if not storage.is_read_by_tensorflow(workdir):
+        raise UserError(
+            f"TensorFlow, which writes the checkpoints, has no file system for {workdir}; install "
+            "tensorflow-io, which has more of them, or choose another --workdir."
+        )
+    if storage.exists(storage.join(workdir, CONFIG_FILE)):
         old_config, old_dataset = read_run(workdir)
         changed = changed_keys(old_config.to_dict(), config.to_dict())
         changed = [key for key in changed if key not in FREE_KEYS]
@@ -88,14 +93,14 @@ def prepare_workdir(
             )
     else:
         _check_nobodys(workdir)
-    _write_text(os.path.join(workdir, CONFIG_FILE), config_to_json(config))
-    _write_text(os.path.join(workdir, DATASET_FILE), dataset.to_json())
+    write_text(storage.join(workdir, CONFIG_FILE), config_to_json(config) + "\n")
+    write_text(storage.join(workdir, DATASET_FILE), dataset.to_json() + "\n")
 
 
 def _check_nobodys(workdir: str) -> None:
     """Raises UserError if a folder that holds no run has files with the names of a run's."""
     for name in (DATASET_FILE, RUN_FILE):
-        if tf.io.gfile.exists(os.path.join(workdir, name)):
+        if storage.exists(storage.join(workdir, name)):
             raise UserError(
                 f"{workdir} has a {name} but holds no run; choose another --workdir, which may be "
                 "a new folder."
@@ -120,10 +125,10 @@ def read_run(workdir: str) -> tuple[ConfigDict, Dataset]:
     Raises:
       UserError: no such folder, no run in it, or a broken file.
     """
-    if not tf.io.gfile.isdir(workdir):
+    if not storage.isdir(workdir):
         raise UserError(f"there is no folder {workdir}; give the --workdir of a training.")
-    config_path = os.path.join(workdir, CONFIG_FILE)
-    dataset_path = os.path.join(workdir, DATASET_FILE)
+    config_path = storage.join(workdir, CONFIG_FILE)
+    dataset_path = storage.join(workdir, DATASET_FILE)
     config_text = _read_text(config_path, workdir)
     dataset_text = _read_text(dataset_path, workdir)
     config = check_config(config_from_json(config_text, config_path))
@@ -132,23 +137,13 @@ def read_run(workdir: str) -> tuple[ConfigDict, Dataset]:
 
 def _read_text(path: str, workdir: str) -> str:
     try:
-        with tf.io.gfile.GFile(path) as file:
+        with storage.open(path, encoding="utf-8") as file:
             return file.read()
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0].split("; ")[-1]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"{workdir} is not a run's folder: cannot read {path} ({reason})."
         ) from error
-
-
-def _write_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all, in a folder that is made where missing, or in a bucket."""
-    if "://" in path:  # an object of a bucket is there once it is whole
-        with tf.io.gfile.GFile(path, "w") as file:
-            file.write(text + "\n")
-        return
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
 
 
 # === The trained network ===
@@ -183,7 +178,7 @@ def load_run(workdir: str, best: bool = False) -> tuple[keras.Model, ConfigDict,
         optimizer.build(variables)
         parts["optimizer"] = optimizer
 
-    folder = os.path.join(workdir, BEST_DIR if best else CHECKPOINT_DIR)
+    folder = storage.join(workdir, BEST_DIR if best else CHECKPOINT_DIR)
     if restore_newest(tf.train.Checkpoint(**parts), folder) is None:
         raise _no_checkpoint(workdir, folder, best)
     if config.train.ema:
@@ -196,7 +191,7 @@ def _load_shipped(folder: str) -> tuple[keras.Model, ConfigDict, Dataset]:
     verify(folder)
     config, dataset = read_run(folder)
     network = build_model(config.model, dataset)
-    path = os.path.join(folder, WEIGHTS_FILE)
+    path = storage.join(folder, WEIGHTS_FILE)
     fill(network, read_weights(path), path)
     return network, config, dataset
 
@@ -218,15 +213,15 @@ def write_best(workdir: str, step: int, metrics: dict[str, float]) -> None:
     """Writes best.json: the step and the metrics of the best checkpoint, finite ones only."""
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     text = json.dumps({"step": step, **finite}, indent=2)
-    _write_text(os.path.join(workdir, BEST_DIR, BEST_FILE), text)
+    write_text(storage.join(workdir, BEST_DIR, BEST_FILE), text + "\n")
 
 
 def read_best(workdir: str) -> dict[str, float] | None:
     """What best.json of a run holds, or None where there is none."""
-    path = os.path.join(workdir, BEST_DIR, BEST_FILE)
-    if not tf.io.gfile.exists(path):
+    path = storage.join(workdir, BEST_DIR, BEST_FILE)
+    if not storage.exists(path):
         return None
-    with tf.io.gfile.GFile(path) as file:
+    with storage.open(path) as file:
         return json.loads(file.read())
 
 
@@ -244,7 +239,7 @@ def write_provenance(workdir: str) -> None:
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    _write_text(os.path.join(workdir, RUN_FILE), json.dumps(values, indent=2))
+    write_text(storage.join(workdir, RUN_FILE), json.dumps(values, indent=2) + "\n")
 
 
 def _git_state() -> tuple[str | None, bool | None]:
@@ -258,7 +253,7 @@ def _git_state() -> tuple[str | None, bool | None]:
 
 
 def _git(*arguments: str) -> str | None:
-    checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    checkout = storage.dirname(storage.dirname(storage.dirname(storage.abspath(__file__))))
     command = ["git", "-C", checkout, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else None

@@ -10,13 +10,11 @@ the instance.
 
 from __future__ import annotations
 
-import glob
-import os
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
@@ -77,16 +75,12 @@ class Cityscapes(Source):
     def __init__(self, root: str, split: str):
         self._images = first_existing(root, [f"leftImg8bit/{split}"], "folder of photos")
         self._masks = first_existing(root, [f"gtFine/{split}"], "folder of masks")
-        pattern = os.path.join(glob.escape(self._images), "*", f"*{_PHOTO}")
-        paths = glob.glob(pattern)
-        if not paths:
+        self._names = _names_below(self._images)
+        if not self._names:
             raise UserError(
                 f"there is no */*{_PHOTO} in {self._images}; "
                 "unpack leftImg8bit_trainvaltest.zip there."
             )
-        # Each with the folder of its city.
-        files = [os.path.relpath(path, self._images) for path in paths]
-        self._names = sorted(file[: -len(_PHOTO)] for file in files)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -107,13 +101,13 @@ class Cityscapes(Source):
             "semantic": semantic,
             "instance": instance,
             "crowd": crowd,
-            "image_id": os.path.basename(self._names[index]),
+            "image_id": storage.basename(self._names[index]),
         }
 
     def paths(self, index: int) -> tuple[str, str]:
         """Paths of the photo and of the instanceIds."""
-        photo = os.path.join(self._images, self._names[index] + _PHOTO)
-        mask = os.path.join(self._masks, self._names[index] + _MASK)
+        photo = storage.join(self._images, self._names[index] + _PHOTO)
+        mask = storage.join(self._masks, self._names[index] + _MASK)
         return photo, mask
 
     def incomplete(self) -> dict[int, str]:
@@ -123,3 +117,14 @@ class Cityscapes(Source):
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo."""
         return masks_without_photo(self._masks, _MASK, self._names)
+
+
+def _names_below(folder: str) -> list[str]:
+    """CITY/NAME of the photos in the folders of the cities, sorted."""
+    names = []
+    for city in storage.listdir(folder):
+        inside = storage.join(folder, city)
+        if city[0] != "." and storage.isdir(inside):
+            files = [name for name in storage.listdir(inside) if name[0] != "."]
+            names += [f"{city}/{n[: -len(_PHOTO)]}" for n in files if n.endswith(_PHOTO)]
+    return sorted(names)

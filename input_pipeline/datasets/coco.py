@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
@@ -124,7 +125,7 @@ class CocoPanoptic(Source):
                 continue  # which reading tells
             photo, png = self.paths(index)
             for what, path in (("photo", photo), ("panoptic PNG", png)):
-                if not os.path.isfile(path):
+                if not storage.isfile(path):
                     found[index] = f"image {name!r} has no {what}: {path} does not exist"
                     break
         return found
@@ -162,7 +163,7 @@ class CocoPanoptic(Source):
         lacking = [file for file, path in zip(files, found) if file and not path]
         require_photos(lacking, len(files), self._json, folders)
         self._photos = [
-            path or (file and os.path.join(folders[0], file)) for file, path in zip(files, found)
+            path or (file and storage.join(folders[0], file)) for file, path in zip(files, found)
         ]
         pngs = [annotation["file_name"] for annotation in self.annotations]
         self._names = unique_names([file or png for file, png in zip(files, pngs)])
@@ -184,7 +185,7 @@ def read_classes(content: dict, json_path: str, root: str) -> Dataset:
     own = to_dataset(content["categories"], json_path)
     if _meaning(own) == _meaning(DATASET):
         return DATASET
-    name = os.path.basename(os.path.abspath(root))
+    name = storage.basename(storage.abspath(root))
     # The name of COCO's own set stands for its classes in records.
     name = f"{name}_own" if name == DATASET.name else name
     return Dataset(name, own.categories)
@@ -243,11 +244,11 @@ def _meaning(dataset):
 
 def _folder_of_pngs(json_path):
     """The folder of the JSON's name; where there is none, that of the JSON."""
-    folder = os.path.splitext(json_path)[0]
-    if os.path.isdir(folder):
+    folder = storage.splitext(json_path)[0]
+    if storage.isdir(folder):
         return folder
-    beside = os.path.dirname(json_path)
-    if any(name.lower().endswith(".png") for name in os.listdir(beside or ".")):
+    beside = storage.dirname(json_path)
+    if any(name.lower().endswith(".png") for name in storage.listdir(beside or ".")):
         return beside
     raise UserError(f"there is no folder {folder} with the PNGs of {json_path}; unpack them there.")
 
@@ -277,10 +278,10 @@ def _check_once(names, json_path):
 
 def _photo_folders(root, json_path, names):
     """Where photos are looked for, the likeliest first."""
-    beside = os.path.dirname(json_path)
+    beside = storage.dirname(json_path)
     folders = []
     for name in names:
         folders += [f"{name}2017", f"images/{name}2017", name, f"images/{name}"]
-    paths = [os.path.join(root, folder) for folder in (*folders, "images", ".")]
-    paths += [os.path.join(beside, name) for name in (*names, "images", ".")]
-    return [path for path in dict.fromkeys(map(os.path.normpath, paths)) if os.path.isdir(path)]
+    paths = [storage.join(root, folder) for folder in (*folders, "images", ".")]
+    paths += [storage.join(beside, name) for name in (*names, "images", ".")]
+    return [path for path in dict.fromkeys(map(storage.normpath, paths)) if storage.isdir(path)]

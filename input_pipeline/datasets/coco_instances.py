@@ -16,11 +16,11 @@ otherwise. Crowds lie below all other outlines.
 from __future__ import annotations
 
 import collections
-import os
 
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.coco_json import (
@@ -97,7 +97,7 @@ class CocoInstances(Outlined):
         content = read_coco_json(found.path)
         check_same_categories(root, json_path, places, found, content)
 
-        name = os.path.basename(os.path.abspath(root))
+        name = storage.basename(storage.abspath(root))
         classes = list_classes(name, _classes(content), rules, found.path)
         self._json = found.path
         self._image_of_key = {image_key(image["id"]): image for image in content.images}
@@ -141,7 +141,7 @@ class CocoInstances(Outlined):
         return {
             index: f"image {photo.name!r} of {self._json} has no photo: {photo.path} does not exist"
             for index, photo in enumerate(self._photos)
-            if not os.path.isfile(photo.path)
+            if not storage.isfile(photo.path)
         }
 
     def unlabelled(self) -> list[str]:
@@ -200,7 +200,7 @@ class CocoInstances(Outlined):
             path = find_photo(file, folders)
             if path is None:
                 lacking.append(file)
-                path = os.path.join(folders[0], file)
+                path = storage.join(folders[0], file)
             photos.append(Photo(name, path, image_key(image["id"])))
         require_photos(lacking, len(photos), self._json, folders)
         return photos
@@ -240,13 +240,13 @@ def _runs(annotation: dict, size: Size) -> RunLengths | None:
 
 def _photo_folders(root: str, json_path: str, names: tuple[str, ...]) -> list[str]:
     """Where photos are looked for, the likeliest first."""
-    beside = os.path.dirname(json_path)
+    beside = storage.dirname(json_path)
     of_split = [
         folder
         for name in names
         for folder in (f"{name}2017", f"images/{name}2017", f"images/{name}", name)
     ]
     folders = [*of_split, "images", "."]
-    paths = [os.path.join(root, folder) for folder in folders]
-    paths += [beside, os.path.join(beside, "images")]
-    return [path for path in dict.fromkeys(map(os.path.normpath, paths)) if os.path.isdir(path)]
+    paths = [storage.join(root, folder) for folder in folders]
+    paths += [beside, storage.join(beside, "images")]
+    return [path for path in dict.fromkeys(map(storage.normpath, paths)) if storage.isdir(path)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import typing
 from collections.abc import Sequence
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.panoptic_json import image_key
 from input_pipeline.datasets.values import shown, to_name, to_whole
@@ -61,8 +61,8 @@ def find_json(root: str, given: str, places: Places, splits: Sequence[str]) -> J
         without = [] if _SPLIT in given else [given]
     looked_for = [name.replace(_SPLIT, split) for name in with_split for split in splits]
     for name, has_split in [*((n, True) for n in looked_for), *((n, False) for n in without)]:
-        for path in (os.path.join(root, name), name) if given else (os.path.join(root, name),):
-            if os.path.isfile(path):
+        for path in (storage.join(root, name), name) if given else (storage.join(root, name),):
+            if storage.isfile(path):
                 return JsonFile(path, has_split)
     raise UserError(
         f"there is no annotation file in {root}: looked for {', '.join([*looked_for, *without])}; "

@@ -29,12 +29,11 @@ table; `stuff: [background, road]` then says which are no things.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -225,7 +224,7 @@ class Folder(Source):
 
     def _without_ending(self, name: str) -> str:
         """A list may name files instead: a.jpg is a, unless there is a photo a.jpg.jpg."""
-        stem, ending = os.path.splitext(name)
+        stem, ending = storage.splitext(name)
         if not ending or self._files.path("images", name):
             return name
         return stem if self._files.path("images", stem) else name

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import typing
 
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text
 from deeperlab_tf.schema import IGNORE_LABEL, Category, distinct_colors
@@ -131,11 +131,11 @@ def _from_table(file_name: str, content: dict, root: str) -> list[_Entry]:
         match = _TABLE_LINE.fullmatch(line)
         color = to_color([part.strip() for part in match["color"].split(",")]) if match else None
         if color is None or not match["name"]:
-            where = os.path.basename(path)
+            where = storage.basename(path)
             raise FaultyValue(f"{where} has the line {shown(line)}; write name:red,green,blue::.")
         rows.append((match["name"], color))
     if not rows:
-        raise FaultyValue(f"{os.path.basename(path)} has no line name:red,green,blue::; add some.")
+        raise FaultyValue(f"{storage.basename(path)} has no line name:red,green,blue::; add some.")
 
     stuff = _stuff_names(content, [name for name, _ in rows])
     return [

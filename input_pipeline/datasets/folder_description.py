@@ -5,10 +5,10 @@ Whatever is wrong in it is named, with the key and what to write instead.
 
 from __future__ import annotations
 
-import os
 import typing
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.text import read_yaml
 from deeperlab_tf.schema import Dataset
@@ -52,8 +52,8 @@ class Description(typing.NamedTuple):
 def find_description(root: str) -> str:
     """Path of the description in a folder; UserError if there is none."""
     for name in _DEFAULT_NAMES:
-        path = os.path.join(root, name)
-        if os.path.isfile(path):
+        path = storage.join(root, name)
+        if storage.isfile(path):
             return path
     raise UserError(
         f"there is no classes.yaml or classes.json in {root}; write one or set config.data.classes."
@@ -74,7 +74,7 @@ def read_description(path: str, root: str) -> Description:
     try:
         channels = {kind: _channels(content, f"{kind}_in") for kind in MASKS}
         classes = read_classes(content, root, channels["semantic"])
-        name = content.get("name") or os.path.basename(os.path.abspath(root))
+        name = content.get("name") or storage.basename(storage.abspath(root))
         dataset = Dataset(str(name), classes.categories)
         patterns = _patterns(content, dataset)
         every_nth, lists = _split_rule(content)
@@ -126,7 +126,7 @@ def _patterns(content: dict, dataset: Dataset) -> dict[str, str]:
 def _has_one_id(pattern: typing.Any) -> bool:
     if not isinstance(pattern, str) or pattern.count("{id}") != 1 or "\0" in pattern:
         return False
-    name = os.path.basename(pattern)
+    name = storage.basename(pattern)
     return "{id}" in name and (not name.endswith(ANY_ENDING) or name.count("*") == 1)
 
 

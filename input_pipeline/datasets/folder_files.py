@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import path_inside
 from input_pipeline.datasets.layout import (
     ANY_ENDING,
@@ -30,7 +30,7 @@ class FolderFiles:
     """
 
     def __init__(self, root: str, patterns: Mapping[str, str]):
-        self._root, self._patterns = os.path.abspath(root), patterns
+        self._root, self._patterns = storage.abspath(root), patterns
         for pattern in patterns.values():
             path_inside(root, pattern.split(_ID)[0])
 
@@ -78,18 +78,18 @@ class FolderFiles:
     def _masks(self, kind: str) -> list[tuple[str, str]]:
         """(name, path) of all masks of a kind; also in subfolders, where they have their own."""
         before, after = self._patterns[kind].split(_ID)
-        folder, start = os.path.split(os.path.join(self._root, before))
+        folder, start = storage.split(storage.join(self._root, before))
         if start or self._beside_photos(kind):
             return self._find(kind)
         paths = walk_files(folder, (after.lower(),))
-        return [(os.path.relpath(path, folder)[: -len(after)], path) for path in paths]
+        return [(storage.relpath(path, folder)[: -len(after)], path) for path in paths]
 
     def _find(self, kind: str) -> list[tuple[str, str]]:
         before, after = self._patterns[kind].split(_ID)
-        return find_files(os.path.join(self._root, before), after)
+        return find_files(storage.join(self._root, before), after)
 
     def _beside_photos(self, kind: str) -> bool:
-        images, masks = (os.path.dirname(self._patterns[k]) for k in ("images", kind))
+        images, masks = (storage.dirname(self._patterns[k]) for k in ("images", kind))
         return images == masks
 
     def _masks_among(self, found: list[tuple[str, str]]) -> set[str]:
@@ -115,13 +115,13 @@ class FolderFiles:
     def _left_out(self) -> list[str]:
         """One sentence about the pictures beside the photos that the pattern does not fit."""
         pattern = self._patterns["images"]
-        folder = os.path.dirname(os.path.join(self._root, pattern))
-        if pattern.endswith(ANY_ENDING) or not os.path.isdir(folder):
+        folder = storage.dirname(storage.join(self._root, pattern))
+        if pattern.endswith(ANY_ENDING) or not storage.isdir(folder):
             return []
         used = {path for kind in self._patterns for _, path in self._find(kind)}
-        entries = sorted(os.listdir(folder))
+        entries = sorted(storage.listdir(folder))
         images = [name for name in entries if name.lower().endswith(IMAGE_ENDINGS)]
-        beside = [n for n in images if n[0] != "." and os.path.join(folder, n) not in used]
+        beside = [n for n in images if n[0] != "." and storage.join(folder, n) not in used]
         if not beside:
             return []
         return [f"{len(beside)} pictures in {folder} do not fit {pattern}: {', '.join(beside)}"]

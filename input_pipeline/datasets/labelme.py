@@ -22,6 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import read_mask
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -78,23 +79,23 @@ class Labelme(Outlined):
     def __init__(self, root: str, split: str, labels: str = "", rules: Rules | None = None):
         check_root(root)
         rules = rules or Rules()
-        root = os.path.abspath(root)
+        root = storage.abspath(root)
         files = [file for file in map(_look_at, walk_files(root, (".json",))) if file]
         if not files:
             raise UserError(f"there is no JSON of labelme's in {root}; check config.data.root.")
         names = _class_names(root, labels, files)
         where = labels or root
         entries = [OutlinedClass(name, name) for name in names]
-        classes = list_classes(os.path.basename(root), entries, rules, where)
+        classes = list_classes(storage.basename(root), entries, rules, where)
 
         self._folder, has_folder = _split_folder(root, split)
-        files = [file for file in files if file.path.startswith(self._folder + os.sep)]
+        files = [file for file in files if file.path.startswith(storage.join(self._folder, ""))]
         photos = [Photo("", _photo_of(file, root), file.path) for file in files]
         self._bare = _without_json(self._folder, {photo.path for photo in photos})
         if rules.without_labels == "empty":
             photos += [Photo("", path, None) for path in self._bare]
         photos.sort(key=lambda photo: photo.path)
-        sample_names = unique_names([os.path.relpath(photo.path, root) for photo in photos])
+        sample_names = unique_names([storage.relpath(photo.path, root) for photo in photos])
         photos = [p._replace(name=name) for p, name in zip(photos, sample_names)]
         if not has_folder:
             photos = [photos[n] for n in split_every(photos, split, rules.val_every)]
@@ -125,7 +126,7 @@ class Labelme(Outlined):
             index: f"image {photo.name!r} has no image: neither the imagePath of {photo.key} nor "
             f"{photo.path} exists"
             for index, photo in enumerate(self._photos)
-            if not os.path.isfile(photo.path)
+            if not storage.isfile(photo.path)
         }
 
     def unlabelled(self) -> list[str]:
@@ -179,7 +180,7 @@ def _shapes(content: typing.Any, path: str) -> list[dict]:
 
 def _class_names(root: str, given: str, files: list[_File]) -> list[str]:
     path = described_by(root, given or _LABELS)
-    if given or os.path.isfile(path):
+    if given or storage.isfile(path):
         return [name for name in read_list(path, "classes") if name != _IGNORE]
     names = set().union(*(file.labels for file in files))
     if not names:
@@ -190,26 +191,26 @@ def _class_names(root: str, given: str, files: list[_File]) -> list[str]:
 def _split_folder(root: str, split: str) -> tuple[str, bool]:
     """The folder of a split, and whether it has one of its own."""
     for name in _SPLIT_FOLDERS.get(split, (split,)):
-        path = os.path.join(root, name)
-        if os.path.isdir(path):
+        path = storage.join(root, name)
+        if storage.isdir(path):
             return path, True
     return root, False
 
 
 def _photo_of(file: _File, root: str) -> str:
     """Path of the photo of a JSON; where it should be, if there is none."""
-    folder, given = os.path.dirname(file.path), file.image_path
+    folder, given = storage.dirname(file.path), file.image_path
     if given and "\0" not in given:
         # Beside the JSON, or where the name leads to unless that is out of the root.
-        relative = os.path.relpath(os.path.join(folder, given), root)
-        places = [os.path.join(folder, os.path.basename(given))]
-        if not os.path.isabs(given) and relative.split(os.sep)[0] != os.pardir:
-            places.insert(0, os.path.join(root, relative))
+        relative = storage.relpath(storage.join(folder, given), root)
+        places = [storage.join(folder, storage.basename(given))]
+        if not storage.isabs(given) and relative.split(os.sep)[0] != os.pardir:
+            places.insert(0, storage.join(root, relative))
         for place in places:
             found = existing_file(place)
             if found:
                 return found
-    stem = os.path.splitext(file.path)[0]
+    stem = storage.splitext(file.path)[0]
     return existing_file(f"{stem}.*") or f"{stem}.jpg"
 
 

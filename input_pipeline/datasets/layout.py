@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.text import read_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
@@ -16,7 +17,7 @@ _NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stati
 
 def check_root(root: str | os.PathLike) -> None:
     """Raises UserError unless the dataset's folder exists."""
-    if not root or not os.path.isdir(root):
+    if not root or not storage.isdir(root):
         raise UserError(
             f"dataset folder {str(root)!r} does not exist; "
             "set config.data.root to the folder of the data."
@@ -31,8 +32,8 @@ def first_existing(root: str | os.PathLike, names: Sequence[str], what: str) -> 
     """
     check_root(root)
     for name in names:
-        path = os.path.join(root, name)
-        if os.path.exists(path):
+        path = storage.join(root, name)
+        if storage.exists(path):
             return path
     raise UserError(
         f"there is no {what} in {root}: looked for {', '.join(names)}; "
@@ -42,8 +43,8 @@ def first_existing(root: str | os.PathLike, names: Sequence[str], what: str) -> 
 
 def described_by(root: str | os.PathLike, given: str) -> str:
     """Path of a file that config.data.classes names, from here or from the root."""
-    inside = os.path.join(root, given)
-    return inside if os.path.isfile(inside) and not os.path.isfile(given) else given
+    inside = storage.join(root, given)
+    return inside if storage.isfile(inside) and not storage.isfile(given) else given
 
 
 # === Finding files ===
@@ -55,7 +56,7 @@ def find_files(before: str, after: str) -> list[tuple[str, str]]:
     The ending may be written in capitals, and `.*` is that of any image. Hidden files are passed
     over.
     """
-    folder, start = os.path.split(before)
+    folder, start = storage.split(before)
     stem, ending = _split_ending(after)
     found = []
     for entry in _listing(folder):
@@ -63,7 +64,7 @@ def find_files(before: str, after: str) -> list[tuple[str, str]]:
         fits = name.startswith(start) and name.endswith(stem) and _same(own_ending, ending)
         if fits and len(name) > len(start) + len(stem):
             name = name[len(start) : len(name) - len(stem)]
-            found.append((name, os.path.join(folder, entry)))
+            found.append((name, storage.join(folder, entry)))
     return sorted(found)
 
 
@@ -78,13 +79,13 @@ def existing_file(path: str) -> str | None:
     The ending `.*` is that of any image.
     """
     wanted, ending = _split_ending(path)
-    if ending != ANY_ENDING and os.path.isfile(path):
+    if ending != ANY_ENDING and storage.isfile(path):
         return path
-    folder = os.path.dirname(path)
-    entries = _listing_by_stem(folder).get(os.path.basename(wanted), ())
+    folder = storage.dirname(path)
+    entries = _listing_by_stem(folder).get(storage.basename(wanted), ())
     for entry in entries:
         if _same(_split_ending(entry)[1], ending):
-            return os.path.join(folder, entry)
+            return storage.join(folder, entry)
     return None
 
 
@@ -97,12 +98,12 @@ def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
       folder: where to look.
       endings: in lower case.
     """
-    for where, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
+    for where, folders, names in storage.walk(folder):
+        real = storage.realpath(where)
         folders[:] = sorted(name for name in folders if _is_below(where, name, real))
         for name in sorted(names):
             if name.lower().endswith(endings) and not name.startswith("."):
-                yield os.path.join(where, name)
+                yield storage.join(where, name)
 
 
 def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[int, str]:
@@ -114,7 +115,7 @@ def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[
     """
     found = {}
     for index, (name, files) in enumerate(zip(names, paths)):
-        lacking = [path for path in files if not os.path.isfile(path)]
+        lacking = [path for path in files if not storage.isfile(path)]
         if lacking:
             what = "photo" if lacking[0] == files[0] else "mask"
             found[index] = f"image {name!r} has no {what}: {lacking[0]} does not exist"
@@ -124,7 +125,7 @@ def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[
 def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[str]:
     """Sentences about the masks `folder`/**/NAME`ending` for which no photo is called NAME."""
     paths = walk_files(folder, (ending.lower(),))
-    masks = {os.path.relpath(path, folder)[: -len(ending)]: path for path in paths}
+    masks = {storage.relpath(path, folder)[: -len(ending)]: path for path in paths}
     extra = sorted(set(masks) - set(names))
     return [f"mask {masks[name]} has no photo" for name in extra]
 
@@ -137,7 +138,7 @@ def unique_names(files: Sequence[str]) -> list[str]:
       >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
       ['a', 'b/a', 'c.jpg', 'c.png']
     """
-    stems = [os.path.splitext(file)[0] for file in files]
+    stems = [storage.splitext(file)[0] for file in files]
     counts = {}
     for stem in stems:
         counts[stem] = counts.get(stem, 0) + 1
@@ -200,10 +201,10 @@ def _same(ending, wanted):
 
 def _listing(folder):
     """Names of the files in a folder that are not hidden; () where there is none."""
-    if not os.path.isdir(folder or "."):
+    if not storage.isdir(folder or "."):
         return ()
-    entries = sorted(os.listdir(folder or "."))
-    return [e for e in entries if e[0] != "." and not os.path.isdir(os.path.join(folder, e))]
+    entries = sorted(storage.listdir(folder or "."))
+    return [e for e in entries if e[0] != "." and not storage.isdir(storage.join(folder, e))]
 
 
 @functools.lru_cache(maxsize=8)
@@ -215,9 +216,15 @@ def _stems_at(folder, changed):
     return stems
 
 
+def _changed(folder):
+    """When what lies in a folder changed; in buckets folders have no such time."""
+    found = storage.facts(folder or ".")
+    return found and found.changed
+
+
 def _listing_by_stem(folder):
     try:
-        return _stems_at(folder, os.stat(folder or ".").st_mtime_ns)
+        return _stems_at(folder, _changed(folder))
     except OSError:
         return {}
 
@@ -226,5 +233,7 @@ def _is_below(where, name, real):
     """Whether a subfolder is to be looked into; a link to a folder above would never end."""
     if name.startswith(".") or name in _NOT_THE_USERS:
         return False
-    target = os.path.realpath(os.path.join(where, name))
+    if storage.is_remote(where):
+        return True
+    target = storage.realpath(storage.join(where, name))
     return not (real + os.sep).startswith(target + os.sep)

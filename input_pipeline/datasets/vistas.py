@@ -9,12 +9,11 @@ the numbers of each class starting at 0; label 65 is unlabeled.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image, read_mask
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
@@ -58,7 +57,7 @@ class Vistas(Source):
         masks = [f"{folder}/{version}instances" for folder in folders for version in ("v1.2/", "")]
         self._images = first_existing(root, images, "folder of photos")
         self._masks = first_existing(root, masks, "folder of v1.2 instance masks")
-        self._names = find_names(os.path.join(self._images, ""), ".jpg")
+        self._names = find_names(storage.join(self._images, ""), ".jpg")
         if not self._names:
             raise UserError(
                 f"there is no *.jpg in {self._images}; "
@@ -89,8 +88,8 @@ class Vistas(Source):
     def paths(self, index: int) -> tuple[str, str]:
         """Paths of the photo and of the instance mask."""
         name = self._names[index]
-        photo = os.path.join(self._images, f"{name}.jpg")
-        mask = os.path.join(self._masks, f"{name}.png")
+        photo = storage.join(self._images, f"{name}.jpg")
+        mask = storage.join(self._masks, f"{name}.png")
         return existing_file(photo) or photo, existing_file(mask) or mask
 
     def incomplete(self) -> dict[int, str]:

@@ -12,13 +12,12 @@ does.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import scipy.io
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Category, Dataset, voc_color
@@ -122,16 +121,16 @@ class Voc(Source):
         return missing_files(self._names, files)
 
     def _list_with_sbd(self, root: str) -> None:
-        within = os.path.relpath(self._root, root)
-        self._sbd = first_existing(root, [_SBD, os.path.join(within, _SBD)], "SBD")
+        within = storage.relpath(self._root, root)
+        self._sbd = first_existing(root, [_SBD, storage.join(within, _SBD)], "SBD")
         self._labelled_by_voc = set(self._listed("train"))
         names = set(self._labelled_by_voc)
         for part in ("train", "val"):
-            names.update(read_list(os.path.join(self._sbd, f"{part}.txt"), "SBD"))
+            names.update(read_list(storage.join(self._sbd, f"{part}.txt"), "SBD"))
         self._names = sorted(names - set(self._listed("val")))
 
     def _listed(self, split: str) -> list[str]:
-        path = os.path.join(self._root, "ImageSets", "Segmentation", f"{split}.txt")
+        path = storage.join(self._root, "ImageSets", "Segmentation", f"{split}.txt")
         return read_list(path, f"split {split!r}")
 
     def _masks_of(self, name: str) -> tuple[str, str]:

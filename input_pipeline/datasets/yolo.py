@@ -21,6 +21,7 @@ import typing
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text, read_yaml
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -71,27 +72,27 @@ class Yolo(Outlined):
     def __init__(self, root: str, split: str, description: str = "", rules: Rules | None = None):
         check_root(root)
         rules = rules or Rules()
-        self._root = os.path.abspath(root)
+        self._root = storage.abspath(root)
         given = description and described_by(root, description)
         self._description = given or _find_description(root)
         content = read_yaml(self._description, "dataset description")
         if not isinstance(content, dict):
             raise UserError(f"{self._description} must map train, val and names to values.")
 
-        name = os.path.basename(self._root)
+        name = storage.basename(self._root)
         classes = list_classes(name, _classes(content, self._description), rules, self._description)
         paths = self._photos_of(content, split)
-        names = unique_names([os.path.relpath(path, self._root) for path in paths])
+        names = unique_names([storage.relpath(path, self._root) for path in paths])
         photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
         _check_labels_exist(photos, split)
         if rules.without_labels == "skip":
-            photos = [photo for photo in photos if os.path.isfile(photo.key)]
+            photos = [photo for photo in photos if storage.isfile(photo.key)]
         super().__init__(classes, photos, rules)
 
     def find_regions(self, photo: Photo, size: Size) -> Found:
         """The regions of a photo's text file."""
         regions, odd = [], collections.Counter()
-        if not os.path.isfile(photo.key):
+        if not storage.isfile(photo.key):
             return Found(regions, odd)
         for number, line in enumerate(read_text(photo.key, "label file").splitlines(), start=1):
             words = line.split()
@@ -115,12 +116,12 @@ class Yolo(Outlined):
         return {
             index: f"image {photo.name!r} has no image: {photo.path} does not exist"
             for index, photo in enumerate(self._photos)
-            if not os.path.isfile(photo.path)
+            if not storage.isfile(photo.path)
         }
 
     def unlabelled(self) -> list[str]:
         """Photos without a text file, and text files without a photo."""
-        bare = [photo.name for photo in self._photos if not os.path.isfile(photo.key)]
+        bare = [photo.name for photo in self._photos if not storage.isfile(photo.key)]
         sentences = []
         if bare:
             sentences.append(
@@ -128,13 +129,13 @@ class Yolo(Outlined):
                 f"{', '.join(bare)}"
             )
         known = {photo.key for photo in self._photos}
-        folders = {os.path.dirname(path) for path in known}
+        folders = {storage.dirname(path) for path in known}
         for folder in sorted(folders):
-            if not os.path.isdir(folder):
+            if not storage.isdir(folder):
                 continue
-            files = sorted(f for f in os.listdir(folder) if f.endswith(".txt"))
-            stray = [os.path.join(folder, f) for f in files if f != "classes.txt"]
-            in_lists = os.path.dirname(self._description) == folder
+            files = sorted(f for f in storage.listdir(folder) if f.endswith(".txt"))
+            stray = [storage.join(folder, f) for f in files if f != "classes.txt"]
+            in_lists = storage.dirname(self._description) == folder
             stray = [path for path in stray if path not in known and not in_lists]
             stray = [path for path in stray if not self._has_photo(path)]
             sentences += [f"label file {path} has no photo" for path in stray]
@@ -142,9 +143,9 @@ class Yolo(Outlined):
 
     def _has_photo(self, label_path: str) -> bool:
         """Whether any split has the photo of a text file."""
-        stem = os.path.splitext(os.path.relpath(label_path, self._root))[0]
+        stem = storage.splitext(storage.relpath(label_path, self._root))[0]
         stems = (_swap_last(stem, "labels", "images"), stem)
-        return any(existing_file(os.path.join(self._root, f"{name}.*")) for name in stems)
+        return any(existing_file(storage.join(self._root, f"{name}.*")) for name in stems)
 
     # === Labels ===
 
@@ -152,10 +153,10 @@ class Yolo(Outlined):
         """Path of a photo's text file: with `labels` for the last of its folders that is called
         `images`, or beside it.
         """
-        stem = os.path.splitext(os.path.relpath(photo, self._root))[0]
+        stem = storage.splitext(storage.relpath(photo, self._root))[0]
         places = [f"{name}.txt" for name in (_swap_last(stem, "images", "labels"), stem)]
-        paths = [os.path.join(self._root, place) for place in places]
-        return next((path for path in paths if os.path.isfile(path)), paths[0])
+        paths = [storage.join(self._root, place) for place in places]
+        return next((path for path in paths if storage.isfile(path)), paths[0])
 
     def _read_line(self, words: list[str], where: str) -> tuple[int, list[float]]:
         """Class and shares of a line."""
@@ -199,12 +200,12 @@ class Yolo(Outlined):
 
     def _photos_at(self, place: str, content: dict) -> list[str]:
         path = self._find(place, content)
-        if os.path.isdir(path):
+        if storage.isdir(path):
             return list(walk_files(path, IMAGE_ENDINGS))
         if path.lower().endswith(IMAGE_ENDINGS):
             return [path]
         lines = read_list(path, "photos")
-        folders = [os.path.dirname(path), self._root]
+        folders = [storage.dirname(path), self._root]
         return [_listed(line, folders) for line in lines]
 
     def _find(self, place: str, content: dict) -> str:
@@ -215,7 +216,7 @@ class Yolo(Outlined):
         name = re.sub(r"^(\.\./)+", "", place.replace("\\", "/"))
         for folder in (*below, "."):
             path = path_inside(path_inside(self._root, folder), name)
-            if os.path.exists(path):
+            if storage.exists(path):
                 return path
         raise UserError(
             f"{self._description} names {place!r}, which is not in {self._root}; "
@@ -225,8 +226,8 @@ class Yolo(Outlined):
 
 def _find_description(root: str) -> str:
     for name in _DESCRIPTIONS:
-        path = os.path.join(root, name)
-        if os.path.isfile(path):
+        path = storage.join(root, name)
+        if storage.isfile(path):
             return path
     raise UserError(
         f"there is no data.yaml in {root}; write one, or set config.data.classes to its name."
@@ -272,7 +273,7 @@ def _to_pixels(values: list[float], size: Size) -> list[float]:
 
 
 def _is_inside(name: str) -> bool:
-    return not os.path.isabs(name) and os.pardir not in name.replace("\\", "/").split("/")
+    return not storage.isabs(name) and os.pardir not in name.replace("\\", "/").split("/")
 
 
 def _listed(line: str, folders: list[str]) -> str:
@@ -286,9 +287,9 @@ def _check_labels_exist(photos: list[Photo], split: str) -> None:
     folder of labels is missing.
     """
     first = photos[0]
-    folder = os.path.dirname(first.key)
-    has_folder = os.path.isdir(folder) and folder != os.path.dirname(first.path)
-    if not has_folder and not any(os.path.isfile(photo.key) for photo in photos):
+    folder = storage.dirname(first.key)
+    has_folder = storage.isdir(folder) and folder != storage.dirname(first.path)
+    if not has_folder and not any(storage.isfile(photo.key) for photo in photos):
         raise UserError(
             f"none of the {len(photos)} photos of split {split!r} has a label file, such as "
             f"{first.key}; put them there."
@@ -296,9 +297,9 @@ def _check_labels_exist(photos: list[Photo], split: str) -> None:
 
 
 def _swap_last(path: str, old: str, new: str) -> str:
-    folder, name = os.path.split(path)
-    parts = folder.split(os.sep)
+    folder, name = storage.split(path)
+    parts = folder.replace(os.sep, "/").split("/")
     if old in parts:
         place = len(parts) - 1 - parts[::-1].index(old)
         parts[place] = new
-    return os.path.join(os.sep.join(parts), name)
+    return storage.join("/".join(parts), name)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import MAX_PIXELS, image_orientation
 from deeperlab_tf.files.orientation import UPRIGHT
 from deeperlab_tf.schema import Dataset
@@ -81,7 +82,7 @@ def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -
 def _encode_image(image: np.ndarray, photo: str | None) -> tuple[bytes, str]:
     """A picture's bytes and what format they have."""
     if photo is not None:
-        with open(photo, "rb") as file:
+        with storage.open(photo, "rb") as file:
             data = file.read()
         with Image.open(io.BytesIO(data)) as opened:
             if _is_plain(opened) and opened.size == image.shape[1::-1]:

@@ -7,8 +7,7 @@ A record is its length (8 bytes), the length's checksum (4), the data, and the d
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 _HEAD, _TAIL = 12, 4  # bytes around a record's data
 _BUFFER_BYTES = 2**18  # TensorFlow's own choice for reading a shard
@@ -31,11 +31,11 @@ _skipped = set()  # (path, number) of the records that this process has left out
 
 def find_shards(folder: str, split: str) -> list[str]:
     """Paths of a split's shards, in order; UserError if there is none or one is missing."""
-    pattern = f"{split}-*-of-*.tfrecord"
-    paths = glob.glob(os.path.join(glob.escape(folder), pattern))
-    paths.sort()
+    paths = shards_in(folder, split)
     if not paths:
-        raise UserError(f"there is no {pattern} in {folder}; run scripts/build_records.py first.")
+        raise UserError(
+            f"there is no {split}-*-of-*.tfrecord in {folder}; run scripts/build_records.py first."
+        )
     count = shard_count(paths[-1])
     if len(paths) != count:
         raise UserError(
@@ -43,6 +43,15 @@ def find_shards(folder: str, split: str) -> list[str]:
             "run scripts/build_records.py again."
         )
     return paths
+
+
+def shards_in(folder: str, split: str, ending: str = ".tfrecord") -> list[str]:
+    """Sorted paths of the files SPLIT-NUMBER-of-NUMBER`ending` in a folder; "": of any ending."""
+    if not storage.isdir(folder):
+        return []
+    name = re.compile(rf"{re.escape(split)}-\d+-of-\d+{re.escape(ending) or '.*'}")
+    found = sorted(filter(name.fullmatch, storage.listdir(folder)))
+    return [storage.join(folder, name) for name in found]
 
 
 def shard_count(path: str) -> int:
@@ -61,8 +70,8 @@ def record_offsets(path: str, skip_corrupt: bool = False) -> list[tuple[int, int
       UserError: the file ends within a record, or a head is damaged, after which no record can be
         found.
     """
-    places, offset, size = [], 0, os.path.getsize(path)
-    with open(path, "rb") as file:
+    places, offset, size = [], 0, storage.getsize(path)
+    with storage.open_large(path) as file:
         while offset < size:
             file.seek(offset)
             length = _length(file.read(_HEAD))
@@ -97,7 +106,8 @@ def read_record(path: str, number: int, offset: int) -> bytes:
         # Within a function of tf.data, for in TensorFlow 2.15 an iterator cannot be made of the
         # reader directly.
         offsets = tf.data.Dataset.from_tensors(offset)
-        records = offsets.flat_map(lambda offset: _record_at(path, offset).take(1))
+        readable = storage.for_tensorflow(path)
+        records = offsets.flat_map(lambda offset: _record_at(readable, offset).take(1))
         return next(iter(records)).numpy()
     except tf.errors.DataLossError as error:
         raise CorruptRecord(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.records.encoding import deeplab2_encoding, own_encoding
@@ -68,7 +68,7 @@ class RecordSource(Source):
                 f"there is no dataset.json in {folder}; write one, or build the records again."
             )
         # What wrote a manifest gave the instances of an image different numbers.
-        has_manifest = os.path.exists(os.path.join(folder, f"{split}.json"))
+        has_manifest = storage.exists(storage.join(folder, f"{split}.json"))
         self.encoding = dataclasses.replace(encoding, unique_numbers=has_manifest)
 
         self.counts = {}
@@ -97,8 +97,8 @@ class RecordSource(Source):
 
 
 def _read_classes(folder: str) -> Dataset | None:
-    path = os.path.join(folder, "dataset.json")
-    if not os.path.exists(path):
+    path = storage.join(folder, "dataset.json")
+    if not storage.exists(path):
         return None
-    with open(path, encoding="utf-8") as file:
+    with storage.open(path, encoding="utf-8") as file:
         return Dataset.from_json(file.read(), path)

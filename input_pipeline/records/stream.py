@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from input_pipeline.order import ENDLESS, Numbers, seed_pair
 from input_pipeline.records.files import read_shard_skipping, record_offsets
 from input_pipeline.sources import Reading
@@ -113,7 +113,7 @@ def _mix(records: tf.data.Dataset, block_size: int, seed: tf.Tensor) -> tf.data.
 def _block_size(shards: Sequence[str], total: int, data: ConfigDict) -> int:
     """How many records are mixed at a time."""
     # Labels of large images are stored raw: a hundred records of them can be gigabytes.
-    sizes = [os.path.getsize(shard) for shard in shards]
+    sizes = [storage.getsize(shard) for shard in shards]
     bytes_each = sum(sizes) / total
     room = int(data.shuffle_megabytes * 2**20 / bytes_each)
     return max(1, min(data.shuffle_buffer, room))
@@ -125,8 +125,9 @@ def _shard_reader(
     """Function from a shard's index to the Dataset of its records; corrupt ones are left out if
     `reading` says so.
     """
+    paths = [storage.for_tensorflow(shard) for shard in shards]
     if not reading.skip_corrupt:
-        return lambda index: tf.data.TFRecordDataset(tf.gather(shards, index))
+        return lambda index: tf.data.TFRecordDataset(tf.gather(paths, index))
 
     # [shards, (records)]: each record is read on its own, so that the next can be found.
     offsets = [_intact_offsets(shard) for shard in shards]
@@ -134,7 +135,7 @@ def _shard_reader(
     remote = bool(reading.data_service)
 
     def read_shard(index):
-        return read_shard_skipping(tf.gather(shards, index), offsets[index], remote)
+        return read_shard_skipping(tf.gather(paths, index), offsets[index], remote)
 
     return read_shard
 

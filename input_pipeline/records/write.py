@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-import glob
 import hashlib
 import multiprocessing
-import os
 import typing
 
 import numpy as np
@@ -16,11 +14,12 @@ from tqdm import tqdm
 
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files import storage
+from deeperlab_tf.files.atomic import atomic_path, write_json, write_text
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
 from input_pipeline.records.example import encode_example
-from input_pipeline.records.files import record_offsets
+from input_pipeline.records.files import record_offsets, shards_in
 from input_pipeline.sources import open_source
 
 _MANIFEST = {"dataset", "split", "images", "shards"}  # by which one is known
@@ -55,16 +54,16 @@ def write_records(
     Raises:
       UserError: bad data, or the disk is full; no broken shard is left under its final name.
     """
-    manifest_path = os.path.join(output, f"{split}.json")
+    manifest_path = storage.join(output, f"{split}.json")
     check_report(manifest_path, _MANIFEST)
     source = open_source(config, split)
-    _write_classes(source.dataset, os.path.join(output, "dataset.json"))
+    _write_classes(source.dataset, storage.join(output, "dataset.json"))
     tasks = _tasks(output, split, len(source), num_shards)
     paths = [task.path for task in tasks]
     _check_no_others(output, split, paths)
 
     length = len(source)
-    missing = [task for task in tasks if not os.path.exists(task.path)]
+    missing = [task for task in tasks if not storage.exists(task.path)]
     num_missing = sum(task.last - task.first for task in missing)
     with tqdm(total=length, desc=split, unit="img") as bar, _pool(processes) as pool:
         bar.update(length - num_missing)
@@ -96,15 +95,14 @@ def _tasks(output: str, split: str, length: int, num_shards: int) -> list[_Task]
     tasks = []
     for shard in range(num_shards):
         name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-        path = os.path.join(output, name)
+        path = storage.join(output, name)
         first, last = bounds[shard : shard + 2]
         tasks.append(_Task(path, first, last))
     return tasks
 
 
 def _check_no_others(output: str, split: str, paths: list[str]) -> None:
-    pattern = os.path.join(glob.escape(output), f"{split}-*-of-*.tfrecord")
-    others = set(glob.glob(pattern)) - set(paths)
+    others = set(shards_in(output, split)) - set(paths)
     if others:
         raise UserError(
             f"{output} holds shards of another division, such as {min(others)}; remove them first."
@@ -119,11 +117,10 @@ def _pool(processes: int) -> concurrent.futures.Executor:
 
 
 def _write_classes(dataset: Dataset, path: str) -> None:
-    if not os.path.exists(path):
-        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write(dataset.to_json())
+    if not storage.exists(path):
+        write_text(path, dataset.to_json())
         return
-    with open(path, encoding="utf-8") as file:
+    with storage.open(path, encoding="utf-8") as file:
         existing = Dataset.from_json(file.read(), path)
     if existing != dataset:
         raise UserError(
@@ -148,13 +145,13 @@ def _write_shard(config_text: str, split: str, task: _Task) -> int:
 
 
 def _describe_shard(path: str) -> dict:
-    name = os.path.basename(path)
+    name = storage.basename(path)
     return dict(file=name, images=len(record_offsets(path)), sha256=_sha256(path))
 
 
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with storage.open_large(path) as file:
         while block := file.read(_HASHED_AT_A_TIME):
             digest.update(block)
     return digest.hexdigest()

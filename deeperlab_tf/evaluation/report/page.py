@@ -15,6 +15,7 @@ from deeperlab_tf.evaluation.report.header import header
 from deeperlab_tf.evaluation.report.scores import image_scores
 from deeperlab_tf.evaluation.report.tables import class_table, confusion_table, size_table
 from deeperlab_tf.evaluation.results import Evaluation
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 
 _GALLERY = 24  # this many of the worst images and of the best
@@ -56,7 +57,7 @@ def write_report(path: str, evaluation: Evaluation, result: Mapping[str, Any]) -
         names=json.dumps(pictures.names).replace("<", "\\u003c"),
         script=_read("script.js"),
     )
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, storage.open(temporary, "w", encoding="utf-8") as file:
         file.write(page)
 
 
