@@ -78,6 +78,8 @@ setup(
         "test": [
             "pytest",
             "hypothesis",
+            "gcp-storage-emulator",  # a bucket of Google's on this machine
+            "trustme",
             "packaging",
             "pytest-xdist",
             "ruff>=0.17,<0.18",  # another minor version formats differently

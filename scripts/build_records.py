@@ -1,5 +1,5 @@
 """Turns a dataset's files into sharded TFRecords. Interrupted, it goes on where it was when run
-again.
+again; if the data have changed since, it says which files, and makes anew with --rebuild.
 
 python scripts/build_records.py --dataset=cityscapes --root=DATA --split=train --output=RECORDS
 
@@ -26,11 +26,16 @@ SHARDS = flags.DEFINE_integer(
 PROCESSES = flags.DEFINE_integer(
     "processes", os.cpu_count(), "How many work at once.", lower_bound=1
 )
+REBUILD = flags.DEFINE_bool(
+    "rebuild", False, "Remove the split's records and make them anew from the data as they are now."
+)
 
 
 def main() -> None:
     config = cli.set_data(default_config())
-    manifest = write_records(config, SPLIT.value, OUTPUT.value, SHARDS.value, PROCESSES.value)
+    manifest = write_records(
+        config, SPLIT.value, OUTPUT.value, SHARDS.value, PROCESSES.value, REBUILD.value
+    )
     print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {OUTPUT.value}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import bucket as bucket_server
 from tests import toys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -51,6 +52,22 @@ def assert_same_labels():
         assert np.mean(labels == expected) >= 0.999
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def bucket_environment():
+    """The environment in which a process finds gs://bucket, served on this machine."""
+    pytest.importorskip("gcp_storage_emulator")
+    with bucket_server.served() as environment:
+        yield environment
+
+
+@pytest.fixture
+def bucket(bucket_environment, monkeypatch):
+    """gs://bucket in this process."""
+    for name, value in bucket_environment.items():
+        monkeypatch.setenv(name, value)
+    return "gs://bucket"
 
 
 # === The smallest network ===

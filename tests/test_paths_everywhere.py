@@ -13,11 +13,11 @@ from tests.test_house import tracked_sources
 
 pytestmark = pytest.mark.both_stacks
 
-OF_THE_DISK = tuple(f"deeperlab_tf/files/{name}.py" for name in ("names", "storage", "remote"))
+OF_THE_DISK = tuple(f"deeperlab_tf/files/{name}.py" for name in ("paths", "storage", "remote"))
 # Files that open nothing of a user's by themselves, each with what it opens.
 OWN = {
+    "deeperlab_tf/files/lock.py": "the lock of a local folder",
     "deeperlab_tf/files/atomic.py": "hidden folders beside a local result, and temporary ones",
-    "deeperlab_tf/files/paths.py": "links to local folders whose names look like patterns",
     "deeperlab_tf/models/__init__.py": "the models that ship",
     "deeperlab_tf/prediction/c_library.py": "TensorFlow's own library",
     "deeperlab_tf/visualize/fonts.py": "fonts that are installed",

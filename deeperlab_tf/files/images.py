@@ -128,7 +128,7 @@ def open_frames(path: str | os.PathLike, what: str) -> Image.Image:
     """As `open_image`, for files that may hold several pictures; only the head is read."""
     with decoding(path, what):
         # Pillow closes by itself what it has opened by itself.
-        file = storage.open(path, "rb") if storage.is_remote(path) else path
+        file = storage.open(path, "rb") if storage.is_remote(str(path)) else path
         image = Image.open(file, formats=_known_formats())
     if image.width * image.height > MAX_PIXELS:
         image.close()

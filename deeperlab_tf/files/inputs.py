@@ -84,13 +84,15 @@ def is_film(path: str) -> bool:
 
 
 def _of_folder(path):
-    images, results = [], 0
-    for file in find_files(path, IMAGES):
-        if is_result(file):
+    images, results, films = [], 0, 0
+    described = set(find_files(path, (".json",)))  # results have a JSON beside them
+    for file in find_files(path, IMAGES + FILMS):
+        if file.lower().endswith(FILMS):
+            films += 1
+        elif is_result(file, described):
             results += 1
         else:
             images.append(file)
-    films = sum(1 for _ in find_files(path, FILMS))
     if not images:
         besides = ""
         if results or films:

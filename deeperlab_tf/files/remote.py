@@ -20,7 +20,7 @@ import fsspec
 from etils.epath import backend
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.names import Facts, basename, dirname, join, split
+from deeperlab_tf.files.paths import Facts, basename, dirname, join, split
 
 _COPIED_AT_A_TIME = 2**24  # bytes
 # Of what TensorFlow, and the clients of the buckets, raise: by name, for they have no class in
@@ -39,6 +39,7 @@ _ADVICE = {
     errno.EIO: "check the address and the network, and run again",
     errno.ENOTSUP: "install the package that has it, such as s3fs for s3://",
 }
+_APPENDS = ("ram",)  # those that, told to write a file anew, add to what is there
 _MARKS_FOLDERS = ("gs",)  # schemes of TensorFlow whose listings end folders' names in a slash
 
 
@@ -198,14 +199,14 @@ def open_large(path: str) -> Iterator[IO[bytes]]:
 
 def write(path: str, data: bytes) -> None:
     """Writes a file in one go."""
-    _prepare(path)
+    _make_way(path)
     with _told(path), _system(path).open(path, "wb") as file:
         file.write(data)
 
 
 def send(source: str, target: str) -> None:
     """Copies a local file into a bucket."""
-    _prepare(target)
+    _make_way(target)
     with open(source, "rb") as local, _told(target), _system(target).open(target, "wb") as file:
         shutil.copyfileobj(local, file, _COPIED_AT_A_TIME)
 
@@ -225,8 +226,10 @@ def makedirs(folder: str) -> None:
         _system(folder).makedirs(folder, exist_ok=True)
 
 
-def _prepare(path: str) -> None:
+def _make_way(path: str) -> None:
     makedirs(dirname(path))
+    if _scheme(path) in _APPENDS and facts(path) is not None:
+        remove(path)
 
 
 def remove(path: str) -> None:

@@ -16,6 +16,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import removing_new_folders, scratch_folder
@@ -103,11 +105,31 @@ def check_results(
     Raises:
       UserError: `name` leaves the folder, or a file that is no result of `name`'s is in the way.
     """
-    prefix = _prefix(folder, name)
-    parent, stem = storage.split(prefix)
-    names = [stem + ending for ending in endings]
-    if any(storage.lexists(storage.join(parent, name)) for name in names):
-        _check_free(parent, names, _own_files(prefix, source))
+    check_all_results(folder, {name: source}, endings)
+
+
+def check_all_results(
+    folder: str | os.PathLike, sources: Mapping[str, str], endings: Iterable[str]
+) -> None:
+    """`check_results` of many inputs.
+
+    Args:
+      folder, endings: as of `check_results`.
+      sources: from each input's name to its path; "": not known.
+
+    Raises:
+      UserError: as of `check_results`.
+    """
+    listed, there = None, set()
+    for name, source in sources.items():
+        prefix = _prefix(folder, name)
+        parent, stem = storage.split(prefix)
+        # Inputs come folder by folder.
+        if parent != listed:
+            listed, there = parent, set(storage.listdir(parent) if storage.isdir(parent) else ())
+        names = [stem + ending for ending in endings]
+        if not there.isdisjoint(names):
+            _check_free(parent, names, _own_files(prefix, source))
 
 
 def check_lengths(folder: str | os.PathLike, name: str, endings: Iterable[str]) -> None:
@@ -130,12 +152,19 @@ def check_lengths(folder: str | os.PathLike, name: str, endings: Iterable[str]) 
         )
 
 
-def is_result(path: str) -> bool:
-    """Whether a file is among the results that a NAME.json beside it lists."""
+def is_result(path: str, jsons: Collection[str] | None = None) -> bool:
+    """Whether a file is among the results that a NAME.json beside it lists.
+
+    Args:
+      path: the file.
+      jsons: paths of the JSONs that there are, where that is known.
+    """
     for ending in ENDINGS:
         if path.endswith(ending):
             prefix = path[: -len(ending)]
-            if storage.isfile(f"{prefix}.json") and storage.basename(path) in _own_files(prefix):
+            json_path = f"{prefix}.json"
+            there = storage.isfile(json_path) if jsons is None else json_path in jsons
+            if there and storage.basename(path) in _own_files(prefix):
                 return True
     return False
 
@@ -154,17 +183,17 @@ def result_names(files: Collection[str], root: str) -> dict[str, str]:
     Returns:
       dict name -> path, in the order of `files`.
     """
-    relative = {file: storage.relpath(file, root or ".") for file in files}
-    names = {file: storage.splitext(path)[0] for file, path in relative.items()}
-    longer = {file: "_".join(_split(path)) for file, path in relative.items()}
+    root = root or "."
+    names = {file: storage.splitext(storage.relpath(file, root))[0] for file in files}
     tries = collections.Counter()
     while clashing := _clashing(names):
         for number, file in enumerate(clashing, start=1):
             tries[file] += 1
-            is_new = names[file] != longer[file] and tries[file] == 1
+            longer = "_".join(_split(storage.relpath(file, root)))
+            is_new = names[file] != longer and tries[file] == 1
             # `a.jpg` beside `a.JPG`, which some disks take for one name.
             further = "" if is_new else "_" * max(tries[file] - 1, 1) + str(number)
-            names[file] = longer[file] + further
+            names[file] = longer + further
     return {name: file for file, name in names.items()}
 
 
@@ -257,10 +286,44 @@ def _split(path):
 def _clashing(names):
     """Those files, sorted, of whose results' names another file's have one, too."""
     owners = {}
-    for file, name in names.items():
+    for file in _perhaps_clashing(names):
         for ending in ENDINGS:
-            # As disks compare names that fold case and accents.
-            result = unicodedata.normalize("NFC", name + ending).casefold()
-            owners.setdefault(result, set()).add(file)
+            owners.setdefault(_folded(names[file] + ending), set()).add(file)
     shared = (files for files in owners.values() if len(files) > 1)
     return sorted(set().union(*shared))
+
+
+def _perhaps_clashing(names):
+    """Those files whose names another's begin with, or are; of millions, usually none.
+
+    Two results have one name where `b` + `_semantic.png` is `b_semantic` + `.png`.
+    """
+    hashes = np.fromiter((_hash(_folded(name)) for name in names.values()), np.uint64, len(names))
+    hashes.sort()
+    repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    more = {one[: -len(two)] for one in ENDINGS for two in ENDINGS if one.endswith(two)} - {""}
+
+    def is_name(text):
+        value = np.uint64(_hash(text))
+        place = np.searchsorted(hashes, value)
+        return place < len(hashes) and hashes[place] == value
+
+    found = set()
+    for name in names.values():
+        folded = _folded(name)
+        if repeated and _hash(folded) in repeated:
+            found.add(folded)
+        for end in more:
+            if folded.endswith(end) and is_name(folded[: -len(end)]):
+                found.update((folded, folded[: -len(end)]))
+    return [file for file, name in names.items() if found and _folded(name) in found]
+
+
+def _folded(name):
+    """As disks compare names that fold case and accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _hash(text):
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

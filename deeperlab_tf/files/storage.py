@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
-from deeperlab_tf.files.names import (
+from deeperlab_tf.files.paths import (
     Facts,
     Path,
     abspath,

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import image_file_size, read_image
-from deeperlab_tf.files.results import check_lengths, check_results
+from deeperlab_tf.files.results import check_all_results, check_lengths
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.video import batches
 
@@ -51,8 +51,7 @@ def check_job(job: Job) -> None:
     Raises:
       UserError: a file of the user's is in the way of a result, or none of the images can be read.
     """
-    for name, file in job.files.items():
-        check_results(job.output, name, job.endings, file)
+    check_all_results(job.output, job.files, job.endings)
     errors = []
     for file in job.files.values():
         try:

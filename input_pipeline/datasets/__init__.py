@@ -57,6 +57,15 @@ class Source:
         del index
         return ()
 
+    def label_files(self, index: int) -> tuple[str, ...]:
+        """Files with the labels of a sample alone that are not among its `paths`."""
+        del index
+        return ()
+
+    def shared_files(self) -> tuple[str, ...]:
+        """Files that all samples have in common: a description, a JSON of annotations."""
+        return ()
+
     def incomplete(self) -> dict[int, str]:
         """Samples that lack a file, and the sentence that says so: training refuses them."""
         return {}

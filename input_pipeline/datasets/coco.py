@@ -117,6 +117,10 @@ class CocoPanoptic(Source):
             )
         return self._photos[index], path_inside(self._masks, annotation["file_name"])
 
+    def shared_files(self) -> tuple[str, ...]:
+        """Path of the JSON."""
+        return (self._json,)
+
     def incomplete(self) -> dict[int, str]:
         """Annotations whose photo or PNG is missing."""
         found = {}

@@ -136,6 +136,10 @@ class CocoInstances(Outlined):
                 regions.append(Region(IGNORE_LABEL, box))
         return Found(regions, odd)
 
+    def shared_files(self) -> tuple[str, ...]:
+        """Path of the JSON."""
+        return (self._json,)
+
     def incomplete(self) -> dict[int, str]:
         """Images of the JSON whose photo is missing."""
         return {

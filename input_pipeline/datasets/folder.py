@@ -107,6 +107,10 @@ class Folder(Source):
         masks = [self._files.path(kind, name) for kind in self._masks()]
         return (self._path("images", name), *(path for path in masks if path))
 
+    def shared_files(self) -> tuple[str, ...]:
+        """Path of the description."""
+        return (self._description_path,)
+
     def incomplete(self) -> dict[int, str]:
         """Images that lack their photo or, unless the rules allow it, a mask."""
         kinds = ["images"]

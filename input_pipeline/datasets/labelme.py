@@ -120,6 +120,11 @@ class Labelme(Outlined):
                 parts.setdefault(key, []).append(runs)
         return Found([Region(key[0], union(runs)) for key, runs in parts.items()], odd)
 
+    def label_files(self, index: int) -> tuple[str, ...]:
+        """Path of the photo's JSON, if there is one."""
+        path = self._photos[index].key
+        return (path,) if path else ()
+
     def incomplete(self) -> dict[int, str]:
         """JSONs whose photo is missing."""
         return {

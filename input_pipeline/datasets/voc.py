@@ -115,6 +115,10 @@ class Voc(Source):
         path = path_inside(self._root, f"JPEGImages/{self._names[index]}.jpg")
         return (existing_file(path) or path,)
 
+    def label_files(self, index: int) -> tuple[str, str]:
+        """Paths of the masks of classes and of objects."""
+        return self._masks_of(self._names[index])
+
     def incomplete(self) -> dict[int, str]:
         """Samples whose photo or mask is missing."""
         files = [(*self.paths(n), *self._masks_of(name)) for n, name in enumerate(self._names)]
@@ -155,7 +159,8 @@ class Voc(Source):
 def _read_mat(path: str, key: str) -> np.ndarray:
     """int32 [H, W]: the field `Segmentation` of a MATLAB file of SBD."""
     try:
-        struct = scipy.io.loadmat(path)[key]
+        with storage.open(path, "rb") as file:
+            struct = scipy.io.loadmat(file)[key]
         return struct["Segmentation"][0, 0].astype(np.int32)
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise UserError(

@@ -111,6 +111,15 @@ class Yolo(Outlined):
                 regions.append(Region(label, runs))
         return Found(regions, odd)
 
+    def label_files(self, index: int) -> tuple[str, ...]:
+        """Path of the photo's text file, if there is one."""
+        path = self._photos[index].key
+        return (path,) if storage.isfile(path) else ()
+
+    def shared_files(self) -> tuple[str, ...]:
+        """Path of the description."""
+        return (self._description,)
+
     def incomplete(self) -> dict[int, str]:
         """Photos of a list that are missing."""
         return {

@@ -2,7 +2,9 @@
 
     {split}-00000-of-00010.tfrecord, …     the shards
     dataset.json                           the classes (deeperlab_tf.schema.Dataset)
-    {split}.json                           manifest: images and SHA-256 of each shard
+    {split}.json                           manifest: images, bytes and SHA-256 of each shard
+    {split}.lengths                        bytes of each record, int64, shard after shard
+    {split}.sources.gz                     what they were made from, see `fingerprint`
 
 A label map is stored as raw int32 class * LABEL_DIVISOR + instance. A thing pixel with instance 0
 is crowd. Records without a `dataset.json` are DeepLab2's: there the instances of each class are

@@ -19,6 +19,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 
 _HEAD, _TAIL = 12, 4  # bytes around a record's data
+DATA_OFFSET, RECORD_EXTRA = _HEAD, _HEAD + _TAIL  # of a record's data, and beside them
 _BUFFER_BYTES = 2**18  # TensorFlow's own choice for reading a shard
 
 

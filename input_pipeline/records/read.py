@@ -14,7 +14,8 @@ from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.records.encoding import deeplab2_encoding, own_encoding
 from input_pipeline.records.example import decode_example
-from input_pipeline.records.files import find_shards, read_record, record_offsets
+from input_pipeline.records.files import find_shards, read_record
+from input_pipeline.records.index import index_records
 
 _FIXED_CLASSES = ("cityscapes", "coco", "vistas", "voc")  # datasets whose classes are in the code
 
@@ -71,19 +72,14 @@ class RecordSource(Source):
         has_manifest = storage.exists(storage.join(folder, f"{split}.json"))
         self.encoding = dataclasses.replace(encoding, unique_numbers=has_manifest)
 
-        self.counts = {}
-        self._places = []  # (shard, number within it, offset) of each record
-        for shard in self.shards:
-            offsets = record_offsets(shard, skip_corrupt)
-            self.counts[shard] = len(offsets)
-            for number, (offset, _) in enumerate(offsets):
-                self._places.append((shard, number, offset))
+        self._index = index_records(self.shards, skip_corrupt)
+        self.counts = self._index.counts
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._index.offset)
 
     def __getitem__(self, index: int) -> Sample:
-        shard, number, offset = self._places[index]
+        shard, number, offset = self._index.place(index)
         data = read_record(shard, number, offset)
         try:
             decoded = decode_example(data, self.dataset, self.encoding)

@@ -1,4 +1,8 @@
-"""Writing records: shard by shard, in several processes, each shard whole or not at all."""
+"""Writing records: shard by shard, in several processes, each shard whole or not at all.
+
+`plan_records` says what there is to do, `write_shard` does a part of it, anywhere and in any order,
+and `finish_records` looks at the whole.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,20 @@ from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json, write_text
+from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
+from input_pipeline.records import fingerprint
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets, shards_in
 from input_pipeline.sources import open_source
 
-_MANIFEST = {"dataset", "split", "images", "shards"}  # by which one is known
+MANIFEST_KEYS = {"dataset", "split", "images", "shards"}  # by which one is known
 
 _HASHED_AT_A_TIME = 2**20  # bytes
 
 
-class _Task(typing.NamedTuple):
+class ShardTask(typing.NamedTuple):
     """The samples `first` … `last` - 1 of a split, which become the shard at `path`."""
 
     path: str
@@ -35,8 +41,31 @@ class _Task(typing.NamedTuple):
     last: int
 
 
+class Plan(typing.NamedTuple):
+    """What is to be written.
+
+    Attributes:
+      config_text: the full config, as JSON: text crosses to other processes and machines.
+      split: train, val, ….
+      output: folder of the records.
+      tasks: all shards.
+      missing: those that are not there yet.
+    """
+
+    config_text: str
+    split: str
+    output: str
+    tasks: list[ShardTask]
+    missing: list[ShardTask]
+
+
 def write_records(
-    config: ConfigDict, split: str, output: str, num_shards: int = 10, processes: int = 2
+    config: ConfigDict,
+    split: str,
+    output: str,
+    num_shards: int = 10,
+    processes: int = 2,
+    rebuild: bool = False,
 ) -> dict:
     """Writes a split of `config.data` as shards into a folder; shards that are there already are
     kept.
@@ -47,48 +76,70 @@ def write_records(
       output: folder, made if need be.
       num_shards: number of files.
       processes: how many work at once.
+      rebuild: remove what is there of this split, and make it anew.
 
     Returns:
       The manifest, as written to `{split}.json`.
 
     Raises:
-      UserError: bad data, or the disk is full; no broken shard is left under its final name.
+      UserError: bad data, or the disk is full; no broken shard is left under its final name. The
+        records that are there were made from other data, or these change meanwhile: names the
+        files. Another job writes the same.
     """
-    manifest_path = storage.join(output, f"{split}.json")
-    check_report(manifest_path, _MANIFEST)
+    with only_job(output, split):
+        plan = plan_records(config, split, output, num_shards, rebuild)
+        total = sum(task.last - task.first for task in plan.tasks)
+        num_missing = sum(task.last - task.first for task in plan.missing)
+        with tqdm(total=total, desc=split, unit="img") as bar, _pool(processes) as pool:
+            bar.update(total - num_missing)
+            jobs = [pool.submit(write_shard, plan.config_text, split, t) for t in plan.missing]
+            try:
+                # The first failure is raised here; the others' work is cancelled.
+                for job in concurrent.futures.as_completed(jobs):
+                    bar.update(job.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return finish_records(plan)
+
+
+# === What to do ===
+
+
+def plan_records(
+    config: ConfigDict, split: str, output: str, num_shards: int, rebuild: bool = False
+) -> Plan:
+    """Looks at the data and at what is there, and writes what the shards are made from.
+
+    Args:
+      config, split, output, num_shards, rebuild: as of `write_records`.
+
+    Raises:
+      UserError: as of `write_records`.
+    """
+    check_report(_manifest_path(output, split), MANIFEST_KEYS)
     source = open_source(config, split)
-    _write_classes(source.dataset, storage.join(output, "dataset.json"))
+    if rebuild:
+        remove_records(output, split)
     tasks = _tasks(output, split, len(source), num_shards)
-    paths = [task.path for task in tasks]
-    _check_no_others(output, split, paths)
-
-    length = len(source)
-    missing = [task for task in tasks if not storage.exists(task.path)]
-    num_missing = sum(task.last - task.first for task in missing)
-    with tqdm(total=length, desc=split, unit="img") as bar, _pool(processes) as pool:
-        bar.update(length - num_missing)
-        text = config_to_json(config)
-        jobs = [pool.submit(_write_shard, text, split, task) for task in missing]
-        try:
-            # The first failure is raised here; the others' work is cancelled.
-            for job in concurrent.futures.as_completed(jobs):
-                bar.update(job.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-    shards = [_describe_shard(path) for path in paths]
-    manifest = dict(
-        dataset=source.dataset.name,
-        split=split,
-        images=sum(shard["images"] for shard in shards),
-        shards=shards,
-    )
-    write_json(manifest_path, manifest)
-    return manifest
+    now = fingerprint.describe(source, config, len(tasks))
+    _check_sources(now, output, split, tasks)
+    _write_classes(source.dataset, storage.join(output, "dataset.json"))
+    there = set(shards_in(output, split))
+    missing = [task for task in tasks if task.path not in there]
+    return Plan(config_to_json(config), split, output, tasks, missing)
 
 
-def _tasks(output: str, split: str, length: int, num_shards: int) -> list[_Task]:
+def remove_records(output: str, split: str) -> None:
+    """Removes the shards of a split and what describes them."""
+    shards = shards_in(output, split)
+    # What says that they are whole goes first.
+    for path in (_manifest_path(output, split), *shards, *_side_files(output, split)):
+        if storage.exists(path):
+            storage.remove(path)
+
+
+def _tasks(output: str, split: str, length: int, num_shards: int) -> list[ShardTask]:
     """Shards of about the same number of samples, none of them empty."""
     num_shards = min(num_shards, length)
     bounds = np.linspace(0, length, num_shards + 1).astype(int).tolist()
@@ -97,23 +148,43 @@ def _tasks(output: str, split: str, length: int, num_shards: int) -> list[_Task]
         name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
         path = storage.join(output, name)
         first, last = bounds[shard : shard + 2]
-        tasks.append(_Task(path, first, last))
+        tasks.append(ShardTask(path, first, last))
     return tasks
 
 
-def _check_no_others(output: str, split: str, paths: list[str]) -> None:
-    others = set(shards_in(output, split)) - set(paths)
+def _check_sources(now: bytes, output: str, split: str, tasks: list[ShardTask]) -> None:
+    """Compares the data with what the shards that are there were made from; writes it down where
+    there are none.
+    """
+    path = _side_files(output, split)[0]
+    shards = shards_in(output, split)
+    if not shards:
+        with atomic_path(path) as temporary, storage.open(temporary, "wb") as file:
+            file.write(now)
+        return
+    others = set(shards) - {task.path for task in tasks}
     if others:
         raise UserError(
-            f"{output} holds shards of another division, such as {min(others)}; remove them first."
+            f"{output} holds shards of another division, such as {min(others)}; give the same "
+            "--shards, or make them anew by --rebuild."
+        )
+    differing = _changes_since(path, now)
+    if differing:
+        raise UserError(
+            f"{output} holds records of {split!r} made from other data ({differing}); "
+            "keep them as they are, or make them anew by --rebuild."
         )
 
 
-def _pool(processes: int) -> concurrent.futures.Executor:
-    """A thread does for one worker; several are processes, each of which loads TensorFlow first."""
-    if processes == 1:
-        return concurrent.futures.ThreadPoolExecutor(1)
-    return concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+def _changes_since(path: str, now: bytes) -> str:
+    """What has changed since {split}.sources.gz was written; "": nothing."""
+    if not storage.exists(path):  # of a version that kept none
+        return "what they were made from is not known"
+    try:
+        with storage.open(path, "rb") as file:
+            return fingerprint.changes(file.read(), now)
+    except ValueError as error:
+        return f"{path} cannot be read: {error}"
 
 
 def _write_classes(dataset: Dataset, path: str) -> None:
@@ -128,15 +199,42 @@ def _write_classes(dataset: Dataset, path: str) -> None:
         )
 
 
-def _write_shard(config_text: str, split: str, task: _Task) -> int:
-    """Work of one process; returns how many images it wrote."""
-    # A source is opened anew: text crosses to another process, open files do not.
+# === A part of it ===
+
+
+def _pool(processes: int) -> concurrent.futures.Executor:
+    """A thread does for one worker; several are processes, each of which loads TensorFlow first."""
+    if processes == 1:
+        return concurrent.futures.ThreadPoolExecutor(1)
+    return concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+
+
+def write_shard(config_text: str, split: str, task: ShardTask) -> int:
+    """Writes one shard, whole or not at all; written twice, it is the same.
+
+    Args:
+      config_text, split: of the `Plan`.
+      task: one of its tasks.
+
+    Returns:
+      how many images it wrote.
+
+    Raises:
+      UserError: bad data, or no room.
+    """
+    # A source is opened anew: open files do not cross to another process.
     source = open_source(config_from_json(config_text), split)
+    if task.last > len(source):
+        raise UserError(
+            f"split {split!r} has lost images since the work began; run again with --rebuild."
+        )
     try:
         with atomic_path(task.path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
             for index in range(task.first, task.last):
                 photo = next(iter(source.paths(index)), None)
                 writer.write(encode_example(source[index], source.dataset, photo))
+    except UserError:
+        raise
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             f"cannot write {task.path} ({error}); check the space on the disk, then run again."
@@ -144,9 +242,58 @@ def _write_shard(config_text: str, split: str, task: _Task) -> int:
     return task.last - task.first
 
 
-def _describe_shard(path: str) -> dict:
-    name = storage.basename(path)
-    return dict(file=name, images=len(record_offsets(path)), sha256=_sha256(path))
+# === The whole ===
+
+
+def finish_records(plan: Plan) -> dict:
+    """Writes the manifest, once all shards are there.
+
+    Returns:
+      the manifest.
+
+    Raises:
+      UserError: a shard is missing, or the data have changed since the work began.
+    """
+    config, (output, split) = config_from_json(plan.config_text), (plan.output, plan.split)
+    sources_path, lengths_path = _side_files(output, split)
+    source = open_source(config, split)
+    now = fingerprint.describe(source, config, len(plan.tasks))
+    differing = _changes_since(sources_path, now)
+    if differing:
+        raise UserError(
+            f"the data of {split!r} changed while their records were made ({differing}); "
+            "run again with --rebuild."
+        )
+    lengths, shards = [np.zeros(0, np.int64)], []
+    for task in plan.tasks:
+        places = np.array(record_offsets(task.path), np.int64).reshape(-1, 2)
+        lengths.append(places[:, 1])
+        shards.append(_describe_shard(task.path, len(places)))
+    with atomic_path(lengths_path) as temporary, storage.open(temporary, "wb") as file:
+        file.write(np.concatenate(lengths).astype("<i8").tobytes())
+    manifest = dict(
+        dataset=source.dataset.name,
+        split=split,
+        images=sum(shard["images"] for shard in shards),
+        sources=fingerprint.digest(now),
+        shards=shards,
+    )
+    write_json(_manifest_path(output, split), manifest)
+    return manifest
+
+
+def _manifest_path(output: str, split: str) -> str:
+    return storage.join(output, f"{split}.json")
+
+
+def _side_files(output: str, split: str) -> tuple[str, str]:
+    """Paths of {split}.sources.gz and {split}.lengths."""
+    return storage.join(output, f"{split}.sources.gz"), storage.join(output, f"{split}.lengths")
+
+
+def _describe_shard(path: str, images: int) -> dict:
+    size, checksum = storage.getsize(path), _sha256(path)
+    return dict(file=storage.basename(path), images=images, bytes=size, sha256=checksum)
 
 
 def _sha256(path: str) -> str:

@@ -78,7 +78,11 @@ def test_the_manifest_counts_and_sums(built):
     assert manifest["images"] == 4 and [shard["images"] for shard in manifest["shards"]] == [2, 2]
     assert all(len(shard["sha256"]) == 64 for shard in manifest["shards"])
     files = {shard["file"] for shard in manifest["shards"]}
-    assert set(os.listdir(folder)) == files | {"dataset.json", "train.json"}
+    assert [shard["bytes"] for shard in manifest["shards"]] == [
+        os.path.getsize(os.path.join(folder, shard["file"])) for shard in manifest["shards"]
+    ]
+    beside = {"dataset.json", "train.json", "train.lengths", "train.sources.gz"}
+    assert set(os.listdir(folder)) == files | beside
 
 
 def test_building_again_keeps_finished_shards(built, folder):
@@ -115,6 +119,7 @@ def test_bad_data_leaves_no_broken_shard(folder, tmp_path_factory):
     assert not os.path.exists(output / "train.json")
     assert {path.name for path in output.iterdir()} <= {
         "dataset.json",
+        "train.sources.gz",
         "train-00000-of-00002.tfrecord",
     }
 

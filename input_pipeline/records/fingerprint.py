@@ -1,0 +1,147 @@
+"""What records were made from, so that it shows if the data have changed since.
+
+{split}.sources.gz is compressed text. Its first line is a JSON object: the values of the config
+that decide what is in a record, a checksum of the classes, the numbers of images and shards. Then
+each source file has a line, in the order of the samples: bytes, time of its last change in
+nanoseconds, and its path from the root, as JSON.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+from ml_collections import ConfigDict
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
+from input_pipeline.datasets import Source
+
+_NAMED = 5  # files that an error names of each kind
+_ASKED_AT_ONCE = 32  # files of a bucket
+_CHUNK = 1024  # samples
+_READ_AT_A_TIME = 2**20  # bytes
+
+
+def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
+    """The content of {split}.sources.gz for a source as it is now.
+
+    Args:
+      source: the split.
+      config: the full config that it was opened with.
+      num_shards: number of files that the records are divided into.
+
+    Raises:
+      UserError: a file of the source is missing.
+    """
+    buffer = io.BytesIO()
+    with gzip.GzipFile("", "wb", fileobj=buffer, mtime=0) as file:
+        for line in _lines(source, config, num_shards):
+            file.write(line.encode() + b"\n")
+    return buffer.getvalue()
+
+
+def digest(description: bytes) -> str:
+    """SHA-256 of a description, whatever the compression."""
+    found = hashlib.sha256()
+    with _reading(description) as file:
+        while block := file.read(_READ_AT_A_TIME):
+            found.update(block)
+    return found.hexdigest()
+
+
+def changes(old: bytes, new: bytes) -> str:
+    """What differs between two descriptions, for an error; "": nothing.
+
+    Raises:
+      ValueError: the old one cannot be read.
+    """
+    if digest(old) == digest(new):
+        return ""
+    (before, old_files), (after, new_files) = _parse(old), _parse(new)
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    sentences = [f"{key} differs" for key in keys if key != "images"]
+    differing = sorted(
+        n for n in old_files.keys() & new_files.keys() if old_files[n] != new_files[n]
+    )
+    kinds = (
+        ("changed", differing),
+        ("new", sorted(new_files.keys() - old_files.keys())),
+        ("gone", sorted(old_files.keys() - new_files.keys())),
+    )
+    for kind, names in kinds:
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            sentences.append(f"{kind}: {', '.join(names[:_NAMED])}{more}")
+    return "; ".join(sentences) or "the order of the images differs"
+
+
+# === The text ===
+
+
+def _lines(source: Source, config: ConfigDict, num_shards: int) -> Iterator[str]:
+    yield json.dumps(_header(source, config, num_shards), sort_keys=True)
+    root = config.data.root or "."
+    yield from _facts(source.shared_files(), root)
+    samples = iter(range(len(source)))
+    while chunk := list(itertools.islice(samples, _CHUNK)):
+        paths = [(*source.paths(index), *source.label_files(index)) for index in chunk]
+        yield from _facts(itertools.chain.from_iterable(paths), root)
+
+
+def _header(source: Source, config: ConfigDict, num_shards: int) -> dict[str, Any]:
+    data = config.data
+    values = {"config.data.dataset": data.dataset}
+    values["config.data.annotations"] = data.annotations.to_dict()
+    if data.dataset == "shapes":  # which has no files
+        values["config.data.shapes"] = data.shapes.to_dict()
+        values["config.data.seed"] = data.seed
+    classes = hashlib.sha256(source.dataset.to_json().encode()).hexdigest()
+    numbers = {"images": len(source), "the number of shards": num_shards}
+    return {**values, **numbers, "the list of classes": classes}
+
+
+def _facts(paths: Iterable[str], root: str) -> list[str]:
+    """A line for each file."""
+    paths = list(paths)
+    if storage.is_remote(root):
+        with concurrent.futures.ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+            found = list(pool.map(storage.facts, paths))
+    else:
+        found = map(storage.facts, paths)
+    lines = []
+    for path, facts in zip(paths, found):
+        if facts is None:
+            raise UserError(f"{path} does not exist; restore it or take its image off the list.")
+        name = json.dumps(storage.relpath(path, root), ensure_ascii=False)
+        lines.append(f"{facts.size} {facts.changed} {name}")
+    return lines
+
+
+@contextlib.contextmanager
+def _reading(description: bytes) -> Iterator[IO[bytes]]:
+    """The text of a description, as a file; ValueError if it is cut off or damaged."""
+    try:
+        with gzip.open(io.BytesIO(description)) as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
+def _parse(description: bytes) -> tuple[dict, dict[str, str]]:
+    """The header, and from each file's name to its bytes and time."""
+    with _reading(description) as file:
+        header, *lines = file.read().decode().splitlines()
+    files = {}
+    for line in lines:
+        size, changed, name = line.split(" ", 2)
+        files[json.loads(name)] = (size, changed)
+    return json.loads(header), files
