@@ -28,6 +28,8 @@ ONNX = [
     "onnxruntime",
     "sympy",  # which onnxruntime's quantisation imports without asking for it
 ]
+# Apache Beam, and checksums of TFRecords.
+BEAM = ["apache-beam[tfrecord]>=2.60"]
 
 setup(
     name="deeperlab-tf",
@@ -71,6 +73,7 @@ setup(
         ],
         "tpu": [f"tensorflow-tpu>=2.15,<2.16; {REFERENCE}", f"tensorflow-tpu>=2.18; {CURRENT}"],
         "addons": ADDONS,
+        "beam": BEAM,
         "serving": SERVING,
         "onnx": ONNX,
         # Gradio's releases for Python 3.9 want packages that are long out of date.
@@ -87,6 +90,7 @@ setup(
             "wheel",
             "setuptools",
             *ADDONS,
+            *BEAM,
             *SERVING,
             *ONNX,
         ],

@@ -7,6 +7,7 @@ knows command-line flags.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -25,6 +26,8 @@ from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from deeperlab_tf.work.job import Run
 
 # TensorFlow's C++ side prints start-up banners (some of them as errors) that users cannot act on;
 # errors that matter reach Python as exceptions. TF_CPP_MIN_LOG_LEVEL=0 shows everything. It has to
@@ -249,13 +252,52 @@ def set_data(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def define_runner() -> None:
+    """Defines --runner; with it, options that are not the program's are Apache Beam's."""
+    flags.DEFINE_string(
+        "runner",
+        "",
+        "Do the work on Apache Beam (extra `beam`): DirectRunner, DataflowRunner, FlinkRunner, … "
+        "All options that this program does not have go to Beam. Default: without it.",
+    )
+
+
+def runner(scratch: str) -> Run | None:
+    """What does jobs as --runner says; None without it.
+
+    Args:
+      scratch: folder that all workers can write to.
+
+    Raises:
+      UserError: an option that neither the program nor Beam has.
+    """
+    if not flags.FLAGS.runner:
+        return None
+    # Imported here: Beam is an extra.
+    from deeperlab_tf.work import beam
+
+    beam.parse_options(_beam_options)
+    return functools.partial(beam.run, options=list(_beam_options), scratch=scratch)
+
+
+_beam_options: list[str] = []  # of the command line
+
+
 # === Errors ===
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     with _mistakes_in_flags():
-        argv = flags.FLAGS.read_flags_from_files(list(argv))
-        return flags.FLAGS([expand_home(argument) for argument in argv])
+        values = flags.FLAGS
+        argv = values.read_flags_from_files(list(argv))
+        argv = [expand_home(argument) for argument in argv]
+        if not any(re.match("--?runner(=|$)", argument) for argument in argv):
+            return values(argv)
+        program, *others = values(argv, known_only="runner" in values)
+        if "runner" in values:
+            _beam_options[:] = [f"--runner={values.runner}", *others]
+            return [program]
+        return [program, *others]
 
 
 @contextlib.contextmanager

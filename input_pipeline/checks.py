@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from deeperlab_tf.work.job import Job, new_key, once, ranges
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 from input_pipeline.records.files import CorruptRecord
+from input_pipeline.sources import Reading, open_source
 
 
 @dataclasses.dataclass
@@ -38,6 +44,16 @@ class _Found:
     warnings: list[str] = dataclasses.field(default_factory=list)
     problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
+    def add(self, later: _Found) -> None:
+        """Adds what has been seen in later samples."""
+        self.totals += later.totals
+        self.sizes += later.sizes
+        self.names += later.names
+        for field in ("instances", "errors", "corrupt", "warnings"):
+            getattr(self, field).extend(getattr(later, field))
+        for kind, names in later.problems.items():
+            self.problems.setdefault(kind, []).extend(names)
+
 
 def check_source(
     source: Source, max_instances: int, limit: int = 0, skip_corrupt: bool = False
@@ -59,17 +75,45 @@ def check_source(
         problems: from each kind of problem to the names of the images that have it;
         errors: what makes training impossible, list of str; warnings: what is odd, list of str.
     """
-    found = _Found(np.zeros((source.dataset.num_classes, 3), np.int64))
-    found.warnings += source.unlabelled()
     lacking = source.incomplete()
-    found.errors += lacking.values()
-    for index in tqdm(_chosen(len(source), limit), desc="checking", unit="img"):
+    numbers = tqdm(_chosen(len(source), limit), desc="checking", unit="img")
+    looking = _Looking(max_instances, limit, skip_corrupt)
+    return _report(_Checked(source, lacking), _look(source, lacking, numbers), looking)
+
+
+class _Looking(NamedTuple):
+    """How `check_source` looks, as its arguments say."""
+
+    max_instances: int
+    limit: int
+    skip_corrupt: bool
+
+
+class _Checked(NamedTuple):
+    """A source, and `source.incomplete()`."""
+
+    source: Source
+    lacking: dict[int, str]
+
+
+def _look(source: Source, lacking: Mapping[int, str], numbers: Iterable[int]) -> _Found:
+    """What there is in the samples of these numbers."""
+    found = _Found(np.zeros((source.dataset.num_classes, 3), np.int64))
+    for index in numbers:
         if index not in lacking:
             _look_at(source, index, found)
+    return found
+
+
+def _report(checked: _Checked, found: _Found, looking: _Looking) -> dict:
+    """The report of `check_source`."""
+    source, lacking = checked
+    found.warnings[:0] = source.unlabelled()
+    found.errors[:0] = lacking.values()
     for name, number in found.names.items():
         if number > 1:
             found.errors.append(f"image {name!r} is there {number} times")
-    (found.warnings if skip_corrupt else found.errors).extend(found.corrupt)
+    (found.warnings if looking.skip_corrupt else found.errors).extend(found.corrupt)
 
     classes = _describe_classes(source.dataset, found.totals)
     absent = [entry["name"] for entry in classes if not entry["images"]]
@@ -80,7 +124,7 @@ def check_source(
         found.errors.append("there is no labelled pixel")
     found.errors += _certain_problems(found, classes)
     sizes = found.sizes.most_common()
-    instances = _describe_instances(found.instances, max_instances)
+    instances = _describe_instances(found.instances, looking.max_instances)
     return dict(
         images=len(found.instances),
         sizes=dict(sizes),
@@ -91,6 +135,68 @@ def check_source(
         errors=found.errors,
         warnings=found.warnings,
     )
+
+
+# === As a job of many tasks ===
+
+_IMAGES = 200  # of a task
+
+
+class CheckJob(NamedTuple):
+    """What is checked: a split of the data that a config describes.
+
+    Attributes:
+      config_text: the full config, as JSON.
+      split: train, val, ….
+      looking: how.
+      key: of the job.
+    """
+
+    config_text: str
+    split: str
+    looking: _Looking
+    key: str
+
+
+def check_job(config: ConfigDict, split: str, limit: int = 0, skip_corrupt: bool = False) -> Job:
+    """A job that comes to the report of `check_source`.
+
+    Args:
+      config: the full config.
+      split: train, val, ….
+      limit, skip_corrupt: as of `check_source`.
+    """
+    looking = _Looking(config.fusion.max_instances, limit, skip_corrupt)
+    shared = CheckJob(config_to_json(config), split, looking, new_key())
+    source, _ = once(shared.key, _open, shared)
+    # An empty split has a report too.
+    tasks = ranges(len(_chosen(len(source), limit)), _IMAGES) or [(0, 0)]
+    sizes = [last - first for first, last in tasks]
+    return Job("checking", "image", _check_part, shared, tasks, sizes, operator.or_, _finish)
+
+
+def _open(shared: CheckJob) -> _Checked:
+    reading = Reading(shared.looking.skip_corrupt, allow_incomplete=True)
+    source = open_source(config_from_json(shared.config_text), shared.split, reading)
+    return _Checked(source, source.incomplete())
+
+
+def _check_part(shared: CheckJob, task: tuple[int, int]) -> dict[int, _Found]:
+    """Number of the first sample -> what is found in it and the next ones."""
+    source, lacking = once(shared.key, _open, shared)
+    numbers = _chosen(len(source), shared.looking.limit)[slice(*task)]
+    return {task[0]: _look(source, lacking, numbers)}
+
+
+def _finish(shared: CheckJob, parts: dict[int, _Found]) -> dict:
+    checked = once(shared.key, _open, shared)
+    first = parts[min(parts)]
+    for number in sorted(parts)[1:]:
+        first.add(parts[number])
+    return _report(checked, first, shared.looking)
+
+
+# === One sample ===
 
 
 def _chosen(count: int, limit: int) -> Sequence[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeperlab_tf.heads import HEAD_STRIDE
-from deeperlab_tf.image_size import Side
+from deeperlab_tf.pixels.image_size import Side
 
 _RANK_BITS = 29  # of a float64 that holds a float32, the bits that are zero
 # Row or column of a cell outside the grid: the sum of two is negative and still an int32.

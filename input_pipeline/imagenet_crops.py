@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from deeperlab_tf.image_size import resize_image
+from deeperlab_tf.pixels.image_size import resize_image
 from input_pipeline.order import seed_pair
 
 _MAX_ATTEMPTS = 10  # at finding a part of the wanted area and shape

@@ -10,8 +10,8 @@ import typing
 
 import tensorflow as tf
 
-from deeperlab_tf.image_size import Side
 from deeperlab_tf.keypoints import KeypointGraph
+from deeperlab_tf.pixels.image_size import Side
 
 
 class Runs(typing.NamedTuple):

@@ -13,7 +13,7 @@ import typing
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from deeperlab_tf import image_size
+from deeperlab_tf.pixels import image_size
 from deeperlab_tf.schema import IGNORE_LABEL
 
 LABELS = ("semantic", "instance", "crowd")

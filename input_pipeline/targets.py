@@ -14,8 +14,8 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.heads import HEAD_STRIDE
-from deeperlab_tf.image_size import Side
 from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
+from deeperlab_tf.pixels.image_size import Side
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.disks import Disks, find_disks
 from input_pipeline.instances import Instances, find_instances, static_size

@@ -3,7 +3,7 @@ again; if the data have changed since, it says which files, and makes anew with 
 
 python scripts/build_records.py --dataset=cityscapes --root=DATA --split=train --output=RECORDS
 
-Train on them with --config.data.records=RECORDS.
+Train on them with --config.data.records=RECORDS. With --runner, Apache Beam writes the shards.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ PROCESSES = flags.DEFINE_integer(
 REBUILD = flags.DEFINE_bool(
     "rebuild", False, "Remove the split's records and make them anew from the data as they are now."
 )
+cli.define_runner()
 
 
 def main() -> None:
     config = cli.set_data(default_config())
     manifest = write_records(
-        config, SPLIT.value, OUTPUT.value, SHARDS.value, PROCESSES.value, REBUILD.value
+        config,
+        SPLIT.value,
+        OUTPUT.value,
+        SHARDS.value,
+        PROCESSES.value,
+        REBUILD.value,
+        run=cli.runner(OUTPUT.value),
     )
     print(f"{manifest['images']} images in {len(manifest['shards'])} shards in {OUTPUT.value}")
 

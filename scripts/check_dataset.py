@@ -4,6 +4,8 @@ targets.
 python scripts/check_dataset.py --dataset=folder --root=DATA --split=train --output=CHECK
 python scripts/check_dataset.py --records=RECORDS --split=train --output=CHECK
 
+With --runner, Apache Beam reads the images.
+
 Exit status 0: it can be trained on; 1: it cannot, and the errors say why.
 """
 
@@ -30,7 +32,7 @@ from deeperlab_tf.keypoints import CENTER, keypoint_graph
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 from input_pipeline import Reading, make_targets, open_source, preprocess
-from input_pipeline.checks import check_source
+from input_pipeline.checks import check_job, check_source
 from input_pipeline.datasets import NAMES, Sample, Source
 from input_pipeline.records.files import skipped_records
 from input_pipeline.sources import check_trainable
@@ -48,6 +50,7 @@ PICTURES = flags.DEFINE_integer("pictures", 8, "Images on the sheet.", lower_bou
 SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Count corrupt records, and do not call them errors."
 )
+cli.define_runner()
 
 TRAINED_ON = ("train", "val")  # splits that a training needs
 SHOWN = 10  # errors and warnings printed; report.json has them all
@@ -60,7 +63,11 @@ def main() -> None:
     config.data.records = RECORDS.value
     reading = Reading(SKIP_CORRUPT.value, allow_incomplete=True)
     source = open_source(config, SPLIT.value, reading)
-    report = check_source(source, config.fusion.max_instances, LIMIT.value, SKIP_CORRUPT.value)
+    run = cli.runner(storage.dirname(storage.abspath(OUTPUT.value)))
+    if run:
+        report = run(check_job(config, SPLIT.value, LIMIT.value, SKIP_CORRUPT.value))
+    else:
+        report = check_source(source, config.fusion.max_instances, LIMIT.value, SKIP_CORRUPT.value)
     # Records are checked as they are built, one split before the other.
     known = report["warnings" if RECORDS.value else "errors"]
     known += training_errors(config, known)

@@ -8,7 +8,8 @@ python scripts/evaluate.py --model=street --config.data.root=STREET --output=eva
 python scripts/evaluate.py --model=exports/street/1 --config.data.root=STREET \\
     --config.fusion.peak_threshold=0.2 --output=evaluations/street-0.2
 
-On several devices or hosts: --strategy, see --helpfull.
+On several devices or hosts: --strategy, see --helpfull. With --runner, Apache Beam does the work
+and the numbers alone are written, of files or of a model.
 
 Files:
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from deeperlab_tf.evaluation.evaluate import DatasetPredictor
+    from deeperlab_tf.work.job import Run
 
 cli.define_model("A run, an export or the name of a shipped model: score it on its dataset.")
 BEST = flags.DEFINE_bool(
@@ -75,6 +77,7 @@ STRICT = flags.DEFINE_bool(
 )
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 cli.define_strategy()
+cli.define_runner()
 OUTPUT = flags.DEFINE_string(
     "output", None, "With --model a new folder, for files the JSON of the metrics."
 )
@@ -84,7 +87,10 @@ _METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a repo
 
 def main() -> None:
     files = {name: flag.value for name, flag in FILES.items()}
-    if cli.model() is None:
+    run = cli.runner(storage.dirname(storage.abspath(OUTPUT.value)))
+    if run:
+        result = _score_at_scale(run, files)
+    elif cli.model() is None:
         result = _score_files(files)
     elif any(files.values()):
         raise UserError("give either --model or files (--gt_json ...), not both.")
@@ -99,8 +105,7 @@ def main() -> None:
         print(f"{summary(result)}\n  wrote {OUTPUT.value}")
 
 
-def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
-    """The metrics of the files, which are written to --output."""
+def _check_files(files: dict[str, str | None]) -> None:
     missing = [f"--{name}" for name, value in files.items() if value is None]
     if missing:
         raise UserError(
@@ -110,6 +115,39 @@ def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
     if cli.overrides():
         raise UserError("--config.KEY=VALUE changes a model's config; files have none.")
 
+
+def _score_at_scale(run: Run, files: dict[str, str | None]) -> dict[str, Any]:
+    """The metrics of files or of a model by Apache Beam: the numbers, without pictures."""
+    # Imported here: mistakes in the flags need not wait.
+    from deeperlab_tf.evaluation.at_scale import files_job, model_job
+    from deeperlab_tf.evaluation.files import Files
+    from input_pipeline import open_source
+
+    for flag in (REPORT, RESULTS, BEST, IMAGE_DIR):
+        if flag.value:
+            raise UserError(f"--runner measures, and does not do --{flag.name}; leave out one.")
+    if not LABELLED.value:
+        raise UserError("--runner measures, for which --nolabelled has no truth; leave out one.")
+    model = cli.model()
+    if model is None:
+        _check_files(files)
+        check_report(OUTPUT.value, _METRICS)
+        result = run(files_job(Files(**files, strict=STRICT.value)))
+        write_json(OUTPUT.value, result)
+        return result
+
+    check_absent(OUTPUT.value)
+    job = model_job(model, cli.overrides(), SPLIT.value, open_source)
+    result = dict(run(job), **_origin())
+    _note_overrides(result)
+    with atomic_path(OUTPUT.value) as folder:
+        write_json(storage.join(folder, "metrics.json"), result)
+    return result
+
+
+def _score_files(files: dict[str, str | None]) -> dict[str, Any]:
+    """The metrics of the files, which are written to --output."""
+    _check_files(files)
     check_report(OUTPUT.value, _METRICS)
     page = f"{storage.splitext(OUTPUT.value)[0]}.html"
     if REPORT.value:
@@ -162,8 +200,7 @@ def _score_model() -> dict[str, Any] | None:
     with atomic_path(OUTPUT.value) as folder:
         evaluation = evaluate(predictor, source, folder, batch_size, RESULTS.value)
         result = dict(evaluation.result(), **_origin())
-        for key, value in result["overrides"].items():
-            result["notes"].append(f"with config.{key} = {value!r}.")
+        _note_overrides(result)
         write_json(storage.join(folder, "metrics.json"), result)
         if REPORT.value:
             write_report(storage.join(folder, "report.html"), evaluation, result)
@@ -198,6 +235,11 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
 def _origin() -> dict[str, Any]:
     """What metrics.json says of where its numbers are from."""
     return dict(model=cli.model(), split=SPLIT.value, overrides=cli.overrides())
+
+
+def _note_overrides(result: dict[str, Any]) -> None:
+    for key, value in result["overrides"].items():
+        result["notes"].append(f"with config.{key} = {value!r}.")
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.heads import head_channels
-from deeperlab_tf.image_size import padded_side
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.metrics.parsing_metrics import ParsingMetrics
+from deeperlab_tf.pixels.image_size import padded_side
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import NAMES

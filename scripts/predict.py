@@ -8,12 +8,15 @@ python scripts/predict.py --model=street --input=drive.mp4 --output=parses \\
 For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), NAME_overlay.jpg and
 what --pictures asks for; for a film NAME_overlay.mp4 and NAME.json (the segments of each frame).
 Where a.jpg and a.png lie side by side, the names are a_jpg and a_png. Only results of an earlier
-run are replaced. Images that cannot be read are named and left out; then the exit status is 1.
+run are replaced. With --shards=N the PNGs and JSON lines go into N tar files, on Apache Beam with
+--runner. Images that cannot be read are named and left out; then the exit status is 1.
 """
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +35,7 @@ from deeperlab_tf.prediction.video import check_film, parse_video
 
 if TYPE_CHECKING:
     from deeperlab_tf import Parsing, Predictor
+    from deeperlab_tf.work.job import Run
 
 cli.define_model("A run, an export or the name of a shipped model.")
 INPUT = flags.DEFINE_string(
@@ -59,6 +63,15 @@ IMAGE_LIST = flags.DEFINE_string(
     "image_list", "", "With --results: those images of --input, as text or COCO's image_info JSON."
 )
 
+SHARDS = flags.DEFINE_integer(
+    "shards",
+    0,
+    "For very many images: write PNGs and JSON lines into so many tar files, without overlays, "
+    "and go on from those that are there.",
+    lower_bound=0,
+)
+cli.define_runner()
+
 _DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 
 
@@ -67,6 +80,11 @@ def main() -> None:
         return _write_results()
     inputs = find_inputs(INPUT.value)
     files = result_names(inputs.images, inputs.root)
+    run = cli.runner(OUTPUT.value)
+    if SHARDS.value:
+        return _write_shards(files, run)
+    if run:
+        raise UserError("--runner writes shards; give their number by --shards.")
     job = Job(files, OUTPUT.value, PICTURES.value)
     if inputs.film:
         check_film(inputs.film, OUTPUT.value)
@@ -96,6 +114,29 @@ def _predict_images(predictor: Predictor, job: Job, inputs: Inputs) -> None:
     )
     _print_rate(len(job.files) - len(left_out), "images", start)
     complain(job, left_out)
+
+
+def _write_shards(files: Mapping[str, str], run: Run | None) -> None:
+    # Imported here: mistakes in the input need not wait for TensorFlow.
+    from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
+    from deeperlab_tf.work import local
+
+    if PICTURES.value:
+        raise UserError("--shards have no pictures; leave out --pictures or --shards.")
+    if not files:
+        raise UserError(f"--shards are of images; {INPUT.value} is a film.")
+    # One process of this machine: the network uses all of its processors.
+    run = run or functools.partial(local.run, processes=1)
+    photos = Photos(files, cli.required_model(), cli.overrides(), BATCH_SIZE.value)
+    start = time.perf_counter()
+    summary = parse_shards(photos, OUTPUT.value, SHARDS.value, run)
+    _print_rate(summary["images"], "images", start)
+    if summary["bad"]:
+        first = next(bad_images(OUTPUT.value, summary))
+        raise UserError(
+            f"{summary['bad']} of {len(files)} images were left out, the first: {first['error']} "
+            f"The others are in {OUTPUT.value}; the .bad.jsonl files there name all."
+        )
 
 
 def _print_rate(count: int, unit: str, start: float) -> None:

@@ -27,18 +27,17 @@ GROUND = (
     "config_json",
     "errors",
     "heads",
-    "image_size",
     "keypoints",
-    "label_maps",
     "layers",
     "losses",
     "model",
     "paper",
+    "pixels",
     "schema",
 )
 FLOORS = (
     GROUND,
-    ("backbones", "fusion", "metrics", "files", "models"),
+    ("backbones", "fusion", "metrics", "files", "work", "models"),
     ("visualize",),
     ("training", "prediction"),
     ("evaluation", "export"),
@@ -55,10 +54,10 @@ OF_LIBRARY_IN_PIPELINE = {
     "errors",
     "files",
     "heads",
-    "image_size",
     "keypoints",
-    "label_maps",
+    "pixels",
     "schema",
+    "work",
 }
 
 MAX_ENTRIES = 26

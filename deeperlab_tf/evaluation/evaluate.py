@@ -81,7 +81,7 @@ def evaluate(
     every = math.ceil(len(source) / _SHEET_ROWS)
     rows = []
     for index, sample, parsing in predictor.predict_all(source, batch_size):
-        _score(evaluation, sample, parsing)
+        add_scores(evaluation, sample, parsing)
         for writer in writers:
             writer.add(parsing, sample["image_id"])
         if index % every == 0:
@@ -112,8 +112,8 @@ def _loader(source, folder, dataset):
     return load
 
 
-def _score(evaluation, sample, parsing):
-    """Adds one image to an `Evaluation`."""
+def add_scores(evaluation: Evaluation, sample: Sample, parsing: Parsing) -> None:
+    """Adds one image, its labels and its parse, to an `Evaluation`."""
     maps = (
         sample["semantic"],
         sample["instance"],

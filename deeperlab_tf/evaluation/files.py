@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
+import itertools
+import operator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.oddities import Found, notes
-from deeperlab_tf.files.panoptic_pair import PanopticPair, compare, read_pair
+from deeperlab_tf.files.panoptic_pair import Comparison, PanopticPair, compare, read_pair
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.metrics import InstanceAP
 from deeperlab_tf.metrics.instance_ap import regions
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.work import local
+from deeperlab_tf.work.job import Job, new_key, once, ranges
 
 _CHUNK = 4  # images that a worker process is given at a time
 
 
-class _Files(NamedTuple):
-    """What to score; see `evaluate_files`."""
+class Files(NamedTuple):
+    """What to compare; see `evaluate_files`."""
 
     gt_json: str
     gt_dir: str
@@ -35,6 +37,14 @@ class _Files(NamedTuple):
     def open(self) -> PanopticPair:
         """The files of the truth and of the prediction."""
         return PanopticPair.open(self[:-1], self.strict)
+
+    def count_images(self) -> int:
+        """Of the truth.
+
+        Raises:
+          UserError: there are none, or a file is broken.
+        """
+        return len(_image_ids(self.open(), self.gt_json))
 
 
 def evaluate_files(
@@ -70,11 +80,9 @@ def evaluate_files(
       evaluation = evaluate_files("truth.json", "truth", "parses/parses.json", "parses")
       print(summary(evaluation.result()))
     """
-    files = _Files(gt_json, gt_dir, pred_json, pred_dir, strict)
+    files = Files(gt_json, gt_dir, pred_json, pred_dir, strict)
     pair = files.open()
-    image_ids = pair.truth.image_ids
-    if not image_ids:
-        raise UserError(f"{gt_json} has no annotations; there is nothing to evaluate.")
+    image_ids = _image_ids(pair, gt_json)
     if image_dir is not None and not storage.isdir(image_dir):
         raise UserError(
             f"there is no folder {image_dir}; "
@@ -85,13 +93,20 @@ def evaluate_files(
     if not pair.prediction.has_scores():
         evaluation.instance_ap = None
     found = pair.oddities
-    for image_id, (comparison, ap) in zip(image_ids, _compare_all(files, image_ids, workers)):
+    for image_id, (comparison, ap) in zip(image_ids, _compare_all(files, len(image_ids), workers)):
         evaluation.add(image_id, comparison.table)
         found += [Found(oddity, f"image {image_id}") for oddity in comparison.oddities]
         if ap is not None:
             evaluation.instance_ap.merge(ap)
     evaluation.notes_on_files = notes(found)
     return evaluation
+
+
+def _image_ids(pair: PanopticPair, gt_json: str) -> list[Hashable]:
+    image_ids = pair.truth.image_ids
+    if not image_ids:
+        raise UserError(f"{gt_json} has no annotations; there is nothing to evaluate.")
+    return image_ids
 
 
 def _loader(files, image_ids, image_dir):
@@ -122,7 +137,7 @@ def _loader(files, image_ids, image_dir):
 # === One image ===
 
 
-def _compare(files, image_id):
+def compare_image(files, image_id):
     """`Comparison` of one image, and its `InstanceAP`, or None where there are no scores."""
     pair = read_pair(files, image_id)
     comparison = compare(files, image_id, pair)
@@ -166,29 +181,29 @@ def _things(dataset, ids, segments):
     return things
 
 
-# === All images ===
+# === Many images ===
 
 
-def _compare_all(files, image_ids, workers):
-    """Yields what `_compare` gives for each image, in order."""
-    bar = dict(total=len(image_ids), unit="image", desc="comparing", dynamic_ncols=True)
-    if workers == 1:
-        pair = files.open()
-        yield from tqdm((_compare(pair, image_id) for image_id in image_ids), **bar)
-        return
-    # Spawned: forks of a process that runs TensorFlow's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, files) as pool:
-        yield from tqdm(pool.map(_compare_in_worker, image_ids, chunksize=_CHUNK), **bar)
+class FilesJob(NamedTuple):
+    """What the tasks are told: what to compare, and the key of the job."""
+
+    files: Files
+    key: str
 
 
-_worker_pair = None  # of a worker process, which opens its files once
+def compare_range(
+    shared: FilesJob, task: tuple[int, int]
+) -> list[tuple[Comparison, InstanceAP | None]]:
+    """What `compare_image` gives for the images first … last - 1."""
+    pair = once(shared.key, Files.open, shared.files)
+    image_ids = pair.truth.image_ids[slice(*task)]
+    return [compare_image(pair, image_id) for image_id in image_ids]
 
 
-def _start_worker(*files):
-    global _worker_pair
-    _worker_pair = _Files(*files).open()
-
-
-def _compare_in_worker(image_id):
-    return _compare(_worker_pair, image_id)
+def _compare_all(files: Files, count: int, workers: int) -> Iterator[Comparison]:
+    """Yields what `compare_image` gives for each image, in order."""
+    tasks = ranges(count, _CHUNK)
+    sizes = [last - first for first, last in tasks]
+    shared = FilesJob(files, new_key())
+    job = Job("comparing", "image", compare_range, shared, tasks, sizes, operator.add)
+    return itertools.chain.from_iterable(local.parts(job, workers))

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.kept_heads import HeadsPredictor, parser
 from deeperlab_tf.evaluation.samples import Source
-from deeperlab_tf.image_size import content_size, network_size, resize_labels
 from deeperlab_tf.metrics import ParsingMetrics
+from deeperlab_tf.pixels.image_size import content_size, network_size, resize_labels
 from deeperlab_tf.schema import IGNORE_LABEL
 
 Heads = Mapping[str, np.ndarray]  # float32 [1, h, w, channels] each

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
-from deeperlab_tf.image_size import PADDING_VALUE
+from deeperlab_tf.pixels.image_size import PADDING_VALUE
 
 WARMUP_FILE = storage.join("assets.extra", "tf_serving_warmup_requests")
 MODELS_ROOT = "/models"  # inside the server's container

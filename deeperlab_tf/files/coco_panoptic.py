@@ -12,7 +12,7 @@ from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.panoptic_segments import Segments, check_segments
 from deeperlab_tf.files.paths import path_inside
-from deeperlab_tf.label_maps import dense, runs
+from deeperlab_tf.pixels.label_maps import dense, runs
 from deeperlab_tf.schema import Dataset
 
 

@@ -14,9 +14,9 @@ from deeperlab_tf.files.oddities import Found, Oddity
 from deeperlab_tf.files.panoptic_official import OfficialPrediction, OfficialTruth
 from deeperlab_tf.files.panoptic_png import VOID
 from deeperlab_tf.files.panoptic_segments import Segments
-from deeperlab_tf.label_maps import count_combinations, sum_by
 from deeperlab_tf.metrics.overlaps import OverlapTable, table_from_counts
 from deeperlab_tf.metrics.panoptic_quality import match_segments
+from deeperlab_tf.pixels.label_maps import count_combinations, sum_by
 
 
 class PanopticPair(NamedTuple):

@@ -72,8 +72,17 @@ def write_ids(path: str | os.PathLike, ids: np.ndarray) -> None:
     Raises:
       UserError: it cannot be written.
     """
+    write_encoded(path, to_bgr(ids))
+
+
+def to_bgr(ids: np.ndarray) -> np.ndarray:
+    """The pixels of a panoptic PNG as OpenCV encodes them, uint8 [H, W, 3].
+
+    Args:
+      ids: integer [H, W], below `ID_LIMIT`.
+    """
     rgba = np.ascontiguousarray(ids, "<u4").view(np.uint8).reshape(*ids.shape, 4)
-    write_encoded(path, cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR))
+    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR)
 
 
 def color_to_id(color: Sequence[int]) -> int:

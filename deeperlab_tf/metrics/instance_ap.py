@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.label_maps import combine, runs
+from deeperlab_tf.pixels.label_maps import combine, runs
 from deeperlab_tf.schema import IGNORE_LABEL
 
 _IOU_50, _ALL_AREAS, _MAX_DETECTIONS = 0, 0, 0  # indices into the evaluator's axes

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.label_maps import combine, count_combinations, dense, one_of_each, sum_by
+from deeperlab_tf.pixels.label_maps import combine, count_combinations, dense, one_of_each, sum_by
 from deeperlab_tf.schema import IGNORE_LABEL
 
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from deeperlab_tf.label_maps import sum_by
 from deeperlab_tf.metrics.exact_sums import ExactSums
 from deeperlab_tf.metrics.overlaps import OverlapTable, TableMetric
+from deeperlab_tf.pixels.label_maps import sum_by
 from deeperlab_tf.schema import IGNORE_LABEL
 
 _LEAST_IOU = 0.5

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf.compat import keras
 from deeperlab_tf.fusion import fuse
 from deeperlab_tf.heads import grid_side
-from deeperlab_tf.image_size import (
+from deeperlab_tf.pixels.image_size import (
     content_size,
     network_size,
     pad_image,

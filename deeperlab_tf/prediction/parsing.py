@@ -12,7 +12,7 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_png import VOID, color_to_id, write_ids
 from deeperlab_tf.files.panoptic_writer import panoptic_content, panoptic_entries
 from deeperlab_tf.files.results import writing_results
-from deeperlab_tf.label_maps import dense
+from deeperlab_tf.pixels.label_maps import dense
 from deeperlab_tf.prediction.segments import LabelMaps, Segment, find_segments
 from deeperlab_tf.schema import LABEL_DIVISOR, Dataset
 from deeperlab_tf.visualize.drawing import LARGEST_JPEG_SIDE, Color, write_image

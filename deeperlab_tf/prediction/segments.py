@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.label_maps import count_combinations, dense
+from deeperlab_tf.pixels.label_maps import count_combinations, dense
 from deeperlab_tf.schema import Dataset
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deeperlab_tf.label_maps import combine
 from deeperlab_tf.metrics.overlaps import table_from_counts
 from deeperlab_tf.metrics.panoptic_quality import match_segments
+from deeperlab_tf.pixels.label_maps import combine
 from deeperlab_tf.visualize.drawing import Picture, enlarge, legend, stripes
 from deeperlab_tf.visualize.parses import Parse, paint
 

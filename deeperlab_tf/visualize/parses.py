@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from deeperlab_tf.label_maps import dense
+from deeperlab_tf.pixels.label_maps import dense
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.visualize.drawing import (
     Color,

@@ -6,15 +6,14 @@ and `finish_records` looks at the whole.
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import hashlib
-import multiprocessing
+import operator
 import typing
 
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
@@ -23,6 +22,8 @@ from deeperlab_tf.files.atomic import atomic_path, write_json, write_text
 from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
+from deeperlab_tf.work import local
+from deeperlab_tf.work.job import Job, Run
 from input_pipeline.records import fingerprint
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets, shards_in
@@ -66,6 +67,7 @@ def write_records(
     num_shards: int = 10,
     processes: int = 2,
     rebuild: bool = False,
+    run: Run | None = None,
 ) -> dict:
     """Writes a split of `config.data` as shards into a folder; shards that are there already are
     kept.
@@ -77,6 +79,7 @@ def write_records(
       num_shards: number of files.
       processes: how many work at once.
       rebuild: remove what is there of this split, and make it anew.
+      run: does the work; None: `processes` of this machine.
 
     Returns:
       The manifest, as written to `{split}.json`.
@@ -86,21 +89,23 @@ def write_records(
         records that are there were made from other data, or these change meanwhile: names the
         files. Another job writes the same.
     """
+    run = run or functools.partial(local.run, processes=processes)
     with only_job(output, split):
         plan = plan_records(config, split, output, num_shards, rebuild)
-        total = sum(task.last - task.first for task in plan.tasks)
-        num_missing = sum(task.last - task.first for task in plan.missing)
-        with tqdm(total=total, desc=split, unit="img") as bar, _pool(processes) as pool:
-            bar.update(total - num_missing)
-            jobs = [pool.submit(write_shard, plan.config_text, split, t) for t in plan.missing]
-            try:
-                # The first failure is raised here; the others' work is cancelled.
-                for job in concurrent.futures.as_completed(jobs):
-                    bar.update(job.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        if plan.missing:
+            run(_job(plan))
         return finish_records(plan)
+
+
+def _job(plan: Plan) -> Job:
+    """The shards that are missing."""
+    sizes = [task.last - task.first for task in plan.missing]
+    shared = (plan.config_text, plan.split)
+    return Job(plan.split, "image", _do, shared, plan.missing, sizes, operator.add)
+
+
+def _do(shared: tuple[str, str], task: ShardTask) -> int:
+    return write_shard(*shared, task)
 
 
 # === What to do ===
@@ -200,13 +205,6 @@ def _write_classes(dataset: Dataset, path: str) -> None:
 
 
 # === A part of it ===
-
-
-def _pool(processes: int) -> concurrent.futures.Executor:
-    """A thread does for one worker; several are processes, each of which loads TensorFlow first."""
-    if processes == 1:
-        return concurrent.futures.ThreadPoolExecutor(1)
-    return concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
 
 
 def write_shard(config_text: str, split: str, task: ShardTask) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 from deeperlab_tf.config import check_side, default_config
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.image_size import (
+from deeperlab_tf.pixels.image_size import (
     content_size,
     network_size,
     pad_image,

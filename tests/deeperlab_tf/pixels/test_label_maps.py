@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.label_maps import combine, count_combinations, dense, one_of_each, runs, sum_by
+from deeperlab_tf.pixels.label_maps import (
+    combine,
+    count_combinations,
+    dense,
+    one_of_each,
+    runs,
+    sum_by,
+)
 
 LARGEST = (1, 2**10, 2**19, 2**40)  # of the values: small tables, large ones, sorting
 

@@ -1,0 +1,1 @@
+"""Arithmetic of pixels, below all else: sizes of images, and maps of labels."""

@@ -1,0 +1,6 @@
+"""Work that can be cut into tasks: done by processes of this machine, or by Apache Beam anywhere.
+
+job.py    what is done, and how parts become a whole
+local.py  by processes of this machine
+beam.py   by Apache Beam: its runners are Dataflow, Flink, Spark and processes of this machine
+"""

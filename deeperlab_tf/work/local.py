@@ -1,0 +1,64 @@
+"""A job on this machine."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import multiprocessing
+from collections.abc import Iterator
+from typing import Any
+
+from tqdm import tqdm
+
+from deeperlab_tf.work.job import Job, forget
+
+
+def run(job: Job, processes: int) -> Any:
+    """Does the tasks in processes of this machine, and shows a progress bar.
+
+    Args:
+      job: what to do; at least one task.
+      processes: how many work at once; 1: this one.
+
+    Returns:
+      What `job.finish` says of the whole.
+
+    Raises:
+      UserError: what a task raised first; the others are not begun.
+    """
+    # What fails first is told first.
+    total = functools.reduce(job.merge, parts(job, processes, in_order=False))
+    return job.finish(job.shared, total)
+
+
+def parts(job: Job, processes: int, in_order: bool = True) -> Iterator[Any]:
+    """What the tasks give.
+
+    Args:
+      job, processes: as of `run`.
+      in_order: of the tasks; False: as they end.
+    """
+    bar = tqdm(total=sum(job.sizes), unit=job.unit, desc=job.name, dynamic_ncols=True)
+    with bar, _pool(min(processes, len(job.tasks))) as pool:
+        size_of = {
+            pool.submit(job.function, job.shared, task): size
+            for task, size in zip(job.tasks, job.sizes)
+        }
+        waiting = iter(size_of) if in_order else concurrent.futures.as_completed(size_of)
+        try:
+            for future in waiting:
+                yield future.result()
+                bar.update(size_of[future])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            forget()
+
+
+def _pool(processes: int) -> concurrent.futures.Executor:
+    """A thread does for one worker; several are processes, each of which loads TensorFlow first."""
+    if processes <= 1:
+        return concurrent.futures.ThreadPoolExecutor(1)
+    # Forks of a process that runs TensorFlow's threads may hang.
+    return concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))

@@ -1,0 +1,128 @@
+"""Parses in shards: whole, the same again, and what cannot be parsed is named."""
+
+import functools
+import io
+import json
+import os
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.panoptic_png import read_ids
+from deeperlab_tf.prediction import shards
+from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
+from deeperlab_tf.work import local
+
+
+@pytest.fixture
+def run():
+    return functools.partial(local.run, processes=1)
+
+
+@pytest.fixture
+def photos(tmp_path, toy_dataset, monkeypatch):
+    """Seven photos of three sizes, the fifth of them broken, and a model that sees their red."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    files = {}
+    for number in range(7):
+        path = folder / f"p{number}.png"
+        Image.new("RGB", (12 + number % 3, 8), (number % 2 * 255, 0, 0)).save(path)
+        files[f"p{number}"] = str(path)
+    (folder / "p4.png").write_bytes((folder / "p4.png").read_bytes()[:40])
+
+    class Model:
+        dataset = toy_dataset
+
+        def __call__(self, images):
+            assert len(images) <= 2
+            labels = [(image[..., 0] > 0).astype(np.int32) for image in images]
+            return [Parsing.from_maps(each, 0 * each, toy_dataset) for each in labels]
+
+    monkeypatch.setattr(shards, "Predictor", lambda model, overrides: Model())
+    return Photos(files, "red", {"fusion.nms_iou": 0.5}, 2)
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in sorted(os.listdir(folder))}
+
+
+def test_every_image_is_in_one_shard(photos, run, tmp_path):
+    output = tmp_path / "out"
+    summary = parse_shards(photos, str(output), 3, run)
+    assert (summary["images"], summary["bad"]) == (6, 1)
+    assert summary == json.loads((output / "parses.json").read_text())
+    (bad,) = bad_images(str(output), summary)
+    assert bad["file"] == photos.files["p4"] and "p4.png cannot be read" in bad["error"]
+
+    seen = []
+    for shard in summary["shards"]:
+        lines = (output / f"{shard['name']}.jsonl").read_text().splitlines()
+        entries = [json.loads(line) for line in lines]
+        with tarfile.open(output / f"{shard['name']}.tar") as tar:
+            assert tar.getnames() == [entry["annotation"]["file_name"] for entry in entries]
+            for entry in entries:
+                name = entry["annotation"]["file_name"]
+                (tmp_path / "one.png").write_bytes(tar.extractfile(name).read())
+                ids = read_ids(tmp_path / "one.png")
+                assert ids.shape == (entry["image"]["height"], entry["image"]["width"])
+                (segment,) = entry["annotation"]["segments_info"]
+                assert (ids == segment["id"]).all() and segment["area"] == ids.size
+                assert segment["category_id"] == int(name[1]) % 2
+                seen.append(name)
+    assert seen == [f"p{number}.png" for number in (0, 1, 2, 3, 5, 6)]
+
+
+def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
+    output = tmp_path / "out"
+    parse_shards(photos, str(output), 3, run)
+    before = contents(output)
+    (output / "parses.json").unlink()
+    # What a kill leaves: a shard without its last file.
+    (output / "parses-00001-of-00003.jsonl").unlink()
+    kept = (output / "parses-00000-of-00003.tar").stat().st_mtime_ns
+    parse_shards(photos, str(output), 3, run)
+    assert contents(output) == before
+    assert (output / "parses-00000-of-00003.tar").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "blue"}, {"overrides": {}}, {"files": None}, {"shards": 2}]
+)
+def test_other_images_or_models_are_refused(photos, run, tmp_path, change):
+    output = tmp_path / "out"
+    parse_shards(photos, str(output), 3, run)
+    before = contents(output)
+    (name,) = change
+    if name == "files":
+        Image.new("RGB", (50, 50)).save(photos.files["p0"])
+    elif name != "shards":
+        photos = photos._replace(**change)
+    with pytest.raises(UserError, match=f"parses of another job: {name} differ"):
+        parse_shards(photos, str(output), change.get("shards", 3), run)
+    assert contents(output) == before
+
+
+def test_files_of_the_users_stay(photos, run, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "parses.json").write_text('{"mine": 1}')
+    with pytest.raises(UserError, match=r"parses\.json exists already"):
+        parse_shards(photos, str(output), 3, run)
+    assert (output / "parses.json").read_text() == '{"mine": 1}'
+
+
+def test_more_shards_than_images(photos, run, tmp_path):
+    summary = parse_shards(photos, str(tmp_path / "out"), 100, run)
+    assert len(summary["shards"]) == 7 and summary["images"] == 6
+
+
+def test_a_tar_knows_no_time(photos, run, tmp_path):
+    parse_shards(photos, str(tmp_path / "out"), 1, run)
+    archive = io.BytesIO((tmp_path / "out" / "parses-00000-of-00001.tar").read_bytes())
+    with tarfile.open(fileobj=archive) as tar:
+        assert {member.mtime for member in tar.getmembers()} == {0}
