@@ -1,6 +1,7 @@
 """Packaging: two stacks, chosen by the Python version (see deeperlab_tf/compat.py)."""
 
 import re
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -31,6 +32,12 @@ ONNX = [
 # Apache Beam, and checksums of TFRecords.
 BEAM = ["apache-beam[tfrecord]>=2.60"]
 
+# A wheel names its packages so that they are in nobody's way; in a checkout the folders are short.
+FOLDERS = runpy.run_path(str(ROOT / "deeperlab_tf" / "errors.py"))["FOLDERS"]
+PACKAGES = {package: folder for folder, package in FOLDERS.items()}
+PROGRAMS = sorted(path.stem for path in (ROOT / "scripts").glob("[a-z]*.py"))
+COMMANDS = [f"deeperlab-{p.replace('_', '-')} = deeperlab_programs:{p}" for p in PROGRAMS]
+
 setup(
     name="deeperlab-tf",
     version=VERSION,
@@ -39,11 +46,22 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9",
-    packages=find_packages(include=["deeperlab_tf*", "input_pipeline*"]),
+    packages=[
+        *find_packages(include=["deeperlab_tf*", "input_pipeline*"]),
+        *PACKAGES,
+        "deeperlab_programs.benchmarks",
+        "deeperlab_programs.demo_page",
+        "deeperlab_experiments.paper",
+    ],
+    package_dir=PACKAGES,
+    entry_points={"console_scripts": COMMANDS},
     package_data={
         "deeperlab_tf": ["py.typed"],
         "deeperlab_tf.models": ["*/*.json", "*/*.npz", "*/*.pb.gz", "*/README.md", "*/SHA256SUMS"],
         "deeperlab_tf.evaluation.report": ["*.css", "*.js", "*.html"],
+        "deeperlab_programs.demo_page": ["*.js", "*.css"],
+        "deeperlab_experiments": ["*.yaml"],
+        "deeperlab_docs": ["*.md"],
         "input_pipeline": ["py.typed"],
     },
     install_requires=[

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from deeperlab_tf.config import ANNOTATION_CHOICES, check_config, default_config
-from deeperlab_tf.errors import UserError
+from deeperlab_tf.errors import UserError, as_installed, folder
 from deeperlab_tf.files import storage
 from deeperlab_tf.training.devices import CLUSTER_TIMEOUT, STRATEGIES
 
@@ -82,22 +82,67 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
+    _name_as_installed()
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _name_as_installed() -> None:
+    """Has --help name programs, experiments and pages as they are found here."""
+    program = sys.modules["__main__"]
+    program.__doc__ = as_installed(program.__doc__ or "")
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        flag.help = as_installed(flag.help or "")
 
 
 # === Flags that several programs have ===
 
 
 def define_config() -> flags.FlagHolder:
-    """Defines --config=EXPERIMENT.py, with --config.KEY=VALUE for single values.
+    """Defines --config=EXPERIMENT, with --config.KEY=VALUE for single values.
 
     Returns:
       the flag; `read_config` reads it.
     """
-    return config_flags.DEFINE_config_file(
+    holder = config_flags.DEFINE_config_file(
         "config",
         None,
-        "Experiment file; --config.KEY=VALUE changes one value of its config.",
+        "Experiment: a file, or the name of one that comes with the program (shapes, street …); "
+        "--config.KEY=VALUE changes one value of its config.",
+    )
+    parser = flags.FLAGS[holder.name].parser
+    load = parser.parse
+    parser.parse = lambda value: load(find_experiment(value))
+    return holder
+
+
+def find_experiment(value: str) -> str:
+    """The file that a value of --config means.
+
+    Args:
+      value: path of a file, or the name of an experiment that comes with the program; after a
+        colon, what its `get_config` is given.
+
+    Raises:
+      UserError: there is no such file, nor an experiment of that name; lists them.
+
+    Example:
+      find_experiment("shapes")  # ".../experiments/shapes.py"
+    """
+    name, colon, argument = value.partition(":")
+    if storage.isfile(name) or not name:
+        return value
+    shipped = folder("experiments")
+    known = {}
+    for path in shipped.rglob("*.py"):
+        # Their paths in a checkout, which the pages have, mean them anywhere.
+        known[path.stem] = known[f"experiments/{path.relative_to(shipped).as_posix()}"] = path
+    if name in known:
+        return f"{known[name]}{colon}{argument}"
+    names = ", ".join(sorted(path.stem for path in shipped.glob("*.py")))
+    raise UserError(
+        f"there is no experiment file {name}; give one, or a name of those that come with the "
+        f"program: {names}, and the paper's tables."
     )
 
 
@@ -350,5 +395,5 @@ def _first_line(error: Exception) -> str:
 
 def _fail(message: str) -> NoReturn:
     # On a line of its own, even where a progress bar stands.
-    tqdm.write(f"error: {message}", file=sys.stderr)
+    tqdm.write(f"error: {as_installed(message)}", file=sys.stderr)
     sys.exit(1)

@@ -10,8 +10,9 @@ they are silent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
@@ -291,14 +292,113 @@ ANNOTATION_CHOICES = {
     "overlaps": ("file_order", "smaller_on_top"),
     "without_labels": ("error", "empty", "skip"),
 }
-_COUNTS = (
-    "steps",
-    "batch_size",
-    "accumulation_steps",
-    "steps_per_execution",
-    "checkpoint_every",
-    "log_every",
-)
+# Keys that are checked where they are used, by the parts that know what there is, are not here.
+_CHOICES = {
+    "fusion.refinement.keypoint_read": ("voters", "point"),
+    "fusion.detection.rescore": ("expected_oks", "none"),
+    **{f"data.annotations.{key}": choices for key, choices in ANNOTATION_CHOICES.items()},
+}
+
+
+class _Range(NamedTuple):
+    """Numbers from `low` to `high`; `advice` says so to people. Infinity and NaN are in none."""
+
+    advice: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def has(self, value: Any) -> bool:
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            return False
+        return self.low <= value <= self.high and self.above < value < self.below
+
+
+_COUNT = _Range("give at least 1", low=1)
+_ANY_COUNT = _Range("give 0 or more", low=0)
+_POSITIVE = _Range("give a positive number", above=0)
+_SHARE = _Range("give a number from 0 to 1", low=0, high=1)
+_MOST = _Range("give 0 or more, less than 1", low=0, below=1)
+_PART = _Range("give more than 0, at most 1", above=0, high=1)
+
+_RANGES = {
+    "model.keypoint_radius": _POSITIVE,
+    "model.batch_norm_momentum": _MOST,
+    "model.aspp_channels": _COUNT,
+    "model.aspp_rates": _COUNT,
+    "model.aspp_dropout": _MOST,
+    "model.low_level_channels": _COUNT,
+    "model.decoder_channels": _COUNT,
+    "model.decoder_kernel_size": _COUNT,
+    "model.head_kernel_size": _COUNT,
+    "model.semantic_head_channels": _COUNT,
+    "model.instance_head_channels": _COUNT,
+    "fusion.peak_threshold": _SHARE,
+    "fusion.nms_iou": _SHARE,
+    "fusion.max_keypoints": _COUNT,
+    "fusion.max_instances": _COUNT,
+    "fusion.refinement.voter_reach_radii": _ANY_COUNT,
+    "fusion.refinement.start_reach_radii": _ANY_COUNT,
+    "fusion.refinement.middle_steps": _ANY_COUNT,
+    "fusion.refinement.long_threshold": _SHARE,
+    "fusion.voting.lightest_vote": _SHARE,
+    "fusion.voting.long_weight": _ANY_COUNT,
+    "fusion.voting.long_every": _COUNT,
+    "fusion.detection.peak_window_cells": _COUNT,
+    "fusion.detection.return_reach_sizes": _ANY_COUNT,
+    "fusion.detection.oks_kappa": _POSITIVE,
+    "fusion.detection.radius_pixels": _ANY_COUNT,
+    "fusion.detection.reach_sizes": _ANY_COUNT,
+    "fusion.assignment.claim_reach_sizes": _ANY_COUNT,
+    "data.annotations.val_every": _Range("give at least 2", low=2),
+    "data.shuffle_buffer": _COUNT,
+    "data.shuffle_megabytes": _POSITIVE,
+    "data.longer_side": _ANY_COUNT,
+    "data.min_scale": _POSITIVE,
+    "data.max_scale": _POSITIVE,
+    "data.scale_step": _ANY_COUNT,
+    "data.brightness": _SHARE,
+    "data.contrast": _SHARE,
+    "data.saturation": _SHARE,
+    "train.steps": _COUNT,
+    "train.batch_size": _COUNT,
+    "train.momentum": _MOST,
+    "train.learning_rate": _ANY_COUNT,
+    "train.learning_rate_batch": _ANY_COUNT,
+    "train.backbone_rate": _POSITIVE,
+    "train.power": _ANY_COUNT,
+    "train.warmup_steps": _ANY_COUNT,
+    "train.weight_decay": _ANY_COUNT,
+    "train.clip_norm": _ANY_COUNT,
+    "train.accumulation_steps": _COUNT,
+    "train.ema": _MOST,
+    "train.loss_weights.semantic": _ANY_COUNT,
+    "train.loss_weights.heatmap": _ANY_COUNT,
+    "train.loss_weights.short": _ANY_COUNT,
+    "train.loss_weights.middle": _ANY_COUNT,
+    "train.loss_weights.long": _ANY_COUNT,
+    "train.hard_pixel_fraction": _PART,
+    "train.hard_pixel_steps": _ANY_COUNT,
+    "train.small_instance_area": _ANY_COUNT,
+    "train.small_instance_weight": _ANY_COUNT,
+    "train.class_weights": _ANY_COUNT,
+    "train.steps_per_execution": _COUNT,
+    "train.checkpoint_every": _COUNT,
+    "train.keep_checkpoints": _COUNT,
+    "train.evaluate_every": _ANY_COUNT,
+    "train.evaluate_images": _ANY_COUNT,
+    "train.log_every": _COUNT,
+    "train.panels_every": _ANY_COUNT,
+    "train.num_panels": _ANY_COUNT,
+    "eval.batch_size": _COUNT,
+    "pretrain.num_classes": _COUNT,
+    "pretrain.label_smoothing": _MOST,
+    "pretrain.dropout": _MOST,
+    "pretrain.min_area": _PART,
+    "pretrain.max_aspect_ratio": _COUNT,
+    "pretrain.center_crop": _PART,
+}
 
 
 def check_config(config: ConfigDict) -> ConfigDict:
@@ -307,33 +407,37 @@ def check_config(config: ConfigDict) -> ConfigDict:
     Raises:
       UserError: names the first key whose value is not.
     """
-    data, train = config.data, config.train
-    _check_annotations(data.annotations)
-    _check_size(data.crop_size, "data.crop_size")
+    for key, choices in _CHOICES.items():
+        value = _value(config, key)
+        _check(value in choices, key, repr(value), f"give {' or '.join(choices)}")
+    for key, allowed in _RANGES.items():
+        value = _value(config, key)
+        each = value if isinstance(value, (tuple, list)) else (value,)
+        _check(all(map(allowed.has, each)), key, value, allowed.advice)
+    _check_size(config.data.crop_size, "data.crop_size")
     _check_size(config.eval.image_size, "eval.image_size")
 
-    for key in _COUNTS:
-        _check(train[key] >= 1, f"train.{key}", train[key], "give at least 1")
-    _check(train.backbone_rate > 0, "train.backbone_rate", train.backbone_rate, "give more than 0")
-    _check(0 <= train.ema < 1, "train.ema", train.ema, "give 0 <= ema < 1")
-    fraction = train.hard_pixel_fraction
-    _check(0 < fraction <= 1, "train.hard_pixel_fraction", fraction, "give 0 < fraction <= 1")
-    steps = train.hard_pixel_steps
-    _check(steps >= 0, "train.hard_pixel_steps", steps, "give 0 or more")
-
-    scales_ordered = 0 < data.min_scale <= data.max_scale
-    _check(scales_ordered, "data.min_scale", data.min_scale, "give 0 < min_scale <= max_scale")
-    radius = config.model.keypoint_radius
-    _check(radius > 0, "model.keypoint_radius", radius, "give a positive radius")
+    low, high = config.data.min_scale, config.data.max_scale
+    _check(low <= high, "data.min_scale", low, f"give at most max_scale, which is {high}")
+    check_label_divisor(config.fusion)
     return config
 
 
-def _check_annotations(annotations: ConfigDict) -> None:
-    for key, choices in ANNOTATION_CHOICES.items():
-        value = annotations[key]
-        _check(value in choices, f"data.annotations.{key}", value, f"give {' or '.join(choices)}")
-    every = annotations.val_every
-    _check(every >= 2, "data.annotations.val_every", every, "give at least 2")
+def check_label_divisor(fusion: ConfigDict) -> None:
+    """Checks that the ids of instances fit below the class.
+
+    Raises:
+      UserError: they do not.
+    """
+    instances, divisor = fusion.max_instances, fusion.label_divisor
+    advice = f"give less than label_divisor ({divisor}), or ids would run into the class"
+    _check(instances < divisor, "fusion.max_instances", instances, advice)
+
+
+def _value(config: ConfigDict, key: str) -> Any:
+    for name in key.split("."):
+        config = config[name]
+    return config
 
 
 def _check(is_good: bool, key: str, value: Any, advice: str) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags, logging
 
 from deeperlab_tf import cli
-from deeperlab_tf.errors import UserError
+from deeperlab_tf.errors import UserError, as_installed
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import MAX_PIXELS, read_image
 from deeperlab_tf.files.inputs import find_files
@@ -93,7 +93,7 @@ def _saved_model(run: tuple) -> None:
     )
     warm = export_saved_model(*run, OUTPUT.value, options)
     if not warm:
-        print("without warm-up requests, which need pip install -e .[serving]")
+        print(as_installed("without warm-up requests, which need pip install -e .[serving]"))
     version = storage.basename(storage.abspath(OUTPUT.value))
     if not version.isdigit():
         print(

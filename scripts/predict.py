@@ -1,4 +1,4 @@
-"""Parses an image, a folder of images or a video with a trained model.
+"""Parses an image, a film or a folder of both with a trained model.
 
 python scripts/predict.py --model=runs/shapes --input=photo.jpg --output=parses
 python scripts/predict.py --model=exports/shapes --input=photos --output=parses
@@ -9,14 +9,13 @@ For NAME.jpg it writes NAME.png (COCO panoptic ids), NAME.json (its segments), N
 what --pictures asks for; for a film NAME_overlay.mp4 and NAME.json (the segments of each frame).
 Where a.jpg and a.png lie side by side, the names are a_jpg and a_png. Only results of an earlier
 run are replaced. With --shards=N the PNGs and JSON lines go into N tar files, on Apache Beam with
---runner. Images that cannot be read are named and left out; then the exit status is 1.
+--runner. Files that cannot be read are named and left out; then the exit status is 1.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +24,16 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
-from deeperlab_tf.files.films import broke_off
-from deeperlab_tf.files.inputs import Inputs, find_inputs
+from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.results import PICTURES as KINDS
-from deeperlab_tf.files.results import result_names
 from deeperlab_tf.files.submissions import RESULT_FORMATS
-from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
-from deeperlab_tf.prediction.video import check_film, parse_video
+from deeperlab_tf.prediction.many import (
+    Job,
+    check_job,
+    complain,
+    parse_files,
+    parse_films,
+)
 
 if TYPE_CHECKING:
     from deeperlab_tf import Parsing, Predictor
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 cli.define_model("A run, an export or the name of a shipped model.")
 INPUT = flags.DEFINE_string(
-    "input", None, "An image, a folder of images (with subfolders), or a film."
+    "input", None, "An image, a film, or a folder of both (with subfolders)."
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses.")
 BATCH_SIZE = flags.DEFINE_integer(
@@ -79,32 +81,30 @@ def main() -> None:
     if RESULTS.value or IMAGE_LIST.value:
         return _write_results()
     inputs = find_inputs(INPUT.value)
-    files = result_names(inputs.images, inputs.root)
+    job = Job.of(inputs, OUTPUT.value, PICTURES.value)
     run = cli.runner(OUTPUT.value)
     if SHARDS.value:
-        return _write_shards(files, run)
+        return _write_shards(job, run)
     if run:
         raise UserError("--runner writes shards; give their number by --shards.")
-    job = Job(files, OUTPUT.value, PICTURES.value)
-    if inputs.film:
-        check_film(inputs.film, OUTPUT.value)
-    else:
-        check_job(job)
+    check_job(job)
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.predictor import Predictor
 
     predictor = Predictor(cli.required_model(), cli.overrides())
-    if inputs.film:
-        _predict_film(predictor, inputs.film)
-    else:
-        _predict_images(predictor, job, inputs)
+    if inputs.passed_over:
+        print(f"passed over {inputs.passed_over} results of earlier parses")
+    left_out = _predict_images(predictor, job) if job.files else []
+    left_out += _predict_films(predictor, job) if job.films else []
+    complain(job, left_out)
 
 
-def _predict_images(predictor: Predictor, job: Job, inputs: Inputs) -> None:
-    """Writes the images' parses and pictures, and says how many there are and how fast it went."""
-    results, films = inputs.passed_over
-    if results or films:
-        print(f"passed over {results} results of earlier parses and {films} films")
+def _predict_images(predictor: Predictor, job: Job) -> list[str]:
+    """Writes the images' parses and pictures, and says how many there are and how fast it went.
+
+    Returns:
+      those that were left out.
+    """
     start = time.perf_counter()
     left_out = parse_files(
         job,
@@ -113,29 +113,39 @@ def _predict_images(predictor: Predictor, job: Job, inputs: Inputs) -> None:
         lambda parsing: _pictures(predictor, parsing),
     )
     _print_rate(len(job.files) - len(left_out), "images", start)
-    complain(job, left_out)
+    return left_out
 
 
-def _write_shards(files: Mapping[str, str], run: Run | None) -> None:
+def _predict_films(predictor: Predictor, job: Job) -> list[str]:
+    """The same of films."""
+    start = time.perf_counter()
+    frames, left_out = parse_films(job, predictor, BATCH_SIZE.value)
+    _print_rate(frames, "frames", start)
+    return left_out
+
+
+def _write_shards(job: Job, run: Run | None) -> None:
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
     from deeperlab_tf.work import local
 
     if PICTURES.value:
         raise UserError("--shards have no pictures; leave out --pictures or --shards.")
-    if not files:
-        raise UserError(f"--shards are of images; {INPUT.value} is a film.")
+    if not job.files:
+        raise UserError(f"--shards are of images, and {INPUT.value} has none.")
+    if job.films:
+        print(f"passed over {len(job.films)} films, for --shards are of images")
     # One process of this machine: the network uses all of its processors.
     run = run or functools.partial(local.run, processes=1)
-    photos = Photos(files, cli.required_model(), cli.overrides(), BATCH_SIZE.value)
+    photos = Photos(job.files, cli.required_model(), cli.overrides(), BATCH_SIZE.value)
     start = time.perf_counter()
     summary = parse_shards(photos, OUTPUT.value, SHARDS.value, run)
     _print_rate(summary["images"], "images", start)
     if summary["bad"]:
         first = next(bad_images(OUTPUT.value, summary))
         raise UserError(
-            f"{summary['bad']} of {len(files)} images were left out, the first: {first['error']} "
-            f"The others are in {OUTPUT.value}; the .bad.jsonl files there name all."
+            f"{summary['bad']} of {len(job.files)} images were left out, the first: "
+            f"{first['error']} The others are in {OUTPUT.value}; the .bad.jsonl files there name all."
         )
 
 
@@ -185,17 +195,6 @@ def _pictures(predictor: Predictor, parsing: Parsing) -> dict[str, np.ndarray]:
         "sheet": lambda: visualize.prediction_sheet(image, parsing, maps["heatmap"]),
     }
     return {kind: draw[kind]() for kind in PICTURES.value}
-
-
-def _predict_film(predictor: Predictor, path: str) -> None:
-    """Writes what became of a film's frames, and says how many there are."""
-    start = time.perf_counter()
-    parsed, expected = parse_video(predictor, path, OUTPUT.value, BATCH_SIZE.value)
-    _print_rate(parsed, "frames", start)
-    if broke_off(parsed, expected):
-        raise UserError(
-            f"{path} broke off after {parsed} of {expected} frames; those are in {OUTPUT.value}."
-        )
 
 
 if __name__ == "__main__":

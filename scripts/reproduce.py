@@ -24,12 +24,12 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from deeperlab_tf import cli
-from deeperlab_tf.errors import UserError
+from deeperlab_tf.errors import UserError, folder
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
 from deeperlab_tf.files.reports import check_page, check_report
 from deeperlab_tf.schema import Dataset
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments" / "paper"
+EXPERIMENTS = folder("experiments") / "paper"
 TABLES = range(1, 12)
 # Tables of other splits: the experiments are those of the table named.
 SAME_MODELS = {2: 1, 11: 10}

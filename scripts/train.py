@@ -4,7 +4,7 @@ python scripts/train.py --config=experiments/shapes.py --workdir=runs/shapes
 python scripts/train.py --config=experiments/shapes.py --workdir=runs/short --config.train.steps=50
 
 On several GPUs, several hosts (TF_CONFIG or Slurm) or a TPU: see --strategy, --tpu and
-WORKSPACE.md.
+docs/training.md.
 """
 
 from __future__ import annotations

@@ -146,6 +146,17 @@ def test_links_and_paths_lead_somewhere(page):
         assert (REPOSITORY / path).exists(), path
 
 
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_programs_and_named_experiments_exist(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for command in re.findall(r"\bdeeperlab-([a-z-]+)", text):
+        program = command.replace("-", "_")
+        assert command == "tf" or (REPOSITORY / "scripts" / f"{program}.py").is_file(), command
+    for name in re.findall(r"--config=(\w+)\b(?![./])", text):
+        assert name in ("FILE", "X") or list((REPOSITORY / "experiments").rglob(f"{name}.py")), name
+
+
 def run(arguments, folder):
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment = dict(os.environ, PYTHONPATH=path, TF_CPP_MIN_LOG_LEVEL="3")

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.both_stacks
 OF_THE_DISK = tuple(f"deeperlab_tf/files/{name}.py" for name in ("paths", "storage", "remote"))
 # Files that open nothing of a user's by themselves, each with what it opens.
 OWN = {
+    "deeperlab_tf/errors.py": "what was installed with the library",
+    "scripts/__init__.py": "the programs of its folder",
     "deeperlab_tf/files/lock.py": "the lock of a local folder",
     "deeperlab_tf/files/atomic.py": "hidden folders beside a local result, and temporary ones",
     "deeperlab_tf/models/__init__.py": "the models that ship",

@@ -15,6 +15,9 @@ IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".t
 IMAGES += (".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".avif")
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 FILMS += (".3gp", ".3g2", ".wmv", ".flv", ".ogv")
+# Images that often hold several frames; of a folder, only these are opened to see. An animated
+# PNG, which is rare, is told when it is read.
+_MAY_MOVE = (".gif", ".webp", ".avif")
 
 _NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
 
@@ -24,30 +27,29 @@ class Inputs(NamedTuple):
 
     Attributes:
       root: the folder they are in or below.
-      images: paths of image files, sorted; none has been opened.
-      film: path of the film, where the input is one; else None.
-      passed_over: how many files of the folder are results of earlier parses, and how many are
-        films.
+      images: paths of image files, sorted.
+      films: paths of films, sorted.
+      passed_over: how many files of the folder are results of earlier parses.
     """
 
     root: str
     images: list[str]
-    film: str | None = None
-    passed_over: tuple[int, int] = (0, 0)
+    films: list[str]
+    passed_over: int = 0
 
 
 def find_inputs(path: str) -> Inputs:
-    """What --input names: an image, a film, or a folder of images with its subfolders.
+    """What --input names: an image, a film, or a folder of both with its subfolders.
 
     Hidden files and folders are passed over, and so are results of earlier parses. Links are
     followed.
 
     Raises:
-      UserError: there is nothing, or it holds no image.
+      UserError: there is nothing, or it holds no image and no film.
     """
     if storage.isfile(path):
         root = storage.dirname(path)
-        return Inputs(root, [], path) if is_film(path) else Inputs(root, [path])
+        return Inputs(root, [], [path]) if is_film(path) else Inputs(root, [path], [])
     if not storage.isdir(path):
         raise UserError(
             f"there is no file or folder {path}; give an image, a folder of images or a video."
@@ -84,21 +86,29 @@ def is_film(path: str) -> bool:
 
 
 def _of_folder(path):
-    images, results, films = [], 0, 0
+    images, films, results = [], [], 0
     described = set(find_files(path, (".json",)))  # results have a JSON beside them
     for file in find_files(path, IMAGES + FILMS):
-        if file.lower().endswith(FILMS):
-            films += 1
-        elif is_result(file, described):
+        if is_result(file, described):
             results += 1
+        elif _moves(file):
+            films.append(file)
         else:
             images.append(file)
-    if not images:
-        besides = ""
-        if results or films:
-            besides = f" besides {results} results of earlier parses and {films} films"
-        raise UserError(f"the folder {path} has no images{besides} ({', '.join(IMAGES)}).")
-    return Inputs(path, sorted(images), None, (results, films))
+    if not images and not films:
+        besides = f" besides {results} results of earlier parses" if results else ""
+        raise UserError(f"the folder {path} has no images{besides} ({', '.join(IMAGES)}) or films.")
+    return Inputs(path, sorted(images), sorted(films), results)
+
+
+def _moves(file):
+    """Whether a file of a folder is a film; a broken one is what its ending says."""
+    if not file.lower().endswith(FILMS + _MAY_MOVE):
+        return False
+    try:
+        return is_film(file)
+    except UserError:
+        return False
 
 
 def _is_below(where, name, real):

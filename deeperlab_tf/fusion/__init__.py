@@ -23,6 +23,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
+from deeperlab_tf.config import check_label_divisor
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.fusion.assign import assign_pixels
 from deeperlab_tf.fusion.detect import find_instances
@@ -83,7 +84,7 @@ def fuse(
       TensorShape([B, 721, 721])
     """
     graph = keypoint_graph(fusion.keypoint_graph)
-    _check_config(fusion)
+    check_label_divisor(fusion)
     heads = _checked(heads, graph)
     logits = heads["semantic_logits"]
     things = tuple(int(label) for label in thing_classes)
@@ -143,14 +144,6 @@ def parse_image(
     parts = assign_pixels(semantics, predictions, fusion.max_instances, classes, grid)
     # 3.4.2 Semantic and instance prediction fusion.
     return merge_parse(parts, instances, classes, grid, image_size, fusion.label_divisor)
-
-
-def _check_config(fusion):
-    if fusion.max_instances >= fusion.label_divisor:
-        raise UserError(
-            f"config.fusion.max_instances is {fusion.max_instances}; give less than label_divisor "
-            f"({fusion.label_divisor}), or ids would run into the class."
-        )
 
 
 def _checked(heads: dict[str, Tensor], graph: KeypointGraph) -> dict[str, Tensor]:

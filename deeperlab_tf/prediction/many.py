@@ -12,10 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.films import broke_off, open_film
 from deeperlab_tf.files.images import image_file_size, read_image
-from deeperlab_tf.files.results import check_all_results, check_lengths
+from deeperlab_tf.files.inputs import Inputs
+from deeperlab_tf.files.results import check_all_results, check_lengths, result_names
 from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.prediction.video import batches
+from deeperlab_tf.prediction.video import FILM_ENDINGS, batches, parse_video
 
 _NAMED = 5  # files that the last sentence names
 
@@ -24,6 +26,7 @@ _In, _Out = TypeVar("_In"), TypeVar("_Out")
 # Of the files and images of a batch their parses; in place of one, what is wrong with the image.
 Parse = Callable[[Sequence[str], Sequence[np.ndarray]], Sequence[Union[Parsing, UserError]]]
 Pictures = Callable[[Parsing], Mapping[str, np.ndarray]]
+Predict = Callable[[Sequence[np.ndarray]], Sequence[Parsing]]
 
 
 class Job(NamedTuple):
@@ -33,11 +36,25 @@ class Job(NamedTuple):
       files: results' name -> image file, of `files.results.result_names`.
       output: folder of the results.
       kinds: of pictures that are written beside the overlay.
+      films: results' name -> film, likewise.
     """
 
     files: Mapping[str, str]
     output: str
     kinds: Sequence[str] = ()
+    films: Mapping[str, str] = {}
+
+    @classmethod
+    def of(cls, inputs: Inputs, output: str, kinds: Sequence[str] = ()) -> Job:
+        """What is to be done with all inputs."""
+        names = result_names([*inputs.images, *inputs.films], inputs.root)
+        images, films = set(inputs.images), set(inputs.films)
+        return cls(
+            {name: file for name, file in names.items() if file in images},
+            output,
+            kinds,
+            {name: file for name, file in names.items() if file in films},
+        )
 
     @property
     def endings(self) -> list[str]:
@@ -49,20 +66,24 @@ def check_job(job: Job) -> None:
     """Fails where it is clear before the work that it cannot be done.
 
     Raises:
-      UserError: a file of the user's is in the way of a result, or none of the images can be read.
+      UserError: a file of the user's is in the way of a result, or none of the files can be read.
     """
     check_all_results(job.output, job.files, job.endings)
+    check_all_results(job.output, job.films, FILM_ENDINGS)
     errors = []
-    for file in job.files.values():
+    opens = [(image_file_size, file) for file in job.files.values()]
+    opens += [(open_film, file) for file in job.films.values()]
+    for open_file, file in opens:
         try:
-            image_file_size(file)
+            open_file(file)
         except UserError as error:
             errors.append(error)
         else:
             return
     if len(errors) == 1:
         raise errors[0]
-    raise UserError(f"none of {len(errors)} images can be read; the first: {errors[0]}")
+    what = "files" if job.films else "images"
+    raise UserError(f"none of {len(errors)} {what} can be read; the first: {errors[0]}")
 
 
 def parse_files(
@@ -89,7 +110,7 @@ def parse_files(
         parsed = (_parse(parse, batch) for batch in read)
         # The network runs while the files before and after are written and read.
         for batch in one_ahead(functools.partial(_write, job, pictures), parsed):
-            if batch.errors and total == 1:
+            if batch.errors and total + len(job.films) == 1:
                 raise batch.errors[0][1]
             for file, error in batch.errors:
                 tqdm.write(f"left out: {error}", file=sys.stderr)
@@ -114,6 +135,33 @@ def one_ahead(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator
             yield before.result()
 
 
+def parse_films(job: Job, predictor: Predict, batch_size: int) -> tuple[int, list[str]]:
+    """Parses films one after the other, as `parse_files` does images.
+
+    Returns:
+      number of frames that were parsed, and the films of which not all were.
+
+    Raises:
+      UserError: it is the only input, and something is wrong with it.
+    """
+    frames, left_out = 0, []
+    for name, film in job.films.items():
+        try:
+            parsed, expected = parse_video(predictor, film, job.output, batch_size, name)
+            frames += parsed
+            if broke_off(parsed, expected):
+                raise UserError(
+                    f"{film} broke off after {parsed} of {expected} frames; those are in "
+                    f"{job.output}."
+                )
+        except UserError as error:
+            if len(job.films) + len(job.files) == 1:
+                raise
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            left_out.append(film)
+    return frames, left_out
+
+
 def complain(job: Job, left_out: Sequence[str]) -> None:
     """Ends the work with a sentence about the files that were left out, if there are any.
 
@@ -124,10 +172,11 @@ def complain(job: Job, left_out: Sequence[str]) -> None:
         return
     names = ", ".join(left_out[:_NAMED])
     more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    rest = len(job.files) - len(left_out)
+    total, what = len(job.files) + len(job.films), "files" if job.films else "images"
+    rest = total - len(left_out)
     done = f"the other {rest} are in {job.output}" if rest else "there are no others"
     raise UserError(
-        f"{len(left_out)} of {len(job.files)} images were left out, for the reasons above "
+        f"{len(left_out)} of {total} {what} were left out, for the reasons above "
         f"({names}{more}); {done}."
     )
 

@@ -32,6 +32,7 @@ def parse_video(
     path: str,
     folder: str,
     batch_size: int,
+    name: str = "",
 ) -> tuple[int, int]:
     """Parses a video frame by frame; shows a progress bar.
 
@@ -43,6 +44,7 @@ def parse_video(
       path: a video, or an animated GIF, PNG or WebP.
       folder: where the results go.
       batch_size: frames that run at once.
+      name: of the results; "": the film's.
 
     Returns:
       number of frames parsed, number of frames the file claims to have (0 if it does not say).
@@ -51,10 +53,11 @@ def parse_video(
       UserError: the file is not a film, not even its first frame can be read, or no file can hold
         its frames; or a file that is no result of this film's would be replaced.
     """
-    check_film(path, folder)
+    name = name or _name(path)
+    check_film(path, folder, name)
     reader = open_film(path)
 
-    with writing_results(folder, _name(path), path) as files:
+    with writing_results(folder, name, path) as files:
         with VideoWriter(files.path("_overlay.mp4"), reader.frames_per_second) as writer:
             frames = _parse_frames(predictor, reader, writer, batch_size)
         if not frames:
@@ -63,15 +66,19 @@ def parse_video(
     return len(frames), reader.expected
 
 
-def check_film(path: str, folder: str) -> None:
+def check_film(path: str, folder: str, name: str = "") -> None:
     """Fails where it is clear before the work that `parse_video` would.
+
+    Args:
+      path, folder, name: as of `parse_video`.
 
     Raises:
       UserError: the file is not a film, or a file of the user's is in the way of a result.
     """
+    name = name or _name(path)
     open_film(path)
-    check_results(folder, _name(path), FILM_ENDINGS, path)
-    check_lengths(folder, _name(path), FILM_ENDINGS)
+    check_results(folder, name, FILM_ENDINGS, path)
+    check_lengths(folder, name, FILM_ENDINGS)
 
 
 def _name(path):

@@ -1,4 +1,6 @@
-"""Which files are parsed: the user's pictures, not hidden files, films or earlier results."""
+"""Which files are parsed: the user's pictures and films, not hidden files or earlier results."""
+
+import pathlib
 
 import numpy as np
 import pytest
@@ -38,10 +40,12 @@ def test_results_of_earlier_parses_are_passed_over_and_counted(tmp_path):
             put(tmp_path / "x.png")
             for ending in (".png", "_overlay.jpg", "_semantic.png"):
                 Image.open(tmp_path / "x.png").save(files.path(ending))
+            pathlib.Path(files.path("_overlay.mp4")).write_bytes(b"")
             (tmp_path / "x.png").unlink()
     inputs = find_inputs(str(tmp_path))
     assert names(tmp_path, inputs) == ["a.jpg", "a_overlay.png"]
-    assert inputs.passed_over == (6, 1)
+    assert inputs.films == [str(tmp_path / "film.mp4")]
+    assert inputs.passed_over == 8
 
 
 def test_links_are_followed_but_not_round_in_circles(tmp_path):
@@ -62,12 +66,18 @@ def test_animated_pictures_are_films_whatever_their_ending(tmp_path):
     options = dict(save_all=True, append_images=frames[1:])
     for name in ("a.gif", "b.png", "c.webp"):
         frames[0].save(tmp_path / name, **options)
-        assert find_inputs(str(tmp_path / name)).film == str(tmp_path / name)
+        assert find_inputs(str(tmp_path / name)).films == [str(tmp_path / name)]
     frames[0].save(tmp_path / "still.gif")
     assert find_inputs(str(tmp_path / "still.gif")).images == [str(tmp_path / "still.gif")]
     for name in ("x.ts", "x.3gp"):
         (tmp_path / name).write_bytes(b"")
-        assert find_inputs(str(tmp_path / name)).film
+        assert find_inputs(str(tmp_path / name)).films == [str(tmp_path / name)]
+    (tmp_path / "broken.gif").write_bytes(b"GIF89a")
+    both = find_inputs(str(tmp_path))
+    films = {"a.gif", "c.webp", "x.ts", "x.3gp"}
+    assert {path.rpartition("/")[2] for path in both.films} == films
+    # What cannot be opened, and a PNG that moves, are told when they are read.
+    assert names(tmp_path, both) == ["b.png", "broken.gif", "still.gif"]
 
 
 def test_nothing_to_parse_is_told(tmp_path):

@@ -9,9 +9,16 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.films import VideoWriter
 from deeperlab_tf.files.inputs import find_inputs
-from deeperlab_tf.files.results import result_names
-from deeperlab_tf.prediction.many import Job, check_job, complain, one_ahead, parse_files
+from deeperlab_tf.prediction.many import (
+    Job,
+    check_job,
+    complain,
+    one_ahead,
+    parse_files,
+    parse_films,
+)
 from deeperlab_tf.prediction.parsing import Parsing
 
 
@@ -29,9 +36,7 @@ def job_of(tmp_path):
     """Function (input) that gives its job."""
 
     def make(path, kinds=()):
-        inputs = find_inputs(str(path))
-        files = result_names(inputs.images, inputs.root)
-        return Job(files, str(tmp_path / "out"), kinds)
+        return Job.of(find_inputs(str(path)), str(tmp_path / "out"), kinds)
 
     return make
 
@@ -172,3 +177,37 @@ def test_pictures_larger_than_a_jpeg_are_written_whole(toy_dataset, tmp_path, si
     assert sorted(os.listdir(tmp_path)) == ["wide.json", "wide.png", f"wide_overlay{overlay}"]
     with Image.open(tmp_path / f"wide_overlay{overlay}") as picture:
         assert picture.size == size[::-1]
+
+
+def test_films_of_a_folder_are_parsed_beside_its_images(photos, job_of, parse, capsys):
+    frames = [Image.new("RGB", (12, 8), (60 * step, 0, 0)) for step in range(3)]
+    frames[0].save(photos / "b.gif", save_all=True, append_images=frames[1:])
+    with VideoWriter(str(photos / "drive.mp4"), 10.0) as writer:
+        for _ in range(4):
+            writer.write(np.full((8, 12, 3), 99, np.uint8))
+    (photos / "broken.mp4").write_bytes(b"no video")
+    job = job_of(photos)
+    check_job(job)
+    assert parse_files(job, parse, batch_size=2) == []
+    count, left_out = parse_films(job, lambda images: parse(images, images), batch_size=2)
+    assert (count, left_out) == (7, [str(photos / "broken.mp4")])
+    assert "broken.mp4 is not a video" in capsys.readouterr().err
+    with pytest.raises(UserError, match="1 of 7 files were left out"):
+        complain(job, left_out)
+    # A film and a picture of one name do not share results.
+    written = set(os.listdir(job.output))
+    assert {"b_gif.json", "b_gif_overlay.mp4", "b_png.json", "drive_overlay.mp4"} <= written
+    # What was written is not parsed again.
+    (photos / "out").symlink_to(job.output)
+    assert job_of(photos) == job
+
+
+def test_a_film_in_whose_way_a_file_of_the_users_is_stops_the_work(photos, job_of):
+    with VideoWriter(str(photos / "drive.mp4"), 10.0) as writer:
+        writer.write(np.full((8, 12, 3), 99, np.uint8))
+    job = job_of(photos)
+    os.makedirs(job.output)
+    with open(os.path.join(job.output, "drive.json"), "w") as file:
+        file.write("{}")
+    with pytest.raises(UserError, match=r"drive\.json exists already"):
+        check_job(job)
