@@ -60,7 +60,7 @@ setup(
         "deeperlab_tf.models": ["*/*.json", "*/*.npz", "*/*.pb.gz", "*/README.md", "*/SHA256SUMS"],
         "deeperlab_tf.evaluation.report": ["*.css", "*.js", "*.html"],
         "deeperlab_programs.demo_page": ["*.js", "*.css"],
-        "deeperlab_experiments": ["*.yaml"],
+        "deeperlab_experiments": ["*.yaml", "*.md"],
         "deeperlab_docs": ["*.md"],
         "input_pipeline": ["py.typed"],
     },

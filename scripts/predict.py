@@ -145,7 +145,8 @@ def _write_shards(job: Job, run: Run | None) -> None:
         first = next(bad_images(OUTPUT.value, summary))
         raise UserError(
             f"{summary['bad']} of {len(job.files)} images were left out, the first: "
-            f"{first['error']} The others are in {OUTPUT.value}; the .bad.jsonl files there name all."
+            f"{first['error']} The others are in {OUTPUT.value}; the .bad.jsonl files there "
+            "name all."
         )
 
 

@@ -13,6 +13,7 @@ from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.evaluation.samples import Sample, Source, with_classes_of
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.oddities import Found, Oddity, notes
 from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics.overlaps import overlap_table
 from deeperlab_tf.prediction.parsing import Parsing
@@ -25,6 +26,7 @@ from deeperlab_tf.visualize.sheets import contact_sheet
 _SHEET_ROWS = 12  # images on the contact sheet, evenly spread over the dataset
 _SHEET_TITLES = ("image", "truth", "parse", "errors")
 _CELL_SIDE = 300  # pixels, of the sheet's pictures
+_CROWD_REGIONS = "crowd_regions"  # of samples with several crowd regions of one class
 
 
 class DatasetPredictor(Protocol):
@@ -52,7 +54,8 @@ def evaluate(
 
     Args:
       predictor: `Predictor` or `DistributedPredictor`.
-      source: random access to samples, dicts of image, semantic, instance, crowd, image_id.
+      source: random access to samples, dicts of image, semantic, instance, crowd, image_id;
+        perhaps crowd_regions, as of `input_pipeline.datasets.Source`.
       output: folder to write into.
       batch_size: images per step; those of one size run as one batch.
       result_formats: keys of `files.submissions.RESULT_FORMATS`.
@@ -79,18 +82,21 @@ def evaluate(
     evaluation = Evaluation.of(dataset, _loader(source, folder, dataset))
     # One in so many images is shown on the contact sheet.
     every = math.ceil(len(source) / _SHEET_ROWS)
-    rows = []
+    rows, odd = [], []
     for index, sample, parsing in predictor.predict_all(source, batch_size):
         add_scores(evaluation, sample, parsing)
         for writer in writers:
             writer.add(parsing, sample["image_id"])
         if index % every == 0:
             rows.append(_sheet_row(sample, parsing))
+        if _CROWD_REGIONS in sample:
+            odd.append(Found(Oddity.CROWDS, f"image {sample['image_id']}"))
 
     for writer in writers:
         writer.close()
     sheet = contact_sheet(rows, _SHEET_TITLES, _CELL_SIDE, footer=error_legend)
     write_image(storage.join(output, "contact_sheet.png"), sheet)
+    evaluation.notes_on_files = notes(odd, may_be_strict=False)
     return evaluation
 
 
@@ -114,17 +120,16 @@ def _loader(source, folder, dataset):
 
 def add_scores(evaluation: Evaluation, sample: Sample, parsing: Parsing) -> None:
     """Adds one image, its labels and its parse, to an `Evaluation`."""
-    maps = (
-        sample["semantic"],
-        sample["instance"],
-        parsing.semantic,
-        parsing.instance,
-        sample["crowd"],
+    maps = (sample["semantic"], sample["instance"], parsing.semantic, parsing.instance)
+    crowd, dataset = sample["crowd"], evaluation.dataset
+    table = overlap_table(
+        *maps,
+        sample.get(_CROWD_REGIONS, crowd),
+        num_classes=dataset.num_classes,
+        ignore_label=dataset.ignore_label,
     )
-    dataset = evaluation.dataset
-    table = overlap_table(*maps, num_classes=dataset.num_classes, ignore_label=dataset.ignore_label)
     evaluation.add(sample["image_id"], table)
-    evaluation.instance_ap.update(*maps, scores=_instance_scores(parsing))
+    evaluation.instance_ap.update(*maps, crowd, scores=_instance_scores(parsing))
 
 
 def _instance_scores(parsing):

@@ -85,8 +85,12 @@ class Found(NamedTuple):
     place: str
 
 
-def notes(found: Iterable[Found]) -> list[str]:
+def notes(found: Iterable[Found], may_be_strict: bool = True) -> list[str]:
     """Sentences about all that is odd, one for each kind.
+
+    Args:
+      found: what is odd.
+      may_be_strict: say what --strict would do.
 
     Example:
       >>> found = [Found(Oddity.EMPTY, "image 7"), Found(Oddity.EMPTY, "image 9")]
@@ -103,8 +107,8 @@ def notes(found: Iterable[Found]) -> list[str]:
         what, official, strict = oddity.value
         first, *others = where
         more = f" and {len(others)} more" if others else ""
+        otherwise = f"; --strict {strict}" if may_be_strict else ""
         sentences.append(
-            f"{first}{more}: {what}. By the rules of COCO's evaluator {official}; "
-            f"--strict {strict}."
+            f"{first}{more}: {what}. By the rules of COCO's evaluator {official}{otherwise}."
         )
     return sentences

@@ -98,8 +98,9 @@ def overlap_table(
       gt_semantic, gt_instance, pred_semantic, pred_instance: integer [H, W]. Classes are 0 ...
         num_classes - 1, or ignore_label: void in the ground truth, unlabelled in the prediction.
         Instance ids are 0 or larger.
-      gt_crowd: bool [H, W], True on crowd regions, whose class is in `gt_semantic`; None: there
-        are none.
+      gt_crowd: bool [H, W], True on crowd regions, whose class is in `gt_semantic`; or integer
+        [H, W], the number of each crowd region, from 1 on, of which the last of a class excuses
+        alone; None: there are none.
       num_classes: number of classes.
       ignore_label: the class value that is none.
 
@@ -113,7 +114,7 @@ def overlap_table(
         pred_instance=pred_instance,
     )
     if gt_crowd is not None and np.any(gt_crowd):
-        maps["gt_crowd"] = np.asarray(gt_crowd, bool)
+        maps["gt_crowd"] = np.asarray(gt_crowd)
 
     values, counts = count_combinations(**maps)
     for name in ("gt_semantic", "pred_semantic"):
@@ -134,7 +135,7 @@ def table_from_counts(
     """`OverlapTable` of distinct label combinations.
 
     Args:
-      gt_columns: (class, instance, crowd), each int64 [K].
+      gt_columns: (class, instance, crowd), each int64 [K]; crowd as in `overlap_table`.
       pred_columns: (class, instance), each int64 [K].
       counts: int64 [K], pixels of each combination.
       ignore_label: the class value that is none.
@@ -158,7 +159,7 @@ def table_from_counts(
         gt_crowd=gt_crowd.astype(bool),
         gt_area=gt_area,
         gt_claim=gt_area.astype(np.float64),
-        gt_excuses=gt_crowd.astype(bool),
+        gt_excuses=_last_of_class(gt_class, gt_crowd),
         pred_class=pred_class,
         pred_instance=pred_instance,
         pred_area=sum_by(pred_index[in_pred], counts[in_pred], num_pred),
@@ -168,6 +169,13 @@ def table_from_counts(
         pair_area=sum_by(pair_index, counts[in_both], len(pairs)),
         num_pixels=int(counts.sum()),
     )
+
+
+def _last_of_class(classes, numbers):
+    """bool [G]: which crowd regions have the largest number of their class."""
+    last = np.zeros(classes.max(initial=0) + 1, np.int64)
+    np.maximum.at(last, classes, numbers)
+    return (numbers > 0) & (numbers == last[classes])
 
 
 def _segments(columns, valid):

@@ -95,13 +95,20 @@ class CocoPanoptic(Source):
         segments = self.annotations[index]["segments_info"]
         labels = labels_of_segments(ids, segments, mask_path, self.dataset)
         semantic, instance, crowd = labels
-        return {
+        sample = {
             "image": image,
             "semantic": semantic,
             "instance": instance,
             "crowd": crowd,
             "image_id": self._names[index],
         }
+        crowds = [segment for segment in segments if segment.get("iscrowd", 0)]
+        if len(crowds) > len({segment["category_id"] for segment in crowds}):
+            # COCO's evaluator tells them apart.
+            sample["crowd_regions"] = np.zeros_like(instance)
+            for number, segment in enumerate(crowds, start=1):
+                sample["crowd_regions"][ids == segment["id"]] = number
+        return sample
 
     def paths(self, index: int) -> tuple[str, str]:
         """Paths of the photo and of the panoptic PNG.

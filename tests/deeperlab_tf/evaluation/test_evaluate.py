@@ -84,6 +84,44 @@ def test_scoring_the_written_parses_gives_the_same_numbers(toy_dataset, tmp_path
     np.testing.assert_equal(from_files, from_model)
 
 
+class CrowdSource(Source):
+    """A disc between two crowd regions of boxes, of 4 and 6 columns."""
+
+    def __getitem__(self, index):
+        semantic = np.array([[3] * 4 + [2] * 10 + [3] * 6], np.int32)
+        regions = np.array([[1] * 4 + [0] * 10 + [2] * 6], np.int32)
+        if index:  # the smaller one comes last
+            regions = np.where(regions, 3 - regions, 0)
+        instance = (semantic == 2).astype(np.int32)
+        image = np.repeat(semantic[..., None] * 60, 3, axis=-1).astype(np.uint8)
+        sample = dict(image=image, semantic=semantic, instance=instance, crowd=regions > 0)
+        return dict(sample, crowd_regions=regions, image_id=f"image_{index}")
+
+
+class BoxPredictor(FakePredictor):
+    """Finds the disc, and one box over all that is box."""
+
+    def __call__(self, images):
+        maps = [image[..., 0] // 60 for image in images]
+        instances = [np.where(m == 2, 1, np.where(m == 3, 2, 0)) for m in maps]
+        return [
+            Parsing.from_maps(m, instance, self.dataset, image=image, scores=[0.5, 0.5])
+            for m, instance, image in zip(maps, instances, images)
+        ]
+
+
+def test_of_several_crowds_of_a_class_the_last_excuses_as_in_cocos_evaluator(toy_dataset, tmp_path):
+    """One box is predicted over both: 6 of its 10 pixels are excused, or 4, which is too few."""
+    source, predictor = CrowdSource(toy_dataset), BoxPredictor(toy_dataset)
+    evaluation = evaluate(predictor, source, str(tmp_path), batch_size=1)
+    result = evaluation.result()
+    box = result["per_class"][3]
+    assert (box["tp"], box["fp"], box["fn"]) == (0, 1, 0)
+    assert result["pq"] == 0.5  # the disc's 1 and the box's 0
+    note = "image image_0 and 1 more: several crowd regions of one class"
+    assert any(text.startswith(note) and "strict" not in text for text in result["notes"])
+
+
 @pytest.mark.slow
 def test_number_of_workers_does_not_change_the_result(toy_dataset, tmp_path):
     truth = write_truth(tmp_path, toy_dataset, Source(toy_dataset))

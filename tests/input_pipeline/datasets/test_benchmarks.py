@@ -10,6 +10,7 @@ from PIL import Image
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.panoptic_png import VOID
 from input_pipeline import open_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 from input_pipeline.records import write
@@ -137,6 +138,28 @@ def test_coco_crowds_are_no_instances(coco_root):
     edit_json(coco_root / "annotations" / "panoptic_val2017.json", make_crowds)
     sample = coco.CocoPanoptic(coco_root, "val")[0]
     assert sample["crowd"].any() and not sample["instance"].any()
+
+
+def test_several_coco_crowds_of_one_class_keep_their_order(coco_root):
+    def crowds_of_one_class(content):
+        first, second = (annotation["segments_info"] for annotation in content["annotations"])
+        for number, segment in enumerate(second):
+            segment["iscrowd"] = int(not number)
+        for segment in first:
+            segment.update(iscrowd=1, category_id=first[0]["category_id"])
+
+    edit_json(coco_root / "annotations" / "panoptic_val2017.json", crowds_of_one_class)
+    source = coco.CocoPanoptic(coco_root, "val")
+    several = [index for index in range(2) if "crowd_regions" in source[index]]
+    assert len(several) == 1
+    regions = source[several[0]]["crowd_regions"]
+    rgb = np.asarray(Image.open(source.paths(several[0])[1]).convert("RGB")).astype(int)
+    ids = rgb @ [1, 256, 65536]
+    numbers = {VOID: 0}
+    for number, segment in enumerate(source.annotations[several[0]]["segments_info"], start=1):
+        numbers[segment["id"]] = number
+    np.testing.assert_array_equal(regions, np.vectorize(numbers.get)(ids))
+    np.testing.assert_array_equal(regions > 0, source[several[0]]["crowd"])
 
 
 def test_cityscapes_instances_groups_and_void(data_dir):
