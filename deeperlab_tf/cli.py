@@ -225,6 +225,16 @@ def required_model() -> str:
     return given
 
 
+def define_compile() -> flags.FlagHolder:
+    """Defines --compile."""
+    return flags.DEFINE_bool(
+        "compile",
+        False,
+        "Have XLA compile network and fusion into one step, for a GPU above all; it takes about a "
+        "minute once.",
+    )
+
+
 def define_strategy() -> None:
     """Defines --strategy, --tpu and --cluster_timeout; `strategy_from_flags` reads them."""
     flags.DEFINE_string("strategy", "auto", f"Devices to run on: {' | '.join(STRATEGIES)}.")

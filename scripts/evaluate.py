@@ -78,6 +78,7 @@ STRICT = flags.DEFINE_bool(
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that compare files.", lower_bound=1)
 cli.define_strategy()
 cli.define_runner()
+COMPILE = cli.define_compile()
 OUTPUT = flags.DEFINE_string(
     "output", None, "With --model a new folder, for files the JSON of the metrics."
 )
@@ -169,7 +170,7 @@ def _write_results() -> None:
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
-    predictor = Predictor(cli.required_model(), cli.overrides())
+    predictor = Predictor(cli.required_model(), cli.overrides(), COMPILE.value)
     photos = open_photos(predictor.config, SPLIT.value, IMAGE_LIST.value)
     batch_size = predictor.config.eval.batch_size
     with atomic_path(OUTPUT.value) as folder:
@@ -219,7 +220,8 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
     if not is_export(models.find(model)):
         with strategy.scope():
             network, config, dataset = load_network(model, overrides, BEST.value)
-        return DistributedPredictor(network, config, dataset, strategy), config
+        predictor = DistributedPredictor(network, config, dataset, strategy, COMPILE.value)
+        return predictor, config
 
     if BEST.value:
         raise UserError(f"--best is for runs; {model} is an export, of one checkpoint.")
@@ -228,7 +230,7 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
             f"the export {model} runs on one device; give --strategy=one_device, or the run it was "
             "made from."
         )
-    predictor = Predictor(model, overrides)
+    predictor = Predictor(model, overrides, COMPILE.value)
     return predictor, predictor.config
 
 

@@ -6,6 +6,8 @@ python scripts/export.py --model=street --output=exports/street/1 \\
     --config.fusion.peak_threshold=0.2 --config.eval.image_size=513,1025
 python scripts/export.py --model=runs/shapes --output=exports/shapes-bf16/1 \\
     --optimise --precision=bfloat16
+python scripts/export.py --model=runs/shapes --output=exports/shapes-gpu/1 \\
+    --compile --image_size=721,1281 --batch_size=1
 python scripts/export.py --model=runs/shapes --output=exports/shapes-onnx --format=onnx
 python scripts/export.py --model=runs/shapes --output=exports/shapes-int8 --format=onnx \\
     --precision=int8 --calibration=PHOTOS
@@ -60,6 +62,14 @@ MAX_IMAGE_PIXELS = flags.DEFINE_integer(
     lower_bound=1,
 )
 
+COMPILE = flags.DEFINE_bool(
+    "compile",
+    False,
+    "SavedModel: have XLA compile the parse, for GPU servers: of images of --image_size, for each "
+    "--batch_size.",
+)
+IMAGE_SIZE = flags.DEFINE_list("image_size", None, "With --compile: height,width of all images.")
+
 _PRECISIONS = {
     "saved_model": ("float32", "float16", "bfloat16"),
     "onnx": ("float32", "int8"),
@@ -90,6 +100,7 @@ def _saved_model(run: tuple) -> None:
         precision=PRECISION.value,
         batch_sizes=sorted(set(BATCH_SIZES.value)),
         max_pixels=MAX_IMAGE_PIXELS.value,
+        compiled_size=_image_size(),
     )
     warm = export_saved_model(*run, OUTPUT.value, options)
     if not warm:
@@ -100,6 +111,19 @@ def _saved_model(run: tuple) -> None:
             "TF Serving wants a number as the last folder, such as NAME/1; "
             "its configs go beside that."
         )
+
+
+def _image_size() -> tuple[int, int] | None:
+    """(H, W) of the images whose parse is compiled."""
+    if not COMPILE.value and IMAGE_SIZE.value is None:
+        return None
+    sides = IMAGE_SIZE.value or []
+    if not COMPILE.value or FORMAT.value != "saved_model":
+        raise UserError("--compile and --image_size go together, with --format=saved_model.")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise UserError("--compile needs --image_size=HEIGHT,WIDTH, in pixels.")
+    height, width = map(int, sides)
+    return height, width
 
 
 def _onnx(run: tuple) -> None:
@@ -130,6 +154,7 @@ def _check_flags() -> None:
         )
     if FORMAT.value == "saved_model" and precision != "float32" and not OPTIMISE.value:
         raise UserError(f"--precision={precision} needs --optimise.")
+    _image_size()
     if min(BATCH_SIZES.value) < 1:
         raise UserError("--batch_size must be at least 1.")
     if precision == "int8" and not (CALIBRATION.value and storage.isdir(CALIBRATION.value)):

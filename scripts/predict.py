@@ -73,6 +73,7 @@ SHARDS = flags.DEFINE_integer(
     lower_bound=0,
 )
 cli.define_runner()
+COMPILE = cli.define_compile()
 
 _DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 
@@ -91,7 +92,7 @@ def main() -> None:
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.predictor import Predictor
 
-    predictor = Predictor(cli.required_model(), cli.overrides())
+    predictor = Predictor(cli.required_model(), cli.overrides(), COMPILE.value)
     if inputs.passed_over:
         print(f"passed over {inputs.passed_over} results of earlier parses")
     left_out = _predict_images(predictor, job) if job.files else []
@@ -162,7 +163,7 @@ def _write_results() -> None:
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
-    predictor = Predictor(cli.required_model(), cli.overrides())
+    predictor = Predictor(cli.required_model(), cli.overrides(), COMPILE.value)
     config = predictor.config.copy_and_resolve_references()
     config.data.root, config.data.dataset = INPUT.value, "folder"
     photos = open_photos(config, "test", IMAGE_LIST.value)

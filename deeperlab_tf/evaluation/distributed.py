@@ -14,30 +14,37 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from deeperlab_tf.compat import keras
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.samples import Chosen
+from deeperlab_tf.fusion import ops
 from deeperlab_tf.metrics import ParsingMetrics
-from deeperlab_tf.model import build_model
-from deeperlab_tf.prediction.inference import parse_images
+from deeperlab_tf.prediction.compiled import CompiledParser
+from deeperlab_tf.prediction.inference import LABEL_MAPS, parse_images, prepared_size
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 
-_MAPS = ("semantic", "instance", "panoptic")
-_OUTPUTS = (*_MAPS, "instance_score", "instance_keypoints", "num_instances")
+_OUTPUTS = (*LABEL_MAPS, "instance_score", "instance_keypoints", "num_instances")
 
 
 class DistributedPredictor:
     """A network that parses the images of a dataset on all replicas.
 
-    On TPU the network runs on the host's processors: the fusion has no TPU kernels.
+    Compiled, as TPUs need it, network and fusion are one step on each replica; images are prepared
+    for it, and parses brought back to their sizes, on the host.
 
     Args:
       network: of `build_model`, made in the strategy's scope.
       config: the whole config.
       dataset: the classes.
       strategy: where the network runs.
+      compile: whether XLA compiles the step, which for TPUs it always does. Worth it where images
+        are padded to one size (`eval.pad_to_size`): each size takes about a minute, once.
 
     Attributes:
       dataset: the classes.
+
+    Raises:
+      UserError: this TensorFlow cannot compile; images for TPUs are not padded to one size.
 
     Example:
       strategy = build_strategy("mirrored")
@@ -53,25 +60,37 @@ class DistributedPredictor:
         config: ConfigDict,
         dataset: Dataset,
         strategy: tf.distribute.Strategy,
+        compile: bool = False,
     ) -> None:
         self.dataset = dataset
-        self._source, self._network = network, network
-        if isinstance(strategy, tf.distribute.TPUStrategy):
-            self._network = build_model(config.model, dataset)
-            strategy = tf.distribute.get_strategy()
-        self._strategy = strategy
-        network = self._network
+        self._config, self._strategy = config, strategy
+        self._parser = None
+        is_tpu = _is_tpu(strategy, config)
+        if compile or is_tpu:
+            self._parser = CompiledParser(network, config, dataset.thing_classes)
 
         def parse(images):
-            outputs = parse_images(network, images, config, dataset.thing_classes)
+            # Images of many sizes: XLA's form would only be made in vain.
+            with ops.one_form(compiled=False):
+                return parse_images(network, images, config, dataset.thing_classes)
+
+        def compiled(prepared):
+            # A function for each replica, which has weights of its own.
+            step = tf.function(self._parser.step, jit_compile=True, autograph=False)
+            return step(prepared)
+
+        step = parse
+        if self._parser is not None:
+            # A TPU compiles whatever it runs.
+            step = self._parser.step if is_tpu else compiled
+
+        # The sizes become dynamic, but where each is compiled.
+        @tf.function(reduce_retracing=self._parser is None, autograph=False)
+        def run_on_all(shares):
+            outputs = strategy.run(step, args=(shares,))
             return {name: outputs[name] for name in _OUTPUTS if name in outputs}
 
-        # Images of many sizes: the sizes become dynamic.
-        @tf.function(reduce_retracing=True, autograph=False)
-        def parse_shares(shares):
-            return strategy.run(parse, args=(shares,))
-
-        self._parse = parse_shares
+        self._run = run_on_all
 
     def predict_all(
         self, source: Sequence[Mapping[str, Any]], batch_size: int = 1, progress: bool = True
@@ -83,8 +102,6 @@ class DistributedPredictor:
           batch_size: images per step and replica, where all of a step have one size.
           progress: show a bar.
         """
-        if self._network is not self._source:
-            self._network.set_weights(self._source.get_weights())
         per_step = self._strategy.num_replicas_in_sync * batch_size
         last = len(source) - 1
         with tqdm(
@@ -110,16 +127,34 @@ class DistributedPredictor:
 
         def share(context):
             first = context.replica_id_in_sync_group * batch_size
-            return tf.constant(np.stack(images[first : first + batch_size]))
+            own = tf.constant(np.stack(images[first : first + batch_size]))
+            return own if self._parser is None else self._parser.prepare(own)
 
         shares = self._strategy.experimental_distribute_values_from_function(share)
-        outputs = self._parse(shares)
+        outputs = self._run(shares)
+        sizes = [self._map_size(image) for image in images]
         results = [{} for _ in images]
         for name, value in outputs.items():
             values, tail = self._gather(value)
-            for result, part in zip(results, _split(values, name, tail, images)):
+            shapes = sizes if name in LABEL_MAPS else [tail] * len(images)
+            for result, part in zip(results, _split(values, shapes)):
                 result[name] = part
-        return results
+        if self._parser is None:
+            return results
+        return [self._restored(*pair) for pair in zip(results, images)]
+
+    def _map_size(self, image):
+        """Height and width of the label maps that a step gives for an image."""
+        size = image.shape[:2]
+        if self._parser is not None:
+            size = prepared_size(*size, self._config)
+        return tuple(int(side) for side in size)
+
+    def _restored(self, outputs, image):
+        """What the compiled step gives for an image, at the image's size."""
+        batch = {name: tf.constant(value[np.newaxis]) for name, value in outputs.items()}
+        restored = self._parser.restore(batch, image.shape[:2])
+        return {name: value[0].numpy() for name, value in restored.items()}
 
     def _gather(self, value):
         """One output of all replicas, flat, and its shape without the batch and the image."""
@@ -132,13 +167,22 @@ class DistributedPredictor:
         return self._strategy.gather(flat, axis=0).numpy(), tail
 
 
-def _split(values, name, tail, images):
-    """The part of each image of an output of all, flat: a list of arrays."""
-    is_map = name in _MAPS
-    shapes = [image.shape[:2] if is_map else tail for image in images]
+def _split(values, shapes):
+    """The part of each image of an output of all, flat: a list of arrays of these shapes."""
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     parts = np.split(values, ends[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes)]
+
+
+def _is_tpu(strategy, config):
+    """Whether the strategy is for TPUs, on which images must have one size."""
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if is_tpu and not config.eval.pad_to_size:
+        raise UserError(
+            "TPUs evaluate images of one size; give --config.eval.pad_to_size, and "
+            "--config.eval.image_size if they are small."
+        )
+    return is_tpu
 
 
 def make_evaluation(
@@ -151,7 +195,11 @@ def make_evaluation(
       config: the whole config; the first `train.evaluate_images` samples count, `eval.batch_size`
         of them per step and replica.
       strategy: the training's.
+
+    Raises:
+      UserError: images for TPUs are not padded to one size.
     """
+    _is_tpu(strategy, config)
     count = min(config.train.evaluate_images or len(source), len(source))
     dataset = source.dataset
     predictors = {}  # of each network that was evaluated: making one takes time

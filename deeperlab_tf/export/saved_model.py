@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from deeperlab_tf.compat import keras
 from deeperlab_tf.config_json import config_to_json
+from deeperlab_tf.export.compiled import parse_compiled
 from deeperlab_tf.export.encoded import EncodedImages, require_images
 from deeperlab_tf.export.serving_files import write_server_configs, write_warmup_requests
 from deeperlab_tf.files import storage
@@ -24,6 +25,7 @@ from deeperlab_tf.training.workdir import CONFIG_FILE, DATASET_FILE
 
 _LABELS = ("semantic", "instance", "panoptic")
 _IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+_PIXELS = tf.TensorSpec([None, None, 3], tf.uint8)
 _IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 # dtypes of one image's parse, for `tf.map_fn`.
@@ -42,12 +44,15 @@ class ExportOptions(NamedTuple):
         `optimise`.
       batch_sizes: that a server may put together, ascending; each is warmed up.
       max_pixels: larger encoded images are refused before they are decoded.
+      compiled_size: (H, W) of the images; XLA compiles their parse, for each of `batch_sizes` and
+        no others. None: images of any size, not compiled.
     """
 
     optimise: bool = False
     precision: str = "float32"
     batch_sizes: Sequence[int] = (1, 2, 4)
     max_pixels: int = MAX_PIXELS
+    compiled_size: tuple[int, int] | None = None
 
 
 DEFAULT_OPTIONS = ExportOptions()
@@ -93,7 +98,8 @@ def export_saved_model(
         module = ServedModel(network, config, dataset, assets, options)
         tf.saved_model.save(module, temporary, signatures=module.signatures())
         sizes = options.batch_sizes
-        warm = write_warmup_requests(temporary, config.eval.image_size, sizes)
+        image_size = options.compiled_size or config.eval.image_size
+        warm = write_warmup_requests(temporary, image_size, sizes)
         if name.isdigit():
             write_server_configs(folder, sizes)
     return warm
@@ -136,6 +142,7 @@ class ServedModel(tf.Module):
     ) -> None:
         super().__init__(name="deeperlab")
         self.config, self.dataset, self.max_pixels = config, dataset, options.max_pixels
+        self._options = options
         self.assets = [tf.saved_model.Asset(path) for path in assets]
 
         # One function, which all signatures call: the graph and its constants are in the file once.
@@ -179,6 +186,10 @@ class ServedModel(tf.Module):
           ignore label and instance 0.
         """
         images = EncodedImages.checked(image_bytes, self.max_pixels)
+        if self._options.compiled_size:
+            batch = tf.range(tf.shape(images.sizes)[0])
+            pixels = tf.map_fn(images.decode, batch, fn_output_signature=_PIXELS)
+            return dict(self._parse_images(pixels), image_size=images.sizes)
         # Padding images to a common size would change what the network sees of them, unless all are
         # padded anyway.
         if self.config.eval.pad_to_size:
@@ -217,6 +228,11 @@ class ServedModel(tf.Module):
         return tf.map_fn(parse, batch, fn_output_signature=_PARSE, parallel_iterations=1)
 
     def _parse_images(self, images):
+        if self._options.compiled_size:
+            return parse_compiled(self._parse_known, images, self._options)
+        return self._parse_known(images)
+
+    def _parse_known(self, images):
         return parse_images(self._network, images, self.config, self.dataset.thing_classes)
 
     def _network(self, images, training=False):

@@ -25,13 +25,14 @@ from tensorflow import Tensor
 
 from deeperlab_tf.config import check_label_divisor
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.fusion import ops
 from deeperlab_tf.fusion.assign import assign_pixels
 from deeperlab_tf.fusion.detect import find_instances
 from deeperlab_tf.fusion.hough import score_map
 from deeperlab_tf.fusion.maps import Maps, flat_maps
 from deeperlab_tf.fusion.merge import merge_parse
 from deeperlab_tf.fusion.predict import predict_instances
-from deeperlab_tf.fusion.refine import LongTargets, refine_long_range
+from deeperlab_tf.fusion.refine import refine_support
 from deeperlab_tf.fusion.semantics import Classes, label_pixels
 from deeperlab_tf.heads import head_channels
 from deeperlab_tf.keypoints import KeypointGraph, keypoint_graph
@@ -49,7 +50,8 @@ def fuse(
     """Fuses the heads' predictions into a panoptic parse (paper Sec. 3.4).
 
     Works eagerly, inside tf.function and exported, for batches of any size; every image is parsed
-    on its own.
+    on its own. Where the shapes of the heads are known and `image_size` are ints, a tf.function may
+    have jit_compile=True.
 
     Args:
       heads: dict of float32 maps at stride 4: semantic_logits [B, h, w, classes], keypoint_logits
@@ -89,17 +91,24 @@ def fuse(
     logits = heads["semantic_logits"]
     things = tuple(int(label) for label in thing_classes)
     classes = Classes(logits.shape[-1], things)
-    image_size = tf.stack([tf.cast(side, tf.int32) for side in image_size])
+    is_known = all(head.shape.is_fully_defined() for head in heads.values())
+    if not all(isinstance(side, int) for side in image_size):
+        is_known = False
+        image_size = tf.stack([tf.cast(side, tf.int32) for side in image_size])
 
     def parse(number):
         image = {name: head[number] for name, head in heads.items()}
         maps = flat_maps(image, graph, fusion.keypoint_radius)
         return parse_image(maps, image_size, classes, fusion)
 
-    if logits.shape[0] == 1:
-        return {name: value[None] for name, value in parse(0).items()}
-    numbers = tf.range(tf.shape(logits)[0])
-    return tf.map_fn(parse, numbers, fn_output_signature=_SIGNATURE, parallel_iterations=1)
+    def parse_all():
+        if logits.shape[0] == 1:
+            return {name: value[None] for name, value in parse(0).items()}
+        numbers = tf.range(tf.shape(logits)[0])
+        return tf.map_fn(parse, numbers, fn_output_signature=_SIGNATURE, parallel_iterations=1)
+
+    # XLA wants to know the sizes; without them there is only the plain graph.
+    return ops.in_both_forms(parse_all) if is_known else parse_all()
 
 
 _SIGNATURE = {
@@ -132,14 +141,12 @@ def parse_image(
     semantics = label_pixels(maps.semantic_logits, classes, grid)
 
     # 3.4.1 Recursive offset refinement. The middle-range offsets' is part of following them.
-    of_things = refine_long_range(semantics.things, maps, fusion.refinement)
-    of_orphans = refine_long_range(semantics.orphan_corners, maps, fusion.refinement)
+    of_things, targets = refine_support(semantics, maps, fusion.refinement)
     # 3.4.1 Keypoint localization.
     scores = score_map(of_things, maps, fusion.voting)
     # 3.4.1 Instance detection.
     instances = find_instances(scores, maps, fusion)
     # 3.4.1 Assignment of pixels to instances.
-    targets = LongTargets(*(tf.concat(pair, axis=0) for pair in zip(of_things, of_orphans)))
     predictions = predict_instances(semantics, targets, instances, maps, fusion.assignment)
     parts = assign_pixels(semantics, predictions, fusion.max_instances, classes, grid)
     # 3.4.2 Semantic and instance prediction fusion.

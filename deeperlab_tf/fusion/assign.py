@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeperlab_tf.fusion import ops, upsample
+from deeperlab_tf.fusion import lists, ops, upsample
 from deeperlab_tf.fusion.contested import nearest_pixels
 from deeperlab_tf.fusion.maps import Grid
 from deeperlab_tf.fusion.predict import Predictions
@@ -60,13 +60,13 @@ def assign_pixels(
     mixed = pixel_classes.mixed
 
     # Contested cells, and which of the mixed ones they are.
-    contested = ops.indices(is_contested)
-    rows = tf.gather(upsample.row_of_cell(mixed, grid.num_cells), contested)
-    contested_class = tf.gather(pixel_classes.pixels, rows)
+    contested = lists.indices(is_contested)
+    rows = lists.rows_within(contested, mixed, grid.num_cells)
+    contested_class = lists.take(pixel_classes.pixels, rows)
     nearest = nearest_pixels(contested, contested_class, semantics, predictions, grid)
     # [m, 16]: the pixels of others belong to their cell's instance.
-    pixel_instance = upsample.whole(tf.gather(cell_instance, mixed))
-    pixel_instance = tf.tensor_scatter_nd_update(pixel_instance, rows[:, None], nearest)
+    pixel_instance = upsample.whole(lists.take(cell_instance, mixed))
+    pixel_instance = lists.put(nearest, rows, pixel_instance)
 
     def slots(is_thing, instance, label):
         has_instance = is_thing & (instance >= 0)
@@ -97,8 +97,8 @@ def _instances_of_cells(semantics, predictions, num_instances, grid):
 
 def _with_pixels(labels, is_more):
     """`Labels` with more cells, bool [h · w], that have labels of their own for their pixels."""
-    more = ops.indices(is_more)
-    of_more = upsample.whole(tf.gather(labels.cells, more))
-    mixed = tf.concat([labels.mixed, more], axis=0)
-    pixels = tf.concat([labels.pixels, of_more], axis=0)
+    more = lists.indices(is_more)
+    of_more = upsample.whole(lists.take(labels.cells, more))
+    mixed = lists.join(labels.mixed, more)
+    pixels = lists.join_rows((labels.mixed, labels.pixels), (more, of_more))
     return Labels(labels.cells, mixed, pixels)

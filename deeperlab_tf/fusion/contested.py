@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import nearest, ops, upsample
+from deeperlab_tf.fusion import lists, nearest, ops, upsample
 from deeperlab_tf.fusion.maps import Grid
 from deeperlab_tf.fusion.predict import Predictions
 from deeperlab_tf.fusion.semantics import Semantics
@@ -53,7 +53,7 @@ def nearest_pixels(
     one object's class, all corners count.
 
     Args:
-      cells: int32 [n], flat cells.
+      cells: int32 [n], flat cells, a list.
       pixel_class: int32 [n, 16].
       semantics: `Semantics` of the image.
       predictions: `Predictions` of the image.
@@ -69,20 +69,27 @@ def nearest_pixels(
     num_predictions = tf.shape(predictions.vectors)[0]
     rows = tf.minimum(rows, num_predictions - 1)
 
+    def by_shares(some):
+        """Of some of the cells, all others being plain: int32 [m] -> int32 [m, 16]."""
+        own_rows, own_corners, own_claimed, own_pixels = (
+            lists.take(each, some) for each in (rows, corners, is_claimed, pixel_class)
+        )
+        own_class = tf.gather(semantics.labels.cells, own_corners)
+        shares = claimed_shares(own_class, own_claimed, own_pixels)
+        counts = lists.only(some, shares.is_claimed, False)
+        shares = shares._replace(is_claimed=counts)
+        nearest = nearest_by_shares(own_rows, own_claimed, shares, predictions)
+        return tf.where(shares.is_claimed, nearest, -1)
+
+    # Plain cells are a shortcut, which XLA would only take beside the long way.
+    if ops.is_compiled():
+        return by_shares(cells)
     is_mixed = tf.gather(semantics.is_mixed, cells)
     is_plain = tf.reduce_all(is_claimed, axis=1) & ~is_mixed
-    plain = ops.indices(is_plain)
+    plain = lists.indices(is_plain)
+    others = lists.indices(~is_plain)
     of_plain = nearest_between(tf.gather(rows, plain), predictions)
-
-    others = ops.indices(~is_plain)
-    rows, corners, is_claimed, pixel_class = (
-        tf.gather(each, others) for each in (rows, corners, is_claimed, pixel_class)
-    )
-    corner_class = tf.gather(semantics.labels.cells, corners)
-    shares = claimed_shares(corner_class, is_claimed, pixel_class)
-    of_others = nearest_by_shares(rows, is_claimed, shares, predictions)
-    of_others = tf.where(shares.is_claimed, of_others, -1)
-    return tf.dynamic_stitch([plain, others], [of_plain, of_others])
+    return tf.dynamic_stitch([plain, others], [of_plain, by_shares(others)])
 
 
 def nearest_between(rows: Tensor, predictions: Predictions) -> Tensor:
@@ -236,15 +243,18 @@ def _compare_all(best, is_doubtful, vectors_of, index):
     Returns:
       int32 [n, 16].
     """
-    cells = ops.indices(tf.reduce_any(is_doubtful, axis=1))
-    vectors = vectors_of(cells)
-    vectors = tf.reshape(vectors, [-1, vectors.shape[2]])
-    # Which of these pixels are doubtful.
-    flags = tf.gather(is_doubtful, cells)
-    pixels = ops.indices(tf.reshape(flags, [-1]))
-    compared = nearest.nearest_of_all(tf.gather(vectors, pixels), index.table)
 
-    labels = tf.reshape(tf.gather(best, cells), [-1])
-    labels = tf.tensor_scatter_nd_update(labels, pixels[:, None], compared)
-    labels = tf.reshape(labels, [-1, PIXELS])
-    return tf.tensor_scatter_nd_update(best, cells[:, None], labels)
+    def compare(cells):
+        vectors = vectors_of(cells)
+        vectors = tf.reshape(vectors, [-1, vectors.shape[2]])
+        # Which of these pixels are doubtful.
+        flags = tf.gather(is_doubtful, cells)
+        pixels = lists.indices(tf.reshape(flags, [-1]))
+        compared = nearest.nearest_of_all(lists.take(vectors, pixels), index.table)
+
+        labels = tf.reshape(tf.gather(best, cells), [-1])
+        labels = lists.put(compared, pixels, labels)
+        return tf.reshape(labels, [-1, PIXELS])
+
+    doubtful = lists.indices(tf.reduce_any(is_doubtful, axis=1))
+    return lists.replace(best, doubtful, compare)

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists, ops
 from deeperlab_tf.fusion.boxes import box_iou, box_sizes, boxes_of, scale
 from deeperlab_tf.fusion.maps import Candidates, Maps
 from deeperlab_tf.fusion.peaks import local_maxima
@@ -60,7 +61,7 @@ def find_instances(scores: Tensor, maps: Maps, fusion: ConfigDict) -> Instances:
         keypoints = _found_by_all(candidates, scores, maps, fusion)
     else:
         keypoints = found_instances(candidates, CORNERS, scores, maps, fusion)
-    return _best_apart(keypoints[: fusion.max_instances], scores, maps, fusion)
+    return _best_apart(keypoints, scores, maps, fusion)
 
 
 def _found_by_all(candidates, scores, maps, fusion):
@@ -79,6 +80,9 @@ def _found_by_all(candidates, scores, maps, fusion):
         others = found_instances(corners, CORNERS, scores, maps, fusion)
         return tf.concat([keypoints, others], axis=0)
 
+    # Compiled, the shape may not depend on it.
+    if ops.is_compiled():
+        return with_corners()
     return tf.cond(tf.reduce_any(is_left), with_corners, lambda: keypoints)
 
 
@@ -96,7 +100,7 @@ def found_instances(
 
     Returns:
       float32 [F, P, 2], keypoints of the instances, in the order in which candidates are popped:
-      best score first.
+      best score first. Compiled, rows of NaN are none.
     """
     detection = fusion.detection
     proposals = propose_instances(candidates, starts, maps, fusion.refinement)
@@ -110,31 +114,36 @@ def found_instances(
 
     # [V]: the valid candidates, best first.
     rescored = keypoint_scores(candidates, sizes, scores, maps, detection)
-    order = ops.indices(valid)
-    rescored = tf.gather(rescored, order)
-    best_first = tf.argsort(rescored, direction="DESCENDING", stable=True)
-    order = tf.gather(order, best_first)
+    order = lists.order(rescored, valid)
 
-    keypoints = tf.gather(proposals.keypoints, order)
-    radius = detection_radius(tf.gather(sizes, order), detection)
-    found = founders(candidates.gather(order), keypoints, radius)
-    return tf.gather(keypoints, found)
+    keypoints = lists.pick(proposals.keypoints, order)
+    keypoints = lists.only(order, keypoints, np.nan)
+    radius = detection_radius(lists.pick(sizes, order), detection)
+    found = founders(candidates.pick(order), keypoints, radius)
+    keypoints = lists.take(keypoints, found)
+    return lists.only(found, keypoints, np.nan)
 
 
 def _best_apart(keypoints, scores, maps, fusion):
-    """`Instances` with these keypoints, float32 [F, P, 2], scored, without those that overlap."""
+    """The first `Instances` of keypoints, float32 [F, P, 2], without those that overlap."""
+    keypoints = lists.first(keypoints, _exists(keypoints), fusion.max_instances)
     # [F, 4] and [F]
     boxes = boxes_of(keypoints)
     confidence = _confidence(keypoints, scale(boxes), scores, maps, fusion.detection)
-    order = tf.argsort(confidence, direction="DESCENDING", stable=True)
-    ordered = [tf.gather(each, order) for each in (keypoints, boxes, confidence)]
+    order = lists.order(confidence, _exists(keypoints))
+    ordered = [lists.pick(each, order) for each in (keypoints, boxes, confidence)]
 
     # Box non-maximum suppression.
     rejects = box_iou(ordered[1]) > fusion.nms_iou
-    is_kept = greedy(rejects, tf.ones_like(confidence, tf.bool))
-    kept = [tf.boolean_mask(each, is_kept) for each in ordered]
-    count = tf.shape(kept[0])[0]
-    return Instances(*(_pad_rows(each, fusion.max_instances) for each in kept), count)
+    is_kept = greedy(rejects, order != lists.NOWHERE)
+    kept = [lists.padded(each, is_kept, fusion.max_instances) for each in ordered]
+    count = tf.reduce_sum(tf.cast(is_kept, tf.int32))
+    return Instances(*kept, count)
+
+
+def _exists(keypoints):
+    """Which instances there are: float32 [F, P, 2] -> bool [F]."""
+    return ~tf.math.is_nan(keypoints[:, 0, 0])
 
 
 def _confidence(keypoints, sizes, scores, maps, detection):
@@ -148,11 +157,3 @@ def _confidence(keypoints, sizes, scores, maps, detection):
     rescored = keypoint_scores(Candidates(points, kinds), sizes, scores, maps, detection)
     rescored = tf.reshape(rescored, [-1, num_kinds])
     return tf.reduce_mean(rescored, axis=1)
-
-
-def _pad_rows(values, count):
-    """`values` with rows of zeros up to `count`."""
-    missing = count - tf.shape(values)[0]
-    others = [[0, 0]] * (values.shape.rank - 1)
-    padded = tf.pad(values, [[0, missing], *others])
-    return tf.ensure_shape(padded, [count, *values.shape[1:]])

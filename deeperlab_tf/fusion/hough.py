@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 from scipy.special import logit
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists
 from deeperlab_tf.fusion.maps import Grid, Maps, positions
 from deeperlab_tf.fusion.refine import LongTargets
 from deeperlab_tf.heads import HEAD_STRIDE
@@ -63,7 +64,7 @@ def short_votes(maps: Maps, share: float, lightest: float) -> Votes:
     """Every cell votes for x + S_k(x) with weight share · p_k(x), where p_k(x) >= `lightest`."""
     # [N], of h · w · P.
     logits = tf.reshape(maps.keypoint_logits, [-1])
-    voters = ops.indices(logits >= logit(lightest))
+    voters = lists.indices(logits >= logit(lightest))
     logits, offset_y, offset_x = maps.short_range(voters)
 
     cells = voters // maps.num_kinds
@@ -71,12 +72,14 @@ def short_votes(maps: Maps, share: float, lightest: float) -> Votes:
     rows, columns = maps.grid.rows_columns(cells)
     y = positions(rows) + offset_y
     x = positions(columns) + offset_x
+    y = lists.only(voters, y, np.nan)
     return Votes(y, x, kinds, share * tf.sigmoid(logits))
 
 
 def long_votes(long_targets: LongTargets, weight: float) -> Votes:
     """Every cell votes for all P keypoints of its instance, with the same weight."""
-    _, y, x = long_targets
+    cells, y, x = long_targets
+    y = lists.only(cells, y, np.nan)
     num_cells = tf.shape(y)[:1]
     kinds = tf.range(y.shape[1])
     kinds = tf.tile(kinds, num_cells)
@@ -91,8 +94,10 @@ def _thinned(long_targets, grid, every):
     By diagonals, not by numbers, so that each object of more than a cell or two has its voters.
     """
     rows, columns = grid.rows_columns(long_targets.cells)
-    voters = ops.indices((rows + columns) % every == 0)
-    return LongTargets(*(tf.gather(each, voters) for each in long_targets))
+    voters = lists.indices((rows + columns) % every == 0)
+    cells = lists.within(long_targets.cells, voters)
+    y, x = (lists.take(each, voters) for each in long_targets[1:])
+    return LongTargets(cells, y, x)
 
 
 def cast_votes(votes: Votes, grid: Grid, num_kinds: int) -> Tensor:

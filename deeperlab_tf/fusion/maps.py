@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists, ops
 from deeperlab_tf.heads import HEAD_STRIDE
 from deeperlab_tf.keypoints import KeypointGraph
 
@@ -125,6 +126,8 @@ class Maps(NamedTuple):
 class Candidates(NamedTuple):
     """Keypoints of unknown instances, each of one kind.
 
+    In graphs for XLA, whose lengths are fixed, rows of NaN are none.
+
     Attributes:
       points: float32 [C, 2], (y, x) in pixels.
       kinds: int32 [C].
@@ -139,10 +142,19 @@ class Candidates(NamedTuple):
         kinds = tf.gather(self.kinds, index)
         return Candidates(points, kinds)
 
+    def pick(self, order: Tensor) -> Candidates:
+        """Those of an order, see `lists`: int32 [n]."""
+        points = lists.pick(self.points, order)
+        points = lists.only(order, points, np.nan)
+        kinds = lists.pick(self.kinds, order)
+        return Candidates(points, kinds)
+
     def mask(self, flags: Tensor) -> Candidates:
         """Those that are flagged: bool [C]."""
-        points = tf.boolean_mask(self.points, flags)
-        kinds = tf.boolean_mask(self.kinds, flags)
+        places = lists.indices(flags)
+        points = lists.take(self.points, places)
+        points = lists.only(places, points, np.nan)
+        kinds = lists.take(self.kinds, places)
         return Candidates(points, kinds)
 
 
@@ -150,7 +162,7 @@ def flat_maps(heads: dict[str, Tensor], graph: KeypointGraph, radius: float) -> 
     """One image's heads, float32 [h, w, channels] each, as `Maps`."""
     num_keypoints = graph.num_keypoints
     num_edges = graph.num_edges
-    height, width, _ = tf.unstack(tf.shape(heads["semantic_logits"]))
+    height, width = _sides(heads["semantic_logits"])
 
     def flat(name, *shape):
         return tf.reshape(heads[name], [-1, *shape])
@@ -165,6 +177,14 @@ def flat_maps(heads: dict[str, Tensor], graph: KeypointGraph, radius: float) -> 
         graph=graph,
         radius=radius,
     )
+
+
+def _sides(head):
+    """Height and width of [h, w, channels]: ints where they are known, or int32 scalars."""
+    known = head.shape[:2]
+    if known.is_fully_defined():
+        return known.as_list()
+    return tf.unstack(tf.shape(head)[:2])
 
 
 def positions(cells: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops, upsample
+from deeperlab_tf.fusion import lists, ops, upsample
 from deeperlab_tf.fusion.assign import Parts
 from deeperlab_tf.fusion.detect import Instances
 from deeperlab_tf.fusion.maps import Grid
@@ -99,18 +99,17 @@ def find_segments(
     num_slots = num_instances + classes.count
 
     def votes(areas, labels, slots):
-        """Pixels of each thing class in each slot, flat: int32 [S · classes]."""
+        """Pixels, and in which slot they count for which thing class, flat: two int32 [n]."""
         index = slots * classes.count + labels
         index = ops.choose(classes.is_thing(labels), index, -1)
-        index = tf.reshape(index, [-1])
-        areas = tf.reshape(areas, [-1])
-        return tf.math.unsorted_segment_sum(areas, index, num_slots * classes.count)
+        return tf.reshape(areas, [-1]), tf.reshape(index, [-1])
 
     labels, slots = parts
     areas = upsample.cell_areas(labels.mixed, grid, image_size)
-    counts = votes(areas, labels.cells, slots.cells)
+    of_cells = votes(areas, labels.cells, slots.cells)
     is_visible = upsample.visible_pixels(labels.mixed, grid, image_size)
-    counts += votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
+    of_pixels = votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
+    counts = lists.sum_segments([of_cells, of_pixels], num_slots * classes.count)
     counts = tf.reshape(counts, [num_slots, classes.count])
 
     # The slots of classes keep theirs.
@@ -178,7 +177,7 @@ def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor)
     # [c, 2]: first and last pixels of whole cells.
     areas = upsample.cell_areas(slots.mixed, grid, image_size)
     is_whole = tf.gather(is_wanted, slots.cells) & (areas > 0)
-    cells = ops.indices(is_whole)
+    cells = lists.indices(is_whole)
     first = tf.stack(grid.rows_columns(cells), axis=1)
     first *= HEAD_STRIDE
     last = tf.minimum(first + HEAD_STRIDE, image_size) - 1
@@ -189,20 +188,25 @@ def tight_boxes(parts: Parts, is_wanted: Tensor, grid: Grid, image_size: Tensor)
     rows, columns = upsample.pixel_positions(slots.mixed, grid)
     rows = tf.repeat(rows, HEAD_STRIDE, axis=1)
     columns = tf.tile(columns, [1, HEAD_STRIDE])
-    pixels = [tf.boolean_mask(each, is_own) for each in (rows, columns)]
+    own = lists.indices(tf.reshape(is_own, [-1]))
+    pixels = [lists.take(tf.reshape(each, [-1]), own) for each in (rows, columns)]
     pixels = tf.stack(pixels, axis=1)
 
     num_slots = tf.size(is_wanted)
-    of_cells = tf.gather(slots.cells, cells)
-    of_pixels = tf.boolean_mask(slots.pixels, is_own)
+    of_cells = lists.take(slots.cells, cells)
+    of_cells = lists.only(cells, of_cells, -1)
+    of_pixels = lists.take(tf.reshape(slots.pixels, [-1]), own)
+    of_pixels = lists.only(own, of_pixels, -1)
     owners = tf.concat([of_cells, of_pixels], axis=0)
-    low = tf.concat([first, pixels], axis=0)
-    low = tf.math.unsorted_segment_min(low, owners, num_slots)
-    high = tf.concat([last, pixels], axis=0)
-    high = tf.math.unsorted_segment_max(high, owners, num_slots)
+    # The lowest is the highest of negative numbers.
+    of_cells = tf.concat([-first, last], axis=1)
+    of_pixels = tf.concat([-pixels, pixels], axis=1)
+    ends = tf.concat([of_cells, of_pixels], axis=0)
+    ends = tf.math.unsorted_segment_max(ends, owners, num_slots)
 
     # Of nothing, the highest is the lowest number there is.
+    low, high = tf.split(ends, 2, axis=1)
     has_pixels = high[:, :1] >= 0
-    boxes = tf.concat([low, high], axis=1)
+    boxes = tf.concat([-low, high], axis=1)
     boxes = tf.where(has_pixels, boxes, 0)
     return tf.cast(boxes, tf.float32)

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists, ops
 
 _CHUNK = 4096  # vectors compared with all instances at once: bounds the memory
 _BINS = 40  # of the map of guesses, along each side
 _NEIGHBOURS = 2  # next instances that are kept for each
 _FAR = 1e9  # squared distance where there is no other instance
+_AWAY = 1e15  # coordinates where there is no instance
 
 
 class Index(NamedTuple):
@@ -27,6 +28,7 @@ class Index(NamedTuple):
 
     Attributes:
       points: float32 [J, D].
+      centers: float32 [J, 2], the mean keypoint of each.
       table: float32 [D + 1, J], columns (2 y_j, -|y_j|²): (g, 1) · column is |g|² - |g - y_j|²,
         linear in g and largest for the nearest.
       neighbours: int32 [J, 2], the next instances of each, -1 where there are fewer.
@@ -34,6 +36,7 @@ class Index(NamedTuple):
     """
 
     points: Tensor
+    centers: Tensor
     table: Tensor
     neighbours: Tensor
     separation: Tensor
@@ -51,9 +54,20 @@ class Nearest(NamedTuple):
     squares: Tensor
 
 
-def index_of(points: Tensor) -> Index:
-    """`Index` of instances: float32 [J, D], J >= 1."""
-    count = tf.shape(points)[0]
+def index_of(points: Tensor, count: Tensor | int) -> Index:
+    """`Index` of the first instances, `count` >= 1, of float32 [J, D].
+
+    Compiled, the others stay, away from everything; the map of guesses has the first in their
+    place, who is before them.
+    """
+    if ops.is_compiled():
+        is_instance = tf.range(points.shape[0])[:, None] < count
+        centers = _centers_of(tf.where(is_instance, points, points[:1]))
+        points = tf.where(is_instance, points, _AWAY)
+        count = points.shape[0]
+    else:
+        points = points[:count]
+        centers = _centers_of(points)
     coordinates = tf.unstack(points, axis=1)
     # [J, J]
     along_axes = [tf.math.squared_difference(x[:, None], x) for x in coordinates]
@@ -68,7 +82,15 @@ def index_of(points: Tensor) -> Index:
     squares = tf.pad(-near.values, padding, constant_values=_FAR)
     neighbours = tf.ensure_shape(neighbours, [None, _NEIGHBOURS])
     squares = tf.ensure_shape(squares, [None, _NEIGHBOURS])
-    return Index(points, _table_of(points), neighbours, tf.sqrt(squares))
+    return Index(points, centers, _table_of(points), neighbours, tf.sqrt(squares))
+
+
+def _centers_of(points):
+    """Mean keypoints: float32 [N, D], D = 2P coordinates, first y, then x -> [N, 2]."""
+    # [2P, 2]: a matrix that takes the means of y and of x.
+    num_keypoints = points.shape[1] // 2
+    means = tf.repeat(tf.eye(2) / num_keypoints, num_keypoints, axis=0)
+    return tf.matmul(points, means)
 
 
 def _table_of(points):
@@ -78,17 +100,18 @@ def _table_of(points):
     return tf.concat([twice, -squares[None]], axis=0)
 
 
-def find_nearest(vectors: Tensor, index: Index) -> Nearest:
+def find_nearest(vectors: Tensor, index: Index, cells: Tensor) -> Nearest:
     """The nearest instance of each vector; ties go to the first.
 
     Args:
       vectors: float32 [N, D].
       index: `Index`.
+      cells: int32 [N], the list whose vectors these are.
 
     Returns:
       `Nearest`.
     """
-    instance = guess(vectors, index.points)
+    instance = guess(vectors, index.centers)
     points = ops.read(index.points, instance)
     squares = distances(vectors, points)
     reach = index.separation[:, 0] / 2
@@ -96,14 +119,15 @@ def find_nearest(vectors: Tensor, index: Index) -> Nearest:
     is_proven = squares < tf.square(reach)
 
     # The others, and NaN.
-    rest = ops.indices(~is_proven)
-    rest_vectors = tf.gather(vectors, rest)
-    rest_instance = nearest_of_all(rest_vectors, index.table)
-    points = tf.gather(index.points, rest_instance)
-    rest_squares = distances(rest_vectors, points)
-    instance = tf.tensor_scatter_nd_update(instance, rest[:, None], rest_instance)
-    squares = tf.tensor_scatter_nd_update(squares, rest[:, None], rest_squares)
-    return Nearest(instance, squares)
+    rest = lists.indices(lists.only(cells, ~is_proven, False))
+
+    def compare(rows):
+        return nearest_of_all(tf.gather(vectors, rows), index.table)
+
+    instance = lists.replace(instance, rest, compare)
+    rest_points = tf.gather(index.points, lists.take(instance, rest))
+    rest_squares = distances(lists.take(vectors, rest), rest_points)
+    return Nearest(instance, lists.put(rest_squares, rest, squares))
 
 
 def distances(vectors: Tensor, points: Tensor) -> Tensor:
@@ -112,28 +136,23 @@ def distances(vectors: Tensor, points: Tensor) -> Tensor:
     return tf.reduce_sum(squares, axis=1)
 
 
-def guess(vectors: Tensor, points: Tensor) -> Tensor:
+def guess(vectors: Tensor, centers: Tensor) -> Tensor:
     """For each vector the instance nearest to its bin, by mean keypoints: probably the nearest.
 
     Args:
       vectors: float32 [N, D], D = 2P coordinates, first y, then x.
-      points: float32 [J, D].
+      centers: `Index.centers`.
 
     Returns:
       int32 [N].
     """
-    # [2P, 2]: a matrix that takes the means of y and of x.
-    num_keypoints = points.shape[1] // 2
-    means = tf.repeat(tf.eye(2) / num_keypoints, num_keypoints, axis=0)
-    centers = tf.matmul(points, means)
     low = tf.reduce_min(centers, axis=0)
     high = tf.reduce_max(centers, axis=0)
     size = tf.maximum(high - low, 1.0) / _BINS
     owners = _owners_of_bins(centers, low, size)
 
     # [N]: the bin of each vector. What NaN becomes is undefined.
-    predicted = tf.matmul(vectors, means)
-    scaled = (predicted - low) / size
+    scaled = (_centers_of(vectors) - low) / size
     scaled = tf.clip_by_value(scaled, 0.0, _BINS - 1.0)
     row, column = tf.unstack(tf.cast(scaled, tf.int32), axis=1)
     number = row * _BINS + column
@@ -167,6 +186,9 @@ def nearest_of_all(vectors: Tensor, table: Tensor) -> Tensor:
     """
     # (g, 1)
     vectors = tf.pad(vectors, [[0, 0], [0, 1]], constant_values=1.0)
+    # Compiled, it is a chunk that is asked for.
+    if ops.is_compiled():
+        return ops.best(ops.matmul(vectors, table))
     count = tf.shape(vectors)[0]
     chunks = (count + _CHUNK - 1) // _CHUNK
     chunks = tf.maximum(chunks, 1)

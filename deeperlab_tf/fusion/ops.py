@@ -8,10 +8,63 @@ such a rounding decides wrongly.
 
 from __future__ import annotations
 
-from typing import Callable
+import contextlib
+import contextvars
+import functools
+from collections.abc import Iterator
+from typing import Callable, TypeVar
 
 import tensorflow as tf
 from tensorflow import Tensor
+
+Result = TypeVar("Result")
+
+# Whether the graph being made is for XLA; None: for either, that is, twice.
+_FOR_XLA = contextvars.ContextVar("for_xla", default=None)
+
+
+def is_compiled() -> bool:
+    """Whether the graph being made is for XLA, see `lists`."""
+    return _FOR_XLA.get() is True
+
+
+@contextlib.contextmanager
+def one_form(compiled: bool) -> Iterator[None]:
+    """Within it, graphs are made in one form only, for XLA or plain: half the work.
+
+    Example:
+      with one_form(compiled=True):
+          parse = fuse(heads, (721, 721), dataset.thing_classes, config.fusion)
+    """
+    token = _FOR_XLA.set(compiled)
+    try:
+        yield
+    finally:
+        _FOR_XLA.reset(token)
+
+
+def in_both_forms(make: Callable[[], Result]) -> Result:
+    """make() in a graph that holds both forms, of which XLA compiles its own.
+
+    Args:
+      make: function without arguments, of inputs of known shapes; gives a nest of tensors.
+    """
+    if tf.executing_eagerly() or _FOR_XLA.get() is not None:
+        return make()
+
+    def plain():
+        with one_form(compiled=False):
+            return make()
+
+    # A function of its own: a plain graph passes it by as one operation.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def compiled():
+        with one_form(compiled=True):
+            return make()
+
+    # Within XLA the index is one past the listed devices: 2.
+    index = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
+    return tf.switch_case(index // 2, [plain, compiled])
 
 
 def by_device(cpu: Callable[[], Tensor], gpu: Callable[[], Tensor]) -> Tensor:
@@ -19,6 +72,8 @@ def by_device(cpu: Callable[[], Tensor], gpu: Callable[[], Tensor]) -> Tensor:
 
     Decided where the graph runs, so that one export serves both.
     """
+    if is_compiled():
+        return gpu()
     # 1 for what is not in the list.
     index = tf.raw_ops.DeviceIndex(device_names=["CPU"])
     return tf.switch_case(index, [cpu, gpu])
@@ -31,6 +86,10 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """
     a = tf.convert_to_tensor(a)
     b = tf.convert_to_tensor(b)
+    if is_compiled():
+        # XLA makes one loop of it, and of what follows.
+        products = [a[..., k, None] * b[..., k, None, :] for k in range(a.shape[-1])]
+        return functools.reduce(tf.add, products)
 
     def of_products():
         columns = tf.linalg.matrix_transpose(b)
@@ -97,12 +156,6 @@ def choose(flags: Tensor, labels: Tensor, others: Tensor) -> Tensor:
 def read(values: Tensor, index: Tensor) -> Tensor:
     """tf.gather of rows, the faster way on CPUs: [n, ...], int32 [...] -> [..., ...]."""
     return tf.gather_nd(values, index[..., None])
-
-
-def indices(flags: Tensor) -> Tensor:
-    """Where flags are set: bool [n] -> int32 [m], ascending."""
-    places = tf.where(flags)
-    return tf.cast(places[:, 0], tf.int32)
 
 
 def flags_at(index: Tensor, size: Tensor) -> Tensor:

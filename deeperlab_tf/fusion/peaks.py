@@ -9,7 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists
 from deeperlab_tf.fusion.maps import Candidates, Grid, positions
 
 
@@ -43,19 +43,18 @@ def local_maxima(scores: Tensor, grid: Grid, fusion: ConfigDict) -> Candidates:
     num_kinds = scores.shape[1]
     # [n], of h · w · P. Few: the mean score is (1 + w) / A at most, what all cells can vote.
     flat = tf.reshape(scores, [-1])
-    peaks = ops.indices(flat > fusion.peak_threshold)
-    values = tf.gather(flat, peaks)
+    peaks = lists.indices(flat > fusion.peak_threshold)
+    values = lists.take(flat, peaks)
     reach = fusion.detection.peak_window_cells // 2
     around = _neighbours(scores, peaks, reach, grid)
     is_highest = values >= tf.reduce_max(around.scores, axis=1)
-    peaks = tf.boolean_mask(peaks, is_highest)
-    values = tf.boolean_mask(values, is_highest)
+    is_highest = lists.only(peaks, is_highest, False)
 
-    count = tf.minimum(fusion.max_keypoints, tf.size(peaks))
-    best = tf.math.top_k(values, count).indices
-    peaks = tf.gather(peaks, best)
+    best = lists.order(values, is_highest, fusion.max_keypoints)
+    peaks = lists.pick(peaks, best)
     around = _neighbours(scores, peaks, 1, grid)
-    return Candidates(_mean_positions(around), peaks % num_kinds)
+    points = lists.only(best, _mean_positions(around), np.nan)
+    return Candidates(points, peaks % num_kinds)
 
 
 def _mean_positions(around):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import nearest, upsample
+from deeperlab_tf.fusion import lists, nearest
 from deeperlab_tf.fusion.boxes import scale
 from deeperlab_tf.fusion.detect import Instances
 from deeperlab_tf.fusion.maps import Grid, Maps, positions
@@ -74,12 +74,12 @@ def predict_instances(
     points = vectors_of(*tf.unstack(instances.keypoints, axis=2))
     # Padding, where there is no instance at all: then none claims anything.
     count = tf.maximum(instances.count, 1)
-    index = nearest.index_of(points[:count])
-    found = nearest.find_nearest(vectors, index)
+    index = nearest.index_of(points, count)
+    found = nearest.find_nearest(vectors, index, semantics.support)
 
     is_claimed = _claims(found, instances, maps.radius, assignment)
     claimed = tf.pad(is_claimed, [[0, 1]])
-    rows = upsample.row_of_cell(semantics.support, grid.num_cells)
+    rows = lists.rows_of(semantics.support, grid.num_cells)
     rows = follow_neighbours(rows, semantics, claimed, grid)
     return Predictions(vectors, *found, claimed, rows, index)
 
@@ -121,15 +121,15 @@ def follow_neighbours(rows: Tensor, semantics: Semantics, claimed: Tensor, grid:
       that is claimed.
     """
     label = semantics.labels.cells
-    lost = tf.boolean_mask(semantics.support, ~claimed[:-1])
-    lost = tf.boolean_mask(lost, tf.gather(semantics.is_thing, lost))
+    lost = lists.among(semantics.support, ~claimed[:-1])
+    lost = lists.among(lost, lists.take(semantics.is_thing, lost))
 
     # [n, 8]: the neighbours, and which of them will do.
     lost_rows, lost_columns = grid.rows_columns(lost)
     around_y = lost_rows[:, None] + _AROUND_Y
     around_x = lost_columns[:, None] + _AROUND_X
     around = grid.flat(around_y, around_x)
-    own = tf.gather(label, lost)
+    own = lists.take(label, lost)
     is_same = tf.gather(label, around) == own[:, None]
     fits = tf.gather(claimed, tf.gather(rows, around))
     fits &= is_same
@@ -140,5 +140,6 @@ def follow_neighbours(rows: Tensor, semantics: Semantics, claimed: Tensor, grid:
     follows = tf.reduce_any(fits, axis=1) & is_rim
     first = tf.argmax(tf.cast(fits, tf.int32), axis=1)
     neighbour = tf.gather(around, first, batch_dims=1)
-    followed = tf.where(follows, neighbour, lost)
-    return tf.tensor_scatter_nd_update(rows, lost[:, None], tf.gather(rows, followed))
+    followed = tf.gather(rows, neighbour)
+    followed = tf.where(follows, followed, lists.take(rows, lost))
+    return lists.put(followed, lost, rows)

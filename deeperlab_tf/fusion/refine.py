@@ -9,7 +9,9 @@ from ml_collections import ConfigDict
 from scipy.special import logit
 from tensorflow import Tensor
 
+from deeperlab_tf.fusion import lists, ops
 from deeperlab_tf.fusion.maps import Candidates, Maps, positions, sample
+from deeperlab_tf.fusion.semantics import Semantics
 from deeperlab_tf.fusion.voters import NO_VOTER, voters_of
 from deeperlab_tf.heads import HEAD_STRIDE
 
@@ -18,7 +20,7 @@ class LongTargets(NamedTuple):
     """Where cells predict the keypoints of their own instance: x + L(x).
 
     Attributes:
-      cells: int32 [N], flat.
+      cells: int32 [N], flat, a list.
       y, x: float32 [N, P], pixels.
     """
 
@@ -74,7 +76,7 @@ def refine_long_range(cells: Tensor, maps: Maps, refinement: ConfigDict) -> Long
     something else.
 
     Args:
-      cells: int32 [N], flat cells.
+      cells: int32 [N], flat cells, a list.
       maps: `Maps` of the image.
       refinement: config.fusion.refinement.
 
@@ -82,7 +84,7 @@ def refine_long_range(cells: Tensor, maps: Maps, refinement: ConfigDict) -> Long
       `LongTargets`.
     """
     # [N, P]
-    offsets = tf.gather(maps.long_offsets, cells)
+    offsets = lists.take(maps.long_offsets, cells)
     offset_y, offset_x = tf.unstack(offsets, axis=2)
     rows, columns = maps.grid.rows_columns(cells)
     y = offset_y + positions(rows)[:, None]
@@ -90,6 +92,21 @@ def refine_long_range(cells: Tensor, maps: Maps, refinement: ConfigDict) -> Long
     if refinement.long_range:
         y, x = _snap(y, x, maps, refinement.long_threshold)
     return LongTargets(cells, y, x)
+
+
+def refine_support(
+    semantics: Semantics, maps: Maps, refinement: ConfigDict
+) -> tuple[LongTargets, LongTargets]:
+    """What thing cells predict, and what all cells predict that matter, `semantics.support`."""
+    if ops.is_compiled():
+        # All cells have rows: those of things are among them.
+        targets = refine_long_range(semantics.support, maps, refinement)
+        return targets._replace(cells=semantics.things), targets
+    # Apart: voting does not wait for orphans to be known.
+    of_things = refine_long_range(semantics.things, maps, refinement)
+    of_orphans = refine_long_range(semantics.orphan_corners, maps, refinement)
+    both = LongTargets(*(tf.concat(pair, axis=0) for pair in zip(of_things, of_orphans)))
+    return of_things, both
 
 
 def _snap(y, x, maps, threshold):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
+from deeperlab_tf.fusion import lists, ops
 from deeperlab_tf.fusion.maps import Candidates
 from deeperlab_tf.heads import HEAD_STRIDE
 
@@ -69,6 +70,11 @@ def founders(candidates: Candidates, keypoints: Tensor, radius: Tensor) -> Tenso
         reach = tf.gather(radius, others)
         return near_same_keypoint(candidates.gather(some), proposed, reach)
 
+    # Compiled, they are few enough, and a block's number could not be known.
+    everyone = tf.range(tf.size(candidates.kinds))
+    if ops.is_compiled():
+        return lists.indices(greedy(near(everyone, everyone), tf.ones_like(everyone, tf.bool)))
+
     def step(_, rest, found):
         block = rest[:_BLOCK]
         rest = rest[_BLOCK:]
@@ -82,7 +88,6 @@ def founders(candidates: Candidates, keypoints: Tensor, radius: Tensor) -> Tenso
     def is_left(flag, *_):
         return flag
 
-    everyone = tf.range(tf.size(candidates.kinds))
     flag, any_number = tf.TensorShape([]), tf.TensorShape([None])
     _, _, found = tf.while_loop(
         is_left,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops, upsample
+from deeperlab_tf.fusion import lists, ops, upsample
 from deeperlab_tf.fusion.maps import Grid
 from deeperlab_tf.fusion.upsample import Labels, Rivals
 
@@ -65,7 +65,7 @@ class Semantics(NamedTuple):
     @property
     def support(self) -> Tensor:
         """int32 [N], cells whose long-range offsets matter: `things`, then `orphan_corners`."""
-        return tf.concat([self.things, self.orphan_corners], axis=0)
+        return lists.join(self.things, self.orphan_corners)
 
 
 def label_pixels(logits: Tensor, classes: Classes, grid: Grid) -> Semantics:
@@ -82,22 +82,21 @@ def label_pixels(logits: Tensor, classes: Classes, grid: Grid) -> Semantics:
     best = ops.best_of_rows(logits)
     is_thing = classes.is_thing(best)
     is_mixed = upsample.disagree(best, grid)
-    mixed = ops.indices(is_mixed)
+    mixed = lists.indices(is_mixed)
     pixels, compared = semantic_pixels(logits, best, mixed, grid)
 
     # Only where all classes were compared can one surface that no corner has.
-    corners = grid.corners(tf.gather(mixed, compared))
-    is_bare = ~tf.reduce_any(tf.gather(is_thing, corners), axis=1)
-    pixel_is_thing = classes.is_thing(tf.gather(pixels, compared))
+    cells = lists.within(mixed, compared)
+    is_bare = ~tf.reduce_any(tf.gather(is_thing, grid.corners(cells)), axis=1)
+    pixel_is_thing = classes.is_thing(lists.take(pixels, compared))
     surfaces = tf.reduce_any(pixel_is_thing, axis=1)
-    orphans = tf.boolean_mask(compared, is_bare & surfaces)
-    is_orphan = ops.flags_at(tf.gather(mixed, orphans), grid.num_cells)
-    corners = tf.boolean_mask(corners, is_bare & surfaces)
-    is_corner = ops.flags_at(tf.reshape(corners, [-1]), grid.num_cells)
+    orphans = lists.among(cells, is_bare & surfaces)
+    is_orphan = lists.flags_at(orphans, grid.num_cells)
+    is_corner = upsample.at_corners(orphans, grid)
 
     labels = Labels(best, mixed, pixels)
-    things = ops.indices(is_thing)
-    orphan_corners = ops.indices(is_corner)
+    things = lists.indices(is_thing)
+    orphan_corners = lists.indices(is_corner)
     return Semantics(labels, is_thing, is_mixed, is_orphan, things, orphan_corners)
 
 
@@ -119,9 +118,9 @@ def semantic_pixels(
     rivals = _rivals(logits, label, grid.corners(cells))
     best, is_doubtful = upsample.better_of_pixels(rivals, upsample.interpolate)
     # [d]: rows of the cells that have a doubtful pixel.
-    pixels = ops.indices(tf.reshape(is_doubtful, [-1]))
-    has_doubtful = ops.flags_at(pixels // upsample.PIXELS, tf.size(cells))
-    doubtful = ops.indices(has_doubtful)
+    has_doubtful = lists.any_of_rows(is_doubtful)
+    has_doubtful = lists.only(cells, has_doubtful, False)
+    doubtful = lists.indices(has_doubtful)
 
     def compare_all(cells):
         # [n, 4, classes]
@@ -129,8 +128,10 @@ def semantic_pixels(
         values = ops.matmul(upsample.PIXEL_WEIGHTS, values)
         return ops.best(values)
 
-    compared = upsample.in_chunks(compare_all, tf.gather(cells, doubtful))
-    best = tf.tensor_scatter_nd_update(best, doubtful[:, None], compared)
+    def compare_rows(rows):
+        return upsample.in_chunks(compare_all, tf.gather(cells, rows))
+
+    best = lists.replace(best, doubtful, compare_rows)
     return best, doubtful
 
 
@@ -165,14 +166,13 @@ def _second_best(logits, label, corners):
     Each corner belongs to several cells: it is sought once.
     """
     num_cells = tf.size(label)
-    is_met = ops.flags_at(tf.reshape(corners, [-1]), num_cells)
-    met = ops.indices(is_met)
+    met = lists.mentioned(corners, num_cells)
     # [corners that are met, classes]
     never = _NEVER * tf.eye(logits.shape[1])
-    best = ops.read(never, tf.gather(label, met))
-    others = ops.read(logits, met) - best
+    best = ops.read(never, lists.take(label, met))
+    others = lists.take(logits, met) - best
     highest = tf.reduce_max(others, axis=1)
-    rows = upsample.row_of_cell(met, num_cells)
+    rows = lists.rows_of(met, num_cells)
     rows = tf.gather(rows, corners)
     return tf.gather(highest, rows)
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import ops
+from deeperlab_tf.fusion import lists, ops
 from deeperlab_tf.fusion.maps import Grid
 from deeperlab_tf.heads import HEAD_STRIDE
 
@@ -97,6 +97,18 @@ def _below(values):
     return tf.concat([values[1:], last], axis=0)
 
 
+def at_corners(cells: Tensor, grid: Grid) -> Tensor:
+    """Which cells are corners of those of a list, few: int32 [n] -> bool [h · w]."""
+    if not ops.is_compiled():
+        corners = tf.reshape(grid.corners(cells), [-1])
+        return ops.flags_at(corners, grid.num_cells)
+    flags = lists.flags_at(cells, grid.num_cells)
+    flags = tf.reshape(flags, [grid.height, grid.width])
+    flags |= tf.pad(flags[:-1], [[1, 0], [0, 0]])
+    flags |= tf.pad(flags[:, :-1], [[0, 0], [1, 0]])
+    return tf.reshape(flags, [-1])
+
+
 def range_of_corners(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Lowest and highest of the labels at the corners of cells: int32 [m, 4] -> two int32 [m]."""
     first, *others = tf.unstack(labels, axis=1)
@@ -150,6 +162,9 @@ def in_chunks(label: Callable[[Tensor], Tensor], cells: Tensor) -> Tensor:
       label: function of int32 [m] -> int32 [m, 16].
       cells: int32 [n].
     """
+    # Compiled, it is a chunk that is asked for.
+    if ops.is_compiled():
+        return label(cells)
     chunks = (tf.size(cells) + _CHUNK - 1) // _CHUNK
     chunks = tf.maximum(chunks, 1)
     shape = [None, PIXELS]
@@ -169,21 +184,6 @@ def in_chunks(label: Callable[[Tensor], Tensor], cells: Tensor) -> Tensor:
     return labels.concat()
 
 
-def row_of_cell(cells: Tensor, num_cells: Tensor) -> Tensor:
-    """Row of each cell in a table with one row for each of some cells.
-
-    Args:
-      cells: int32 [n], flat cells.
-      num_cells: h · w.
-
-    Returns:
-      int32 [num_cells]; n for cells without a row.
-    """
-    count = tf.size(cells)
-    rows = tf.fill([num_cells], count)
-    return tf.tensor_scatter_nd_update(rows, cells[:, None], tf.range(count))
-
-
 def whole(labels: Tensor) -> Tensor:
     """The same label for all pixels of a cell: int32 [n] -> int32 [n, 16]."""
     return tf.tile(labels[:, None], [1, PIXELS])
@@ -195,7 +195,8 @@ def visible_pixels(cells: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
     is_row = rows < image_size[0]
     is_column = columns < image_size[1]
     visible = is_row[:, :, None] & is_column[:, None]
-    return tf.reshape(visible, [-1, PIXELS])
+    visible = tf.reshape(visible, [-1, PIXELS])
+    return lists.only(cells, visible, False)
 
 
 def cell_areas(mixed: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
@@ -208,7 +209,7 @@ def cell_areas(mixed: Tensor, grid: Grid, image_size: Tensor) -> Tensor:
     widths = _visible_sides(grid.width, image_size[1])
     areas = heights[:, None] * widths
     areas = tf.reshape(areas, [-1])
-    return tf.tensor_scatter_nd_update(areas, mixed[:, None], tf.zeros_like(mixed))
+    return lists.put(tf.zeros_like(mixed), mixed, areas)
 
 
 def _visible_sides(num_cells, side):
@@ -229,9 +230,6 @@ def pixel_positions(cells: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
 def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tensor:
     """Full-resolution map of what labels stand for.
 
-    A row of a cell is a row of a table, which holds each value stride times, for whole cells, then
-    the mixed cells.
-
     Args:
       values: int32 [S], by label.
       labels: `Labels`.
@@ -239,7 +237,34 @@ def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tens
       image_size: int32 [2], H and W.
 
     Returns:
-      int32 [H, W].
+      int32 [H, W]; compiled for a size that is a tensor, of the size that the grid spans.
+    """
+    if ops.is_compiled():
+        filled = _fill_cells(values, labels, grid)
+    else:
+        filled = _fill_rows(values, labels, grid)
+    # What XLA cannot know it leaves to others to cut off.
+    if ops.is_compiled() and tf.is_tensor(image_size):
+        border = 1 - HEAD_STRIDE
+        return filled[:border, :border]
+    return filled[: image_size[0], : image_size[1]]
+
+
+def _fill_cells(values, labels, grid):
+    """Each cell from its own 16 labels."""
+    own = whole(labels.cells)
+    pixels = lists.put(labels.pixels, labels.mixed, own)
+    shape = [grid.height, grid.width, HEAD_STRIDE, HEAD_STRIDE]
+    filled = tf.reshape(tf.gather(values, pixels), shape)
+    filled = tf.transpose(filled, [0, 2, 1, 3])
+    return _image_of(filled, grid)
+
+
+def _fill_rows(values, labels, grid):
+    """Rows of cells, all at once, which is faster where gathering is slow.
+
+    A row of a cell is a row of a table, which holds each value stride times, for whole cells, then
+    the mixed cells.
     """
     of_cells = tf.repeat(values, PIXELS)
     of_pixels = ops.read(values, labels.pixels)
@@ -254,7 +279,9 @@ def fill(values: Tensor, labels: Labels, grid: Grid, image_size: Tensor) -> Tens
 
     # [h, 4, w]: the rows of the table that make up each row of pixels.
     rows = tf.stack([first + row for row in range(HEAD_STRIDE)], axis=1)
-    filled = ops.read(table, rows)
+    return _image_of(ops.read(table, rows), grid)
+
+
+def _image_of(pixels, grid):
     size = [HEAD_STRIDE * grid.height, HEAD_STRIDE * grid.width]
-    filled = tf.reshape(filled, size)
-    return filled[: image_size[0], : image_size[1]]
+    return tf.reshape(pixels, size)

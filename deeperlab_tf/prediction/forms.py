@@ -6,6 +6,7 @@ Each function gives what a `loading.Model` is made of: (parse, heads, config, da
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -153,6 +154,13 @@ def _of_module(module, name):
     """A signature as a function of images that keeps the module's variables alive."""
 
     def call(images, _module=module):
-        return _module.signatures[name](images=tf.constant(images))
+        try:
+            return _module.signatures[name](images=tf.constant(images))
+        except tf.errors.InvalidArgumentError as error:
+            # What the graph itself refuses: images of other sizes than it was compiled for.
+            refusal = re.search(r"this model was compiled for [^.]*\.", error.message)
+            if refusal is None:
+                raise
+            raise UserError(refusal[0]) from error
 
     return call

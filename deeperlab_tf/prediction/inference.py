@@ -12,24 +12,29 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.compat import keras
-from deeperlab_tf.fusion import fuse
+from deeperlab_tf.fusion import fuse, ops
 from deeperlab_tf.heads import grid_side
 from deeperlab_tf.pixels.image_size import (
+    Side,
+    Size,
     content_size,
     network_size,
     pad_image,
     resize_image,
     resize_labels,
 )
+from deeperlab_tf.prediction import resizing
 
 _OFFSETS = ("short_offsets", "middle_offsets", "long_offsets")
-_LABEL_MAPS = ("semantic", "instance", "panoptic")
+LABEL_MAPS = ("semantic", "instance", "panoptic")
 
 
 def parse_images(
     network: keras.Model, images: tf.Tensor, config: ConfigDict, thing_classes: Sequence[int]
 ) -> dict[str, tf.Tensor]:
     """Resizes and pads (Sec. 4), runs the network once, fuses (Sec. 3.4), and maps the parse back.
+
+    Of images of known shape, a tf.function around it may have jit_compile=True.
 
     Args:
       network: of `build_model`.
@@ -41,8 +46,7 @@ def parse_images(
       dict of `fusion.fuse`, label maps [B, H, W] and coordinates in the pixels of `images`.
     """
     heads = network(prepare_images(images, config), training=False)
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    return parse_heads(heads, height, width, config, thing_classes)
+    return parse_heads(heads, *_sides(images), config, thing_classes)
 
 
 def parse_heads(
@@ -63,9 +67,9 @@ def parse_heads(
     Returns:
       As `parse_images`.
     """
-    content = content_size(height, width, config)
+    content = _known(content_size, height, width, config)
     parse = fuse(heads, content, thing_classes, config.fusion)
-    return _restore(parse, content, (height, width))
+    return restore(parse, content, (height, width))
 
 
 def prepare_images(images: tf.Tensor, config: ConfigDict) -> tf.Tensor:
@@ -78,9 +82,43 @@ def prepare_images(images: tf.Tensor, config: ConfigDict) -> tf.Tensor:
     Returns:
       uint8 [B, H', W', 3].
     """
-    content = content_size(tf.shape(images)[1], tf.shape(images)[2], config)
-    resized = resize_image(images, *content)
-    return pad_image(resized, *network_size(*content, config))
+    content = _known(content_size, *_sides(images), config)
+    size = _known(network_size, *content, config)
+
+    def prepared():
+        resize = resizing.resize_image if ops.is_compiled() else resize_image
+        return pad_image(resize(images, *content), *size)
+
+    if not _are_known(content):
+        return prepared()
+    # TensorFlow does not infer it.
+    return tf.ensure_shape(ops.in_both_forms(prepared), [images.shape[0], *size, 3])
+
+
+def _sides(images):
+    """Height and width of images: ints where they are known, or int32 scalars."""
+    known = images.shape[1:3]
+    if not tf.executing_eagerly() and known.is_fully_defined():
+        return known.as_list()
+    return tf.shape(images)[1], tf.shape(images)[2]
+
+
+def _are_known(sides):
+    return all(isinstance(side, int) for side in sides)
+
+
+def _known(size_of, height, width, config):
+    """size_of(height, width, config), as ints where height and width are."""
+    if not _are_known((height, width)):
+        return size_of(height, width, config)
+    # Outside the graph that is being made.
+    with tf.init_scope():
+        return [int(side) for side in size_of(height, width, config)]
+
+
+def prepared_size(height: Side, width: Side, config: ConfigDict) -> Size:
+    """(H', W') that `prepare_images` gives images of a size."""
+    return network_size(*content_size(height, width, config), config)
 
 
 def instance_maps(
@@ -109,18 +147,37 @@ def instance_maps(
     return maps
 
 
-def _restore(parse, content, original):
-    """A parse at `content` size, as the network saw it, at the size of the original images."""
+def restore(
+    parse: Mapping[str, tf.Tensor], content: Sequence[Side], original: Sequence[Side]
+) -> dict[str, tf.Tensor]:
+    """A parse at the size of the original images.
+
+    Args:
+      parse: of `fuse`.
+      content: (H, W) at which it was made.
+      original: (H, W) of the images.
+
+    Returns:
+      As `parse_images`.
+    """
     # Decided in the graph: sizes differ from call to call.
     same_height = tf.equal(content[0], original[0])
     same = tf.logical_and(same_height, tf.equal(content[1], original[1]))
     factors = [tf.cast(big / small, tf.float32) for big, small in zip(original, content)]
     scale = tf.stack(factors)  # [2], (y, x)
 
+    def labels():
+        maps = [parse[name] for name in LABEL_MAPS]
+        if ops.is_compiled():
+            maps = [tf.ensure_shape(each, [None, *content]) for each in maps]
+            return [resizing.resize_labels(each, *original) for each in maps]
+        return [_restore_labels(each, original, same) for each in maps]
+
     restored = dict(parse)
-    for name in _LABEL_MAPS:
-        restored[name] = _restore_labels(parse[name], original, same)
-    restored["instance_box"] = parse["instance_box"] * tf.tile(scale, [2])
+    maps = ops.in_both_forms(labels) if _are_known((*content, *original)) else labels()
+    restored.update(zip(LABEL_MAPS, maps))
+    if "instance_box" in parse:
+        restored["instance_box"] = parse["instance_box"] * tf.tile(scale, [2])
     if "instance_keypoints" in parse:
         restored["instance_keypoints"] = parse["instance_keypoints"] * scale
     return restored

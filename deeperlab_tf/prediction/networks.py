@@ -67,5 +67,6 @@ def _load_export(folder: str) -> Run:
 
 def _cannot_be_rebuilt(folder, reason):
     return UserError(
-        f"the export {folder} cannot be exported again: {reason}; give the run it was made from."
+        f"the export {folder} can be neither exported again nor compiled: {reason}; "
+        "give the run it was made from."
     )

@@ -39,6 +39,8 @@ class Predictor:
         folder of an export: a SavedModel (the version folder or the one above it), ONNX or
         TensorFlow Lite.
       overrides: other values of its config, by dotted keys: {"fusion.peak_threshold": 0.2}.
+      compile: have XLA compile network and fusion into one step, for a GPU above all. The first
+        images of each padded size, and of each number at once, take about a minute.
 
     Attributes:
       dataset: `schema.Dataset`, the classes.
@@ -46,13 +48,23 @@ class Predictor:
 
     Raises:
       UserError: there is no model at `path`, or it does not fit, or is damaged; a value that would
-        change the network, or that an export cannot change any more.
+        change the network, or that an export cannot change any more; it is to be compiled, and this
+        TensorFlow or this form of a model cannot.
     """
 
     def __init__(
-        self, path: str | os.PathLike, overrides: Overrides = MappingProxyType({})
+        self,
+        path: str | os.PathLike,
+        overrides: Overrides = MappingProxyType({}),
+        compile: bool = False,
     ) -> None:
-        model = load_model(path, overrides)
+        if compile:
+            # Imported here: other models need not wait for TensorFlow's Python side.
+            from deeperlab_tf.prediction.compiled import load_compiled
+
+            model = load_compiled(path, overrides)
+        else:
+            model = load_model(path, overrides)
         self.dataset: Dataset = model.dataset
         self.config: ConfigDict = model.config
         self._parse = model.parse

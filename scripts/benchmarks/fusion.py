@@ -13,11 +13,13 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.hlo import count_operations
 from benchmarks.memory import added_peak_mb
+from benchmarks.options import Options
 from benchmarks.scene import scene_heads
 from deeperlab_tf import fusion
 from deeperlab_tf.config import default_config
-from deeperlab_tf.fusion import detect
+from deeperlab_tf.fusion import detect, ops
 from deeperlab_tf.keypoints import keypoint_graph
 
 SIZES = ((641, 641), (721, 721), (1441, 1441), (1025, 2049))
@@ -26,11 +28,12 @@ NUM_CLASSES, NUM_THINGS = 66, 37  # Mapillary Vistas
 THINGS = tuple(range(NUM_CLASSES - NUM_THINGS, NUM_CLASSES))
 PEAK_INSTANCES = (5, 200)  # where memory is measured, which takes a process
 REPEATS = 7
+DEFAULT = Options()
 
 # Functions that `fuse` calls, as they are called in their modules, and the step they belong to.
 STEPS = (
     (fusion, "label_pixels", "semantics"),
-    (fusion, "refine_long_range", "refine"),
+    (fusion, "refine_support", "refine"),
     (fusion, "score_map", "vote"),
     (detect, "local_maxima", "peaks"),
     (fusion, "find_instances", "detect"),
@@ -40,8 +43,12 @@ STEPS = (
 )
 
 
-def run() -> list[dict]:
+def run(options: Options = DEFAULT) -> list[dict]:
     """Times the fusion over image sizes and numbers of instances.
+
+    Args:
+      options: which sizes, where; with `compile` the rows have compiled_ms, of the same as XLA
+        compiles it, compile_seconds, of the first call, and operations, which are then left.
 
     Returns:
       list of rows: image_size, instances, found; yardstick_ms, total_ms (of `fuse`), their ratio;
@@ -57,29 +64,54 @@ def run() -> list[dict]:
     graph = keypoint_graph(settings.keypoint_graph)
     radius = settings.keypoint_radius
     rows = []
-    for size in SIZES:
+    for size in options.sizes or SIZES:
+        compiled = compiled_fusion(size)
         for count in INSTANCES:
             heads = scene_heads(size, count, NUM_CLASSES, NUM_THINGS, graph, radius)
             peak = peak_mb(heads, size) if count in PEAK_INSTANCES else None
-            heads = {name: tf.constant(head) for name, head in heads.items()}
+            with options.placed():
+                heads = {name: tf.constant(head) for name, head in heads.items()}
             image_size = tf.constant(size)
             calls = {
                 "yardstick": functools.partial(yardstick, heads["semantic_logits"], image_size),
                 "total": functools.partial(total, heads, image_size),
                 **steps(heads, image_size),
             }
+            if options.compile:
+                calls["compiled"] = functools.partial(compiled, heads)
             found = int(calls["total"]()["num_instances"][0])
+            cost = compilation(compiled, heads) if options.compile else {}
             times = _take_turns(calls)
             row = {"image_size": list(size), "instances": count, "found": found}
             row["ratio"] = times["total"] / times["yardstick"]
             row["peak_mb"] = peak
-            row.update({f"{name}_ms": milliseconds for name, milliseconds in times.items()})
+            row.update({f"{name}_ms": milliseconds for name, milliseconds in times.items()}, **cost)
             rows.append(row)
     return rows
 
 
 def _fuse(heads, image_size):
     return fusion.fuse(heads, (image_size[0], image_size[1]), THINGS, default_config().fusion)
+
+
+def compiled_fusion(size: tuple[int, int]) -> Callable:
+    """`fuse` for images of a size, as XLA compiles it: a function of the heads."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def call(heads):
+        with ops.one_form(compiled=True):
+            return fusion.fuse(heads, size, THINGS, default_config().fusion)
+
+    return call
+
+
+def compilation(compiled: Callable, heads: dict[str, tf.Tensor]) -> dict[str, float]:
+    """What compiling takes, the first time, and what is left: compile_seconds and operations."""
+    start = time.perf_counter()
+    compiled(heads)["num_instances"].numpy()
+    seconds = time.perf_counter() - start
+    text = compiled.experimental_get_compiler_ir(heads)(stage="optimized_hlo")
+    return dict(compile_seconds=seconds, operations=count_operations(text))
 
 
 def resize_argmax(logits: tf.Tensor, image_size: tf.Tensor) -> tf.Tensor:

@@ -18,14 +18,19 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from benchmarks.memory import memory_mb
+from benchmarks.options import Options
 from benchmarks.street import street_dataset
 from deeperlab_tf import paper
 from deeperlab_tf.backbones.complexity import count_flops, count_parameters, receptive_field
 from deeperlab_tf.backbones.initial_checkpoint import find_backbone
 from deeperlab_tf.compat import keras
+from deeperlab_tf.config import default_config
+from deeperlab_tf.fusion import ops
 from deeperlab_tf.heads import grid_side, head_channels
 from deeperlab_tf.keypoints import keypoint_graph
 from deeperlab_tf.model import build_model
+from deeperlab_tf.prediction.folding import fold_network
+from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.training.optimizer import build_optimizer
 from deeperlab_tf.training.trainer import Trainer
 
@@ -40,12 +45,17 @@ DECODERS = ("s2d", "bilinear")  # of the training rows, as the last rows of each
 TRAINING_CROP, TRAINING_BATCH, TRAINING_STEPS = 513, 6, 1  # the first step is not timed
 # Its copies of weights in its own layouts would be all one sees.
 WITHOUT_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-NUM_CLASSES = 65  # Mapillary Vistas
+NUM_CLASSES, NUM_THINGS = 65, 37  # Mapillary Vistas
+DEFAULT = Options()
 _MATRIX_SIDE = 2048
 
 
-def run() -> list[dict[str, Any]]:
+def run(options: Options = DEFAULT) -> list[dict[str, Any]]:
     """Rows of the benchmark.
+
+    Args:
+      options: which sizes and precision, where; with any of them there are rows of inference only,
+        and with `compile` those of what XLA compiles, too.
 
     Returns:
       list of dicts. Of inference: `variant`, `image_size` and what `measure_inference` gives. Of
@@ -54,9 +64,14 @@ def run() -> list[dict[str, Any]]:
     """
     rows = []
     for variant, make_config in VARIANTS.items():
-        for size in SIZES:
-            row = in_own_process(measure_inference, make_config().model, NUM_CLASSES, size)
-            rows.append(dict(variant=variant, image_size=list(size), **row))
+        for size in options.sizes or SIZES:
+            for compiled in (False, True)[: 1 + options.compile]:
+                own = options._replace(compile=compiled)
+                model = make_config().model
+                row = in_own_process(measure_inference, model, NUM_CLASSES, size, own)
+                rows.append(dict(variant=variant, image_size=list(size), **row))
+    if options != DEFAULT:
+        return rows
     for decoder in DECODERS:
         task = (decoder, TRAINING_CROP, TRAINING_BATCH)
         row = in_own_process(measure_training, *task, **WITHOUT_ONEDNN)
@@ -84,7 +99,7 @@ def in_own_process(function: Callable, *arguments: Any, **environment: str) -> A
 
 
 def measure_inference(
-    model: ConfigDict, num_classes: int, size: tuple[int, int]
+    model: ConfigDict, num_classes: int, size: tuple[int, int], options: Options = DEFAULT
 ) -> dict[str, float]:
     """Time and memory of one image.
 
@@ -92,36 +107,80 @@ def measure_inference(
       model: config.model.
       num_classes: of the semantic head.
       size: (H, W) of the image.
+      options: precision and device, and whether XLA compiles. With others than the default,
+        `measure_parse` is measured, too.
 
     Returns:
-      dict of `network_size`, `milliseconds` of the fastest call,
+      dict of `network_size`, `precision`, `compiled`, `milliseconds` of the fastest call,
       `gflop_per_second`, `matrix_gflop_per_second` (before and after, the better one) and `share`
       of it that is achieved; `peak_mb`, resident memory of the whole process at most, and
       `added_mb`, that beyond what there was before the first call.
     """
-    network = build_model(model, street_dataset(num_classes, 0), (*size, 3))
-    predict = tf.function(lambda images: network(images, training=False))
+    dataset = street_dataset(num_classes, 0)
+    network = build_model(model, dataset, (*size, 3))
+    cost = network_size(network)
+    if options.precision != "float32":
+        network = fold_network(network, model, dataset, options.precision)
+
+    @tf.function(jit_compile=options.compile or None, autograph=False)
+    def predict(images):
+        return network(images, training=False)
+
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
     rate, before = matrix_rate(), memory_mb("VmRSS")
 
-    seconds = []
-    for _ in range(1 + REPEATS):
-        start = time.perf_counter()
-        tf.nest.map_structure(np.asarray, predict(image))
-        seconds.append(time.perf_counter() - start)
-
-    # The first call traces.
-    best, peak = min(seconds[1:]), memory_mb("VmHWM")
-    rate, cost = max(rate, matrix_rate()), network_size(network)
+    with options.placed():
+        best = _fastest(predict, image)
+        peak = memory_mb("VmHWM")
+        parse = {} if options == DEFAULT else measure_parse(network, model, image, options)
+    rate = max(rate, matrix_rate())
     return dict(
         **cost,
+        precision=options.precision,
+        compiled=options.compile,
         milliseconds=1000 * best,
+        **parse,
         gflop_per_second=cost["gflop"] / best,
         matrix_gflop_per_second=rate,
         share=cost["gflop"] / best / rate,
         peak_mb=peak,
         added_mb=peak - before,
     )
+
+
+def measure_parse(
+    network: keras.Model, model: ConfigDict, image: np.ndarray, options: Options
+) -> dict[str, float]:
+    """`parse_milliseconds`: the fastest call from an image to its parse.
+
+    Args:
+      network: takes images of that size.
+      model: its config.model.
+      image: uint8 [1, H, W, 3].
+      options: whether XLA compiles.
+    """
+    config = default_config()
+    config.model.update(model)
+    config.eval.image_size = image.shape[1:3]
+    classes = network.output["semantic_logits"].shape[-1]
+    things = range(classes - min(NUM_THINGS, classes), classes)
+
+    @tf.function(jit_compile=options.compile or None, autograph=False)
+    def parse(images):
+        with ops.one_form(options.compile):
+            return parse_images(network, images, config, things)
+
+    return dict(parse_milliseconds=1000 * _fastest(parse, image))
+
+
+def _fastest(function, image):
+    """Seconds of the fastest call but the first, which traces."""
+    seconds = []
+    for _ in range(1 + REPEATS):
+        start = time.perf_counter()
+        tf.nest.map_structure(np.asarray, function(image))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
 
 
 def network_size(network: keras.Model) -> dict[str, float]:

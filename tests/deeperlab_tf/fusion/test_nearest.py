@@ -11,9 +11,8 @@ from deeperlab_tf.fusion import nearest
 
 def check(vectors, points):
     squares = ((vectors[:, None].astype(np.float64) - points[None]) ** 2).sum(2)
-    label, square = nearest.find_nearest(
-        tf.constant(vectors), nearest.index_of(tf.constant(points))
-    )
+    index = nearest.index_of(tf.constant(points), len(points))
+    label, square = nearest.find_nearest(tf.constant(vectors), index, tf.range(len(vectors)))
     chosen = np.take_along_axis(squares, label.numpy()[:, None], 1)[:, 0]
     # Float32, coordinates up to 30: ties to 0.01.
     np.testing.assert_allclose(chosen, squares.min(1), atol=1e-2)
@@ -63,19 +62,18 @@ def test_hundreds_of_instances_and_several_chunks(monkeypatch):
 
 def test_what_is_not_finite_still_gets_an_instance_that_exists():
     vectors = np.array([[np.nan] * 4, [np.inf] * 4, [-np.inf, 0, 0, 0], [1e30] * 4], np.float32)
-    label, _ = nearest.find_nearest(
-        tf.constant(vectors), nearest.index_of(tf.constant(np.eye(3, 4, dtype=np.float32)))
-    )
+    index = nearest.index_of(tf.constant(np.eye(3, 4, dtype=np.float32)), 3)
+    label, _ = nearest.find_nearest(tf.constant(vectors), index, tf.range(4))
     assert ((label.numpy() >= 0) & (label.numpy() < 3)).all()
 
 
 def test_neighbours_are_the_next_instances():
-    index = nearest.index_of(tf.constant([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]))
+    index = nearest.index_of(tf.constant([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]), 3)
     np.testing.assert_array_equal(index.neighbours, [[1, 2], [0, 2], [1, 0]])
     np.testing.assert_allclose(index.separation, [[1, 5], [1, 4], [4, 5]])
 
 
 def test_the_last_of_few_instances_has_no_neighbour_near():
-    alone = nearest.index_of(tf.constant([[3.0, 4.0]]))
+    alone = nearest.index_of(tf.constant([[3.0, 4.0]]), 1)
     np.testing.assert_array_equal(alone.neighbours, [[-1, -1]])
     assert (alone.separation.numpy() > 1e4).all()

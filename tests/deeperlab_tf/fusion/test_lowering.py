@@ -1,0 +1,61 @@
+"""The fusion lowers to StableHLO for GPUs and TPUs, on machines that have neither."""
+
+import re
+
+import pytest
+import tensorflow as tf
+
+from deeperlab_tf.fusion import fuse, ops
+
+# The TensorFlow of the reference stack lowers for its own devices only.
+CAN_LOWER = tuple(int(part) for part in tf.__version__.split(".")[:2]) >= (2, 18)
+DIALECT = re.compile(r"%[\w:]+ = \"?(\w+)\.")
+
+
+def only_stablehlo(text):
+    """Whether there is nothing that a device would have to bring along."""
+    dialects = set(DIALECT.findall(text))
+    return dialects == {"func", "stablehlo"} and "custom_call" not in text
+
+
+@pytest.fixture
+def lowered(scene, things):
+    """Function (graph, platform) -> the fusion as StableHLO for that platform."""
+
+    def lower(graph, platform):
+        made = scene().add((6, 5, 30, 40))
+        made.config.fusion.keypoint_graph = graph
+        heads = {name: tf.constant(head) for name, head in made.heads().items()}
+
+        @tf.function(jit_compile=True, autograph=False)
+        def parse(heads):
+            with ops.one_form(compiled=True):
+                return fuse(heads, (65, 81), things, made.config.fusion)
+
+        stages = parse.experimental_get_compiler_ir(heads)
+        return str(stages(stage="stablehlo", platform_name=platform))
+
+    return lower
+
+
+@pytest.mark.slow
+@pytest.mark.both_stacks
+@pytest.mark.skipif(not CAN_LOWER, reason="needs TensorFlow 2.18")
+@pytest.mark.parametrize("graph", ["star", "rectangle"])
+def test_every_operation_has_a_lowering_for_gpus(lowered, graph):
+    text = lowered(graph, "GPU")
+    assert only_stablehlo(text) and "stablehlo.scatter" in text
+
+
+@pytest.mark.slow
+@pytest.mark.both_stacks
+@pytest.mark.skipif(not CAN_LOWER, reason="needs TensorFlow 2.18")
+def test_every_operation_has_a_lowering_for_tpus(lowered):
+    """Where TensorFlow has kernels for TPUs: its wheels on PyPI have not even a product's."""
+    twice = tf.function(lambda x: 2.0 * x, jit_compile=True)
+    stages = twice.experimental_get_compiler_ir(tf.constant(1.0))
+    try:
+        stages(stage="stablehlo", platform_name="TPU")
+    except (ValueError, RuntimeError, TypeError, tf.errors.OpError) as error:
+        pytest.skip(f"this TensorFlow lowers nothing for a TPU: {str(error).splitlines()[0][:120]}")
+    assert only_stablehlo(lowered("star", "TPU"))
