@@ -89,6 +89,8 @@ _METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a repo
 def main() -> None:
     files = {name: flag.value for name, flag in FILES.items()}
     run = cli.runner(storage.dirname(storage.abspath(OUTPUT.value)))
+    if COMPILE.value and (run or any(files.values())):
+        raise UserError("--compile is for --model on one machine; leave it out.")
     if run:
         result = _score_at_scale(run, files)
     elif cli.model() is None:

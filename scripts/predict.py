@@ -84,6 +84,8 @@ def main() -> None:
     inputs = find_inputs(INPUT.value)
     job = Job.of(inputs, OUTPUT.value, PICTURES.value)
     run = cli.runner(OUTPUT.value)
+    if COMPILE.value and (run or SHARDS.value):
+        raise UserError("--compile is for one machine; leave it out with --runner and --shards.")
     if SHARDS.value:
         return _write_shards(job, run)
     if run:
