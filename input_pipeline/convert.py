@@ -181,7 +181,7 @@ def _write_mask(path: str, numbers: np.ndarray) -> None:
     if most > _MOST_IN_MASK:
         raise UserError(f"{path} would need numbers up to {most}; a mask holds {_MOST_IN_MASK}.")
     storage.makedirs(storage.dirname(path))
-    Image.fromarray(numbers.astype(np.uint8 if most <= _MOST_IN_BYTE else np.uint16)).save(path)
+    _save_png(path, numbers.astype(np.uint8 if most <= _MOST_IN_BYTE else np.uint16))
 
 
 def _copy_photo(sample: Sample, photo: str | None, path: str) -> str:
@@ -189,11 +189,16 @@ def _copy_photo(sample: Sample, photo: str | None, path: str) -> str:
     storage.makedirs(storage.dirname(path))
     if photo is None:
         path += ".png"
-        Image.fromarray(sample["image"]).save(path)
+        _save_png(path, sample["image"])
     else:
         path += storage.splitext(photo)[1]
         storage.copy(photo, path)
     return storage.basename(path)
+
+
+def _save_png(path: str, pixels: np.ndarray) -> None:
+    with storage.open(path, "wb") as file:
+        Image.fromarray(pixels).save(file, "PNG")
 
 
 def _new_name(image_id: str, names: set[str]) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from deeperlab_tf import cli  # isort: skip - first, for it quiets TensorFlow's start-up banners
 
-import os
 
 import matplotlib
 import numpy as np
@@ -22,6 +21,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf import visualize
 from deeperlab_tf.config import default_config
 from deeperlab_tf.evaluation.oracle import perfect_heads
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.reports import check_absent
 from deeperlab_tf.fusion import fuse
@@ -52,13 +52,13 @@ BLUE, GREEN, AMBER, RED = "#d7e5f7", "#dcefdc", "#f9ecc9", "#f6dbd6"
 
 def main() -> None:
     if PHOTO.value:
-        path = os.path.join(OUTPUT.value, "street.jpg")
+        path = storage.join(OUTPUT.value, "street.jpg")
         check_absent(path)
         visualize.write_image(path, draw_street(Predictor(MODEL.value)(PHOTO.value)))
         print(f"wrote {path}")
         return
 
-    path, fusion_path = (os.path.join(OUTPUT.value, name) for name in ("network.svg", "fusion.jpg"))
+    path, fusion_path = (storage.join(OUTPUT.value, name) for name in ("network.svg", "fusion.jpg"))
     check_absent(path, fusion_path)
     with atomic_path(path) as temporary:
         # Without the date, so that an unchanged figure is an unchanged file.

@@ -5,14 +5,13 @@ python scripts/make_shapes.py --output=DIR --count=8
 
 from __future__ import annotations
 
-import os
-
-import cv2
 from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.config import default_config
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.encode import write_encoded
 from deeperlab_tf.files.reports import check_absent
 from input_pipeline.datasets.shapes import Shapes
 
@@ -25,11 +24,10 @@ def main() -> None:
     count = min(COUNT.value, len(source))
     check_absent(OUTPUT.value)
     with atomic_path(OUTPUT.value) as folder:
-        os.makedirs(folder)
         for index in range(count):
             sample = source[index]
-            path = os.path.join(folder, f"{sample['image_id']}.png")
-            cv2.imwrite(path, sample["image"][..., ::-1])
+            path = storage.join(folder, f"{sample['image_id']}.png")
+            write_encoded(path, sample["image"][..., ::-1])
     print(f"{count} pictures in {OUTPUT.value}")
 
 

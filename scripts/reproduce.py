@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError, folder
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, read_json, write_json
 from deeperlab_tf.files.reports import check_page, check_report
 from deeperlab_tf.schema import Dataset
@@ -61,12 +61,12 @@ def main() -> None:
     if table not in TABLES:
         raise UserError(f"--table={table} is none of the paper's; give 1 to 11.")
 
-    data_path = f"{os.path.splitext(OUTPUT.value)[0]}.json"
+    data_path = f"{storage.splitext(OUTPUT.value)[0]}.json"
     check_page(OUTPUT.value, "# Table ")
     check_report(data_path, {"table", "rows"})
     rows = table_rows(table, RUNS.value, MEASURE.value)
     explained = notes(MEASURE.value)
-    with atomic_path(OUTPUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_path(OUTPUT.value) as temporary, storage.open(temporary, "w", "utf-8") as file:
         file.write(f"# Table {table}\n\n{markdown(rows)}\n\n{explained}\n")
     write_json(data_path, {"table": table, "rows": rows})
     print(f"{aligned(rows)}\n\n{explained}\nwrote {OUTPUT.value}")
@@ -125,8 +125,8 @@ def accuracy(runs: str, experiment: str) -> dict[str, float]:
     """The accuracies, in percent, of the training of an experiment; empty if there is none."""
     short_name = "_".join(experiment.split("_")[:2])
     for name in (experiment, short_name):
-        path = os.path.join(runs, name, "evaluation", "metrics.json")
-        if os.path.exists(path):
+        path = storage.join(runs, name, "evaluation", "metrics.json")
+        if storage.exists(path):
             metrics = read_json(path, "result of an evaluation")
             known = {name: metrics.get(key) for name, key in ACCURACY.items()}
             return {name: 100 * value for name, value in known.items() if value is not None}

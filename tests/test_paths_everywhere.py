@@ -23,9 +23,7 @@ OWN = {
     "deeperlab_tf/models/__init__.py": "the models that ship",
     "deeperlab_tf/prediction/c_library.py": "TensorFlow's own library",
     "deeperlab_tf/visualize/fonts.py": "fonts that are installed",
-    "scripts/draw_figures.py": "the figures of docs/",
-    "scripts/make_shapes.py": "photos that are made for a first try",
-    "scripts/reproduce.py": "the experiments of this repository",
+    "scripts/reproduce.py": "the experiments of this repository, by pathlib",
 }
 OWN_FOLDERS = ("setup.py", "scripts/benchmarks/", "scripts/demo_page/", "experiments/", "tests/")
 

@@ -40,7 +40,12 @@ def only_job(folder: str, name: str) -> Iterator[None]:
           write_shards()
     """
     path = storage.join(folder, f"{SCRATCH}{name}.lock")
-    storage.makedirs(folder)
+    try:
+        storage.makedirs(folder)
+    except UserError:
+        raise
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     locked = _locked_object(path) if storage.is_remote(path) else _locked_file(path)
     with locked:
         yield
@@ -52,6 +57,12 @@ def _busy(path: str, owner: str) -> UserError:
     return UserError(
         f"another job{owner} is writing {part!r} in {folder}; wait for it, or choose another "
         "--output."
+    )
+
+
+def _cannot_write(path: str, error: OSError) -> UserError:
+    return UserError(
+        f"cannot write {path}: {error.strerror}; check the folder and its permissions."
     )
 
 
@@ -82,9 +93,7 @@ def _locked_file(path: str) -> Iterator[None]:
         try:
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
         except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror}; check the folder and its permissions."
-            ) from error
+            raise _cannot_write(path, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

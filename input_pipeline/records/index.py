@@ -92,9 +92,7 @@ def _stated_offsets(shards: Sequence[str]) -> list[np.ndarray] | None:
         return None
     with storage.open(lengths_path, "rb") as file:
         lengths = np.frombuffer(file.read(), "<i8")
-    with concurrent.futures.ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        sizes = list(pool.map(storage.getsize, shards))
-
+    sizes = storage.getsizes(shards)
     bounds = np.cumsum([entry["images"] for entry in entries])
     offsets = []
     for shard, size, entry, part in zip(shards, sizes, entries, np.split(lengths, bounds)):

@@ -113,8 +113,7 @@ def _mix(records: tf.data.Dataset, block_size: int, seed: tf.Tensor) -> tf.data.
 def _block_size(shards: Sequence[str], total: int, data: ConfigDict) -> int:
     """How many records are mixed at a time."""
     # Labels of large images are stored raw: a hundred records of them can be gigabytes.
-    sizes = [storage.getsize(shard) for shard in shards]
-    bytes_each = sum(sizes) / total
+    bytes_each = sum(storage.getsizes(shards)) / total
     room = int(data.shuffle_megabytes * 2**20 / bytes_each)
     return max(1, min(data.shuffle_buffer, room))
 
