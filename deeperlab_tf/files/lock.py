@@ -23,6 +23,8 @@ from deeperlab_tf.files.atomic import SCRATCH
 BEAT = 10.0  # seconds between two signs of life
 _PATIENCE = 3  # beats without one, after which a job counts as dead
 
+_held = set()  # keys of this process' locks in buckets
+
 
 @contextlib.contextmanager
 def only_job(folder: str, name: str) -> Iterator[None]:
@@ -123,6 +125,7 @@ def _locked_file(path: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked_object(path: str) -> Iterator[None]:
     key = uuid.uuid4().hex
+    _held.add(key)
     _wait_for_sign_of_life(path)
     _beat(path, key, 0)
     time.sleep(BEAT / 10)  # of two that begin at once, the later one has written last
@@ -169,7 +172,8 @@ def _is_dead_here(text: str) -> bool:
         if owner["host"] != socket.gethostname():
             return False
         os.kill(owner["process"], 0)
-        return owner["process"] == os.getpid()
+        # A process may be what it was before it started itself anew.
+        return owner["process"] == os.getpid() and owner["key"] not in _held
     except ProcessLookupError:
         return True
     except (ValueError, KeyError, TypeError, OSError):

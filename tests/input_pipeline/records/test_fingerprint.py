@@ -141,10 +141,10 @@ def test_what_annotations_mean_is_part_of_it(folder, build):
         build(config=config)
 
 
-def test_where_the_data_lie_is_not(folder, build, tmp_path):
+def test_where_the_data_lie_is_not(folder, build, tmp_path_factory):
     folder.write(name="toy")
     build()
-    moved = tmp_path / "moved"
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
     os.rename(folder.root, moved)
     config = folder.config
     config.data.root = str(moved)
