@@ -72,7 +72,7 @@ def test_the_whole_way_in_tensorflows_memory(data, monkeypatch, tmp_path):
         if not name.endswith((".gz", ".json")):
             assert content(f"ram://records/{name}") == content(str(tmp_path / "records" / name))
     with pytest.raises(UserError, match="changed: images/im0"):
-        storage.copy(str(tmp_path / "data/images/im1.png"), "ram://data/images/im0.png")
+        storage.copy(str(tmp_path / "data/semantic/im1.png"), "ram://data/images/im0.png")
         write_records(config, "train", "ram://records", num_shards=2, processes=1)
 
     # Training, twice: the second time it goes on.
