@@ -160,7 +160,7 @@ def measure_parse(
       options: whether XLA compiles.
     """
     config = default_config()
-    config.model.update(model)
+    config.model.update(model.copy_and_resolve_references())
     config.eval.image_size = image.shape[1:3]
     classes = network.output["semantic_logits"].shape[-1]
     things = range(classes - min(NUM_THINGS, classes), classes)
