@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from deeperlab_tf.evaluation import distributed
 
-MOST_REPLICAS, MOST_IN_BATCH, MOST_IMAGES = 4, 3, 9
+MOST_REPLICAS, MOST_IN_BATCH, MOST_IMAGES = 3, 3, 7
 _INSTANCES, _POINTS = 2, 5
 
 
