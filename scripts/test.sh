@@ -17,7 +17,8 @@ if [ "${1:-}" = --quick ]; then
     tests/test_public_face.py
     tests/experiments
     tests/deeperlab_tf/{files,metrics,prediction,visualize}
-    tests/deeperlab_tf/test_{cli,compat,config,image_size,label_maps,paper,schema}.py
+    tests/deeperlab_tf/{pixels,work}
+    tests/deeperlab_tf/test_{cli,compat,config,paper,schema}.py
     tests/deeperlab_tf/evaluation/test_report.py
     tests/deeperlab_tf/export/test_encoded.py
     tests/deeperlab_tf/training/test_strategy.py
