@@ -1,6 +1,6 @@
 """Draws the figures of docs/architecture.md: the network, and the fusion on a made-up scene.
 
-python scripts/draw_figures.py --output=docs/figures
+python scripts/draw_figures.py --output=figures
 python scripts/draw_figures.py --output=figures --photo=street.jpg --model=street
 
 With --photo it draws street.jpg of the README instead: the parse of that photo, without the photo.
