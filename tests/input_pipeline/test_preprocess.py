@@ -35,7 +35,7 @@ def oracle_resize(sample, height, width):
     rows = np.floor((np.arange(height) + 0.5) * sample["semantic"].shape[0] / height).astype(int)
     columns = np.floor((np.arange(width) + 0.5) * sample["semantic"].shape[1] / width).astype(int)
     resized = {name: sample[name][rows][:, columns] for name in ("semantic", "instance", "crowd")}
-    return {"image": np.clip(np.rint(image), 0, 255).astype(np.uint8), **resized}
+    return {"image": np.clip(image, 0, 255), **resized}  # not rounded
 
 
 @hypothesis.settings(deadline=None, max_examples=20)
@@ -69,9 +69,9 @@ def test_the_crop_is_a_window_of_the_resized_image_padded_with_ignore(seed, side
     window = (slice(y, y + len(rows)), slice(x, x + len(columns)))
     for name in ("semantic", "instance", "crowd"):
         np.testing.assert_array_equal(actual[name][inside], whole[name][window])
-    difference = actual["image"][inside].numpy().astype(int) - whole["image"][window]
-    # Halves may round either way.
-    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02
+    difference = actual["image"][inside].numpy() - whole["image"][window]
+    # Halves may round either way, and in float32 what is next to one.
+    assert np.abs(difference).max() <= 0.5 + 1e-3
     assert np.all(actual["image"].numpy()[~valid] == 127) and not np.any(
         actual["instance"].numpy()[~valid]
     )
@@ -161,8 +161,9 @@ def test_fitting_shrinks_what_is_too_large_and_pads_at_the_bottom_and_right(side
     assert actual["image"].shape == (97, 129, 3)
     whole = oracle_resize(sample, *content)
     inside = (slice(content[0]), slice(content[1]))
-    for name in ("semantic", "instance", "crowd", "image"):
+    for name in ("semantic", "instance", "crowd"):
         np.testing.assert_array_equal(actual[name][inside], whole[name])
+    np.testing.assert_array_equal(actual["image"][inside], np.rint(whole["image"]))
     outside = np.ones((97, 129), bool)
     outside[inside] = False
     assert np.all(actual["semantic"].numpy()[outside] == 255) and np.all(
