@@ -103,7 +103,7 @@ def _import_beam() -> ModuleType:
         import apache_beam
     except ImportError as error:
         raise UserError(
-            f"--runner needs Apache Beam ({error}); pip install 'deeperlab-tf[beam]'."
+            f"--runner needs Apache Beam ({error}); install it with pip install -e .[beam]."
         ) from error
     return apache_beam
 

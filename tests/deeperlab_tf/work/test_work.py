@@ -99,5 +99,5 @@ def test_options_and_runners_that_do_not_exist(on_beam):
 
 def test_without_beam_there_is_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
-    with pytest.raises(UserError, match=r"pip install 'deeperlab-tf\[beam\]'"):
+    with pytest.raises(UserError, match=r"pip install -e \.\[beam\]"):
         beam.run(numbers_job(3), ["--runner=DirectRunner"], str(tmp_path))
