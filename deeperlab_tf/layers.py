@@ -47,7 +47,12 @@ class BatchNorm(keras.layers.BatchNormalization):
     batch are that small. One value has no variance: it would be normalised to 0, and the moving
     variance would go there too, which ruins the network in evaluation. So such a value is
     normalised with the moving statistics, as in evaluation, and leaves them alone.
+
+    Attributes:
+      is_synchronised: whether the batch is that of all replicas.
     """
+
+    is_synchronised = False
 
     def call(
         self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None, mask: Any = None
@@ -63,8 +68,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         if inputs.shape[0] is not None:
             return training if inputs.shape[0] > 1 else False
         return tf.logical_and(tf.cast(training, tf.bool), tf.shape(inputs)[0] > 1)
-
-    is_synchronised = False  # True: the batch is that of all replicas
 
 
 @register

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
-from deeperlab_tf.work.job import Job, new_key, once, ranges
+from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 from input_pipeline.records.files import CorruptRecord
@@ -171,7 +171,7 @@ def check_job(config: ConfigDict, split: str, limit: int = 0, skip_corrupt: bool
     source, _ = once(shared.key, _open, shared)
     # An empty split has a report too.
     tasks = ranges(len(_chosen(len(source), limit)), _IMAGES) or [(0, 0)]
-    sizes = [last - first for first, last in tasks]
+    sizes = lengths(tasks)
     return Job("checking", "image", _check_part, shared, tasks, sizes, operator.or_, _finish)
 
 

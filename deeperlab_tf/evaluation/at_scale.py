@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from deeperlab_tf.evaluation.evaluate import add_scores
-from deeperlab_tf.evaluation.files import Files, FilesJob, compare_range
+from deeperlab_tf.evaluation.evaluate import add_scores, oddities_of
+from deeperlab_tf.evaluation.files import Files, FilesJob, compare_range, image_ids_of
 from deeperlab_tf.evaluation.results import Evaluation
 from deeperlab_tf.evaluation.samples import Chosen, Source, with_classes_of
 from deeperlab_tf.files.oddities import Found, notes
@@ -20,7 +20,7 @@ from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.prediction.overrides import Overrides
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.schema import Dataset
-from deeperlab_tf.work.job import Job, new_key, once, ranges
+from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
 
 _IMAGES = 100  # of a task
 
@@ -44,6 +44,10 @@ class Scores(NamedTuple):
         """Those of no image yet."""
         arguments = (dataset.num_classes, dataset.thing_classes, dataset.ignore_label)
         return cls(ParsingMetrics(*arguments), {}, {})
+
+    def odd_in_order(self) -> list[Found]:
+        """What is odd, in the order of the images."""
+        return [found for _, some in sorted(self.oddities.items()) for found in some]
 
 
 def merge(scores: Scores, others: Scores) -> Scores:
@@ -79,9 +83,10 @@ def files_job(files: Files) -> Job:
     Raises:
       UserError: as of `evaluate_files`.
     """
-    tasks = ranges(files.count_images(), _IMAGES)
-    sizes = [last - first for first, last in tasks]
     shared = FilesJob(files, new_key())
+    pair = once(shared.key, Files.open, files)
+    tasks = ranges(len(image_ids_of(pair, files.gt_json)), _IMAGES)
+    sizes = lengths(tasks)
     return Job("comparing", "image", _score_files, shared, tasks, sizes, merge, _finish_files)
 
 
@@ -102,10 +107,7 @@ def _score_files(shared: FilesJob, task: tuple[int, int]) -> Scores:
 def _finish_files(shared: FilesJob, scores: Scores) -> dict[str, Any]:
     pair = once(shared.key, Files.open, shared.files)
     evaluation = _evaluation(scores, pair.truth.dataset, pair.prediction.has_scores())
-    found = list(pair.oddities)
-    for _, of_image in sorted(scores.oddities.items()):
-        found += of_image
-    evaluation.notes_on_files = notes(found)
+    evaluation.notes_on_files = notes([*pair.oddities, *scores.odd_in_order()])
     return evaluation.result()
 
 
@@ -148,7 +150,7 @@ def model_job(
     shared = ModelJob(model, tuple(overrides.items()), split, open_source, new_key())
     _, source = once(shared.key, _open, shared)
     tasks = ranges(len(source), _IMAGES)
-    sizes = [last - first for first, last in tasks]
+    sizes = lengths(tasks)
     return Job("scoring", "image", _score_model, shared, tasks, sizes, merge, _finish_model)
 
 
@@ -163,11 +165,16 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
     chosen = Chosen(source, range(*task))
     evaluation = Evaluation.of(predictor.dataset, _no_pictures)
     batch_size = predictor.config.eval.batch_size
+    odd = []
     for _, sample, parsing in predictor.predict_all(chosen, batch_size):
         add_scores(evaluation, sample, parsing)
-    return Scores(evaluation.metrics, {task[0]: evaluation.instance_ap}, {})
+        odd += oddities_of(sample)
+    first, _ = task
+    return Scores(evaluation.metrics, {first: evaluation.instance_ap}, {first: odd})
 
 
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:
     predictor, _ = once(shared.key, _open, shared)
-    return _evaluation(scores, predictor.dataset, has_ap=True).result()
+    evaluation = _evaluation(scores, predictor.dataset, has_ap=True)
+    evaluation.notes_on_files = notes(scores.odd_in_order(), may_be_strict=False)
+    return evaluation.result()

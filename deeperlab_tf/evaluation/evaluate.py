@@ -89,8 +89,7 @@ def evaluate(
             writer.add(parsing, sample["image_id"])
         if index % every == 0:
             rows.append(_sheet_row(sample, parsing))
-        if _CROWD_REGIONS in sample:
-            odd.append(Found(Oddity.CROWDS, f"image {sample['image_id']}"))
+        odd += oddities_of(sample)
 
     for writer in writers:
         writer.close()
@@ -116,6 +115,13 @@ def _loader(source, folder, dataset):
         return ScoredImage(sample["image"], truth, parse, sample["crowd"])
 
     return load
+
+
+def oddities_of(sample: Sample) -> list[Found]:
+    """What is odd in the labels of a sample."""
+    if _CROWD_REGIONS not in sample:
+        return []
+    return [Found(Oddity.CROWDS, f"image {sample['image_id']}")]
 
 
 def add_scores(evaluation: Evaluation, sample: Sample, parsing: Parsing) -> None:

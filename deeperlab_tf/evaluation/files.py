@@ -20,7 +20,7 @@ from deeperlab_tf.metrics import InstanceAP
 from deeperlab_tf.metrics.instance_ap import regions
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.work import local
-from deeperlab_tf.work.job import Job, new_key, once, ranges
+from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
 
 _CHUNK = 4  # images that a worker process is given at a time
 
@@ -37,14 +37,6 @@ class Files(NamedTuple):
     def open(self) -> PanopticPair:
         """The files of the truth and of the prediction."""
         return PanopticPair.open(self[:-1], self.strict)
-
-    def count_images(self) -> int:
-        """Of the truth.
-
-        Raises:
-          UserError: there are none, or a file is broken.
-        """
-        return len(_image_ids(self.open(), self.gt_json))
 
 
 def evaluate_files(
@@ -82,7 +74,7 @@ def evaluate_files(
     """
     files = Files(gt_json, gt_dir, pred_json, pred_dir, strict)
     pair = files.open()
-    image_ids = _image_ids(pair, gt_json)
+    image_ids = image_ids_of(pair, gt_json)
     if image_dir is not None and not storage.isdir(image_dir):
         raise UserError(
             f"there is no folder {image_dir}; "
@@ -102,7 +94,12 @@ def evaluate_files(
     return evaluation
 
 
-def _image_ids(pair: PanopticPair, gt_json: str) -> list[Hashable]:
+def image_ids_of(pair: PanopticPair, gt_json: str) -> list[Hashable]:
+    """The images of the truth, which is in the file `gt_json`.
+
+    Raises:
+      UserError: there are none.
+    """
     image_ids = pair.truth.image_ids
     if not image_ids:
         raise UserError(f"{gt_json} has no annotations; there is nothing to evaluate.")
@@ -203,7 +200,7 @@ def compare_range(
 def _compare_all(files: Files, count: int, workers: int) -> Iterator[Comparison]:
     """Yields what `compare_image` gives for each image, in order."""
     tasks = ranges(count, _CHUNK)
-    sizes = [last - first for first, last in tasks]
+    sizes = lengths(tasks)
     shared = FilesJob(files, new_key())
     job = Job("comparing", "image", compare_range, shared, tasks, sizes, operator.add)
     return itertools.chain.from_iterable(local.parts(job, workers))

@@ -13,6 +13,25 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 
 
+def encode(path: str | os.PathLike, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
+    """A picture in the format of the path's ending.
+
+    Args:
+      path, pixels, options: as of `write_encoded`.
+
+    Raises:
+      UserError: OpenCV cannot write such a picture in this format.
+    """
+    ending = storage.splitext(path)[1]
+    try:
+        done, encoded = cv2.imencode(ending, pixels, list(options))
+    except cv2.error as error:
+        raise _cannot_write(path, pixels) from error
+    if not done:
+        raise _cannot_write(path, pixels)
+    return encoded.tobytes()
+
+
 def write_encoded(path: str | os.PathLike, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
     """Writes a picture in the format of the path's ending, whole or not at all.
 
@@ -24,13 +43,7 @@ def write_encoded(path: str | os.PathLike, pixels: np.ndarray, options: Sequence
     Raises:
       UserError: OpenCV cannot write such a picture in this format, or the disk is full.
     """
-    ending = storage.splitext(path)[1]
-    try:
-        done, encoded = cv2.imencode(ending, pixels, list(options))
-    except cv2.error as error:
-        raise _cannot_write(path, pixels) from error
-    if not done:
-        raise _cannot_write(path, pixels)
+    encoded = encode(path, pixels, options)
     with atomic_path(path) as temporary, storage.open(temporary, "wb") as file:
         file.write(encoded)
 

@@ -167,7 +167,9 @@ def scan(folder: str) -> tuple[list[str], list[str]]:
         is_folder = entry.endswith("/")
         if not marked and not is_folder:
             found = facts(join(folder, name))
-            is_folder = found is not None and found.is_folder
+            if found is None:
+                continue  # `ram://` lists `a.b` as `.b` of a folder `a`
+            is_folder = found.is_folder
         (folders if is_folder else names).append(name)
     return _named(folders), _named(names)
 

@@ -32,7 +32,6 @@ OVERLAYS = ("_overlay.jpg", "_overlay.png", "_overlay.mp4")
 ENDINGS = (".json", ".png", *OVERLAYS, *(f"_{kind}.png" for kind in PICTURES))
 
 _NAME_BYTES = 255  # of a file, where the disk does not tell
-_HASHED_AT_A_TIME = 2**20  # bytes
 
 
 class ResultFiles(NamedTuple):
@@ -83,7 +82,7 @@ def writing_results(
         own = _own_files(prefix, source)
         _check_free(parent, [f"{stem}.json", *written], own)
 
-        checksums = {name: _checksum(storage.join(scratch, name)) for name in written}
+        checksums = {name: storage.sha256(storage.join(scratch, name)) for name in written}
         kept = {name: checksum for name, checksum in own.items() if name != f"{stem}.json"}
         info = dict(**_identity(source), files={**kept, **checksums})
         _write_json(files.path(".json"), files.content, info)
@@ -232,7 +231,7 @@ def _own_files(prefix, source=""):
     for name, checksum in listed.items() if isinstance(listed, dict) else ():
         path = storage.join(parent, name)
         is_there = storage.basename(name) == name and storage.isfile(path)
-        if is_there and _checksum(path) == checksum:
+        if is_there and storage.sha256(path) == checksum:
             own[name] = checksum
     return own
 
@@ -264,14 +263,6 @@ def _write_json(path, content, info):
 def _content_checksum(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _checksum(path):
-    digest = hashlib.sha256()
-    with storage.open(path, "rb") as file:
-        while block := file.read(_HASHED_AT_A_TIME):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 # === Names ===

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import concurrent.futures
 import contextlib
+import hashlib
 import io
 import os
 import shutil
@@ -36,6 +37,7 @@ from deeperlab_tf.files.paths import (
 )
 
 _ASKED_AT_ONCE = 16  # files of a bucket
+_HASHED_AT_A_TIME = 2**20  # bytes
 
 __all__ = [
     "Facts",
@@ -68,6 +70,7 @@ __all__ = [
     "relpath",
     "remove",
     "rmtree",
+    "sha256",
     "split",
     "splitext",
     "walk",
@@ -182,6 +185,15 @@ def open(
 def open_large(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
     """As `open`, for reading parts of a file too large to be read at once."""
     return _remote().open_large(os.fspath(path)) if is_remote(path) else builtins.open(path, "rb")
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with open_large(path) as file:
+        while block := file.read(_HASHED_AT_A_TIME):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -10,8 +10,6 @@ SHA256SUMS                  of all of these; `sha256sum -c` reads it
 
 from __future__ import annotations
 
-import hashlib
-
 from ml_collections import ConfigDict
 
 from deeperlab_tf.config import check_config
@@ -36,9 +34,8 @@ def is_shipped(folder: str) -> bool:
 
 def write_sums(folder: str) -> None:
     """Writes `SUMS_FILE` over all files of a folder."""
-    lines = [
-        f"{_sum(storage.join(folder, name))}  {name}\n" for name in sorted(storage.listdir(folder))
-    ]
+    names = sorted(storage.listdir(folder))
+    lines = [f"{storage.sha256(storage.join(folder, name))}  {name}\n" for name in names]
     with storage.open(storage.join(folder, SUMS_FILE), "w", encoding="ascii") as file:
         file.writelines(lines)
 
@@ -55,7 +52,7 @@ def verify(folder: str) -> None:
             raise _broken(folder, SUMS_FILE, f"it does not list {name}")
     for name, expected in sums.items():
         try:
-            found = _sum(path_inside(folder, name))
+            found = storage.sha256(path_inside(folder, name))
         except OSError as error:
             raise _broken(folder, name, error.strerror) from error
         if found != expected:
@@ -87,11 +84,6 @@ def _read_sums(folder):
         raise _broken(folder, SUMS_FILE, error.strerror) from error
     except ValueError as error:
         raise _broken(folder, SUMS_FILE, "it is no list of checksums") from error
-
-
-def _sum(path):
-    with storage.open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _broken(folder, name, reason):

@@ -19,24 +19,25 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files.encode import encode
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.panoptic_png import to_bgr
 from deeperlab_tf.files.panoptic_writer import panoptic_entries, to_json_categories
 from deeperlab_tf.files.reports import check_report, read_json_object
+from deeperlab_tf.prediction.identity import weights_digest
 from deeperlab_tf.prediction.many import one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.video import batches
-from deeperlab_tf.work.job import Job, Run, new_key, once
+from deeperlab_tf.work.job import Job, Run, divided, new_key, once
 
-_PLAN_KEYS = {"model", "overrides", "images", "files", "shards"}
+_PLAN_KEYS = {"model", "weights", "overrides", "images", "files", "shards"}
 _RESULT_KEYS = {"categories", "images", "bad", "shards"}
 _KINDS = (".tar", ".bad.jsonl", ".jsonl")  # in the order in which they are written
 
@@ -99,13 +100,10 @@ def parse_shards(photos: Photos, output: str, num_shards: int, run: Run) -> dict
         shared = ShardsJob(
             photos.model, tuple(photos.overrides.items()), photos.batch_size, new_key()
         )
-        if missing:
-            sizes = [len(task.files) for task in missing]
-            run(Job("parsing", "image", write_shard, shared, missing, sizes, _add, counts=dict))
-        dataset = once(shared.key, _open, shared).dataset
+        categories = run(_job(shared, missing)) if missing else _categories(shared, {})
         shards = [_describe_shard(task.prefix) for task in tasks]
         summary = dict(
-            categories=to_json_categories(dataset),
+            categories=categories,
             images=sum(shard["images"] for shard in shards),
             bad=sum(shard["bad"] for shard in shards),
             shards=shards,
@@ -130,22 +128,33 @@ def bad_images(output: str, summary: Mapping[str, Any]) -> Iterator[dict[str, st
 
 def _tasks(photos: Photos, output: str, num_shards: int) -> list[ShardTask]:
     names = list(photos.files.items())
-    num_shards = min(num_shards, len(names))
-    bounds = np.linspace(0, len(names), num_shards + 1).astype(int).tolist()
+    parts = divided(len(names), num_shards)
     tasks = []
-    for shard in range(num_shards):
-        prefix = storage.join(output, f"parses-{shard:05d}-of-{num_shards:05d}")
-        tasks.append(ShardTask(prefix, tuple(names[slice(*bounds[shard : shard + 2])])))
+    for shard, part in enumerate(parts):
+        prefix = storage.join(output, f"parses-{shard:05d}-of-{len(parts):05d}")
+        tasks.append(ShardTask(prefix, tuple(names[slice(*part)])))
     return tasks
+
+
+def _job(shared: ShardsJob, tasks: Sequence[ShardTask]) -> Job:
+    """A job that writes the shards, and comes to `_categories`."""
+    sizes = [len(task.files) for task in tasks]
+    return Job("parsing", "image", write_shard, shared, tasks, sizes, _add, _categories, dict)
+
+
+def _categories(shared: ShardsJob, _: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The classes of the model, as COCO's format has them."""
+    return to_json_categories(once(shared.key, _open, shared).dataset)
 
 
 def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
     """Compares what is asked for with what the shards that are there are of, or writes it down."""
     digest = hashlib.sha256()
     for name, file in photos.files.items():
-        digest.update(json.dumps([name, file, _size(file)]).encode())
+        digest.update(json.dumps([name, file, *_state(file)]).encode())
     plan = dict(
         model=photos.model,
+        weights=weights_digest(photos.model),
         overrides=json.loads(json.dumps(dict(photos.overrides))),
         images=len(photos.files),
         files=digest.hexdigest(),
@@ -163,9 +172,10 @@ def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
     write_json(path, plan)
 
 
-def _size(file: str) -> int | None:
-    """Bytes; None in a bucket, where asking for millions takes hours."""
-    return None if storage.is_remote(file) else storage.getsize(file)
+def _state(file: str) -> tuple[int, ...]:
+    """Size and time; nothing in a bucket, where asking for millions takes hours."""
+    found = None if storage.is_remote(file) else storage.facts(file)
+    return () if found is None else (found.size, found.changed)
 
 
 # === A shard ===
@@ -219,7 +229,7 @@ def _encode(name: str, parsing: Parsing) -> tuple[bytes, dict[str, Any]]:
     """The PNG and the line of an image."""
     ids, segments = parsing.to_coco()
     image, annotation = panoptic_entries(ids.shape, segments, name, f"{name}.png")
-    return cv2.imencode(".png", to_bgr(ids))[1].tobytes(), dict(image=image, annotation=annotation)
+    return encode(f"{name}.png", to_bgr(ids)), dict(image=image, annotation=annotation)
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -245,8 +255,7 @@ def _add(counts: dict[str, int], others: dict[str, int]) -> dict[str, int]:
 def _describe_shard(prefix: str) -> dict[str, Any]:
     checksums = {}
     for kind in _KINDS:
-        with storage.open_large(prefix + kind) as file:
-            checksums[kind] = hashlib.sha256(file.read()).hexdigest()
+        checksums[kind] = storage.sha256(prefix + kind)
     images, bad = (len(_read_lines(prefix + kind)) for kind in (".jsonl", ".bad.jsonl"))
     name = storage.basename(prefix)
     return dict(name=name, images=images, bad=bad, sha256=checksums)

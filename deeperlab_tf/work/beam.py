@@ -53,8 +53,8 @@ def run(job: Job, options: Sequence[str], scratch: str) -> Any:
         result = pipeline.run()
         result.wait_until_finish()
         _log_counters(job, result)
-        with storage.open(path, encoding="utf-8") as file:
-            return json.load(file)
+        if storage.exists(path):
+            return _read_result(path)
     except Exception as error:
         # Runners wrap what a task raised, each in its own way.
         ours = _OURS.search(f"{type(error).__name__}: {error}")
@@ -64,6 +64,10 @@ def run(job: Job, options: Sequence[str], scratch: str) -> Any:
     finally:
         if storage.exists(path):
             storage.remove(path)
+    raise UserError(
+        f"Beam's workers have done their work, but {path} is not here: give an --output in a "
+        "bucket, or on a disk that all of them share."
+    )
 
 
 def parse_options(options: Sequence[str]) -> PipelineOptions:
@@ -117,6 +121,9 @@ def _build(pipeline: Any, job: Job, path: str) -> None:
     """The pipeline: tasks → parts → their sum → a file."""
     beam = _import_beam()
     counter = beam.metrics.Metrics.counter
+    tasks = list(zip(job.sizes, job.tasks))
+    # Each step below is sent to every worker with what it names.
+    job = job._replace(tasks=(), sizes=())
 
     class Do(beam.DoFn):
         """A task; counts what it did."""
@@ -153,7 +160,6 @@ def _build(pipeline: Any, job: Job, path: str) -> None:
         # Not a number is one here: it comes back as it was.
         write_text(path, json.dumps(job.finish(job.shared, part)))
 
-    tasks = list(zip(job.sizes, job.tasks))
     parts = (
         pipeline
         | "Tasks" >> beam.Create(tasks)
@@ -163,6 +169,11 @@ def _build(pipeline: Any, job: Job, path: str) -> None:
     )
     total = parts | "Add up" >> beam.CombineGlobally(Sum()).without_defaults()
     _ = total | "Finish" >> beam.Map(write)
+
+
+def _read_result(path: str) -> Any:
+    with storage.open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def _log_counters(job: Job, result: Any) -> None:

@@ -53,6 +53,23 @@ def ranges(length: int, size: int) -> list[tuple[int, int]]:
     return [(first, min(first + size, length)) for first in range(0, length, size)]
 
 
+def divided(length: int, count: int) -> list[tuple[int, int]]:
+    """(first, last) of `count` tasks of about the same size, none of them empty.
+
+    Example:
+      >>> divided(5, 2)
+      [(0, 2), (2, 5)]
+    """
+    count = min(count, length)
+    bounds = [length * number // max(count, 1) for number in range(count + 1)]
+    return list(zip(bounds, bounds[1:]))
+
+
+def lengths(tasks: Sequence[tuple[int, int]]) -> list[int]:
+    """How many things there are in each task of `ranges`."""
+    return [last - first for first, last in tasks]
+
+
 # === What a process opens once ===
 
 

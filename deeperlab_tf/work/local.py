@@ -26,18 +26,28 @@ def run(job: Job, processes: int) -> Any:
     Raises:
       UserError: what a task raised first; the others are not begun.
     """
-    # What fails first is told first.
-    total = functools.reduce(job.merge, parts(job, processes, in_order=False))
-    return job.finish(job.shared, total)
+    try:
+        # What fails first is told first.
+        total = functools.reduce(job.merge, _parts(job, processes, in_order=False))
+        return job.finish(job.shared, total)
+    finally:
+        forget()
 
 
-def parts(job: Job, processes: int, in_order: bool = True) -> Iterator[Any]:
-    """What the tasks give.
+def parts(job: Job, processes: int) -> Iterator[Any]:
+    """What the tasks give, in their order.
 
     Args:
       job, processes: as of `run`.
-      in_order: of the tasks; False: as they end.
     """
+    try:
+        yield from _parts(job, processes, in_order=True)
+    finally:
+        forget()
+
+
+def _parts(job, processes, in_order):
+    """What the tasks give, in their order or as they end."""
     bar = tqdm(total=sum(job.sizes), unit=job.unit, desc=job.name, dynamic_ncols=True)
     with bar, _pool(min(processes, len(job.tasks))) as pool:
         size_of = {
@@ -52,8 +62,6 @@ def parts(job: Job, processes: int, in_order: bool = True) -> Iterator[Any]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        finally:
-            forget()
 
 
 def _pool(processes: int) -> concurrent.futures.Executor:

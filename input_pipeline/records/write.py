@@ -7,7 +7,6 @@ and `finish_records` looks at the whole.
 from __future__ import annotations
 
 import functools
-import hashlib
 import operator
 import typing
 
@@ -23,15 +22,13 @@ from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work import local
-from deeperlab_tf.work.job import Job, Run
+from deeperlab_tf.work.job import Job, Run, divided
 from input_pipeline.records import fingerprint
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets, shards_in
 from input_pipeline.sources import open_source
 
 MANIFEST_KEYS = {"dataset", "split", "images", "shards"}  # by which one is known
-
-_HASHED_AT_A_TIME = 2**20  # bytes
 
 
 class ShardTask(typing.NamedTuple):
@@ -146,14 +143,11 @@ def remove_records(output: str, split: str) -> None:
 
 def _tasks(output: str, split: str, length: int, num_shards: int) -> list[ShardTask]:
     """Shards of about the same number of samples, none of them empty."""
-    num_shards = min(num_shards, length)
-    bounds = np.linspace(0, length, num_shards + 1).astype(int).tolist()
+    parts = divided(length, num_shards)
     tasks = []
-    for shard in range(num_shards):
-        name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-        path = storage.join(output, name)
-        first, last = bounds[shard : shard + 2]
-        tasks.append(ShardTask(path, first, last))
+    for shard, (first, last) in enumerate(parts):
+        name = f"{split}-{shard:05d}-of-{len(parts):05d}.tfrecord"
+        tasks.append(ShardTask(storage.join(output, name), first, last))
     return tasks
 
 
@@ -290,13 +284,5 @@ def _side_files(output: str, split: str) -> tuple[str, str]:
 
 
 def _describe_shard(path: str, images: int) -> dict:
-    size, checksum = storage.getsize(path), _sha256(path)
+    size, checksum = storage.getsize(path), storage.sha256(path)
     return dict(file=storage.basename(path), images=images, bytes=size, sha256=checksum)
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with storage.open_large(path) as file:
-        while block := file.read(_HASHED_AT_A_TIME):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,6 +7,7 @@ import pytest
 import deeperlab_tf
 from deeperlab_tf import models
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 
 pytestmark = pytest.mark.both_stacks
 
@@ -34,7 +35,8 @@ def test_a_shipped_name_gives_its_folder_and_a_path_stays_a_path(shipped, tmp_pa
     assert models.find("./street") == "./street"
     assert models.find(pathlib.Path("street")) == "street"
     assert models.find(tmp_path / "street") == str(tmp_path / "street")
-    assert models.find("gs://bucket/run") == "gs://bucket/run"
+    storage.makedirs("ram://found/run")
+    assert models.find("ram://found/run") == "ram://found/run"
 
 
 @pytest.mark.parametrize("unknown", ["strret", "runs/nowhere", "../street", ""])

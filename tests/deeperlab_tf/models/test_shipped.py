@@ -24,7 +24,7 @@ def test_an_unchanged_folder_is_well_and_others_are_none(folder, tmp_path_factor
     verify(str(folder))
     assert is_shipped(str(folder))
     assert not is_shipped(str(tmp_path_factory.mktemp("empty")))
-    assert not is_shipped("gs://bucket/run")
+    assert not is_shipped("ram://nothing/run")
 
 
 def test_the_checksums_are_those_of_sha256sum(folder):

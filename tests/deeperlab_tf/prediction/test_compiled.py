@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from deeperlab_tf import Predictor
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.pixels.image_size import resize_image, resize_labels
 from deeperlab_tf.prediction import compiled, resizing
 from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.prediction.networks import load_network
+from input_pipeline.targets import make_targets
 from tests.toys import save_untrained
 
 SIDES = [(65, 49, 33, 25), (40, 57, 80, 114), (31, 90, 31, 45), (50, 40, 7, 64), (9, 9, 9, 9)]
@@ -73,13 +75,49 @@ def test_parse_images_compiles_whole(scaled):
     def parse(images):
         return parse_images(network, images, config, dataset.thing_classes)
 
-    expected = parse_images(network, images, config, dataset.thing_classes)
+    # What random weights say of a pixel hangs on its last bit: the next test compares.
     found = parse(images)
-    # Resized pixels may differ by one, and random weights are of two minds about most of them.
-    assert np.mean(found["semantic"] == expected["semantic"]) > 0.99
-    assert found["instance"].shape == (1, 90, 100)
+    assert found["instance"].shape == found["semantic"].shape == (1, 90, 100)
     last = found["num_instances"][0] - 1
     assert found["instance_class"][0, last] >= 0 > found["instance_class"][0, last + 1]
+
+
+def decided(config):
+    """A network that sees three things and two kinds of stuff in any image of 65 x 81."""
+    semantic, instance = np.zeros((65, 81), np.int32), np.zeros((65, 81), np.int32)
+    semantic[:, 40:] = 1
+    places = ((6, 5, 30, 40), (34, 8, 60, 28), (20, 48, 50, 76))
+    for number, (top, left, bottom, right) in enumerate(places, 1):
+        semantic[top:bottom, left:right] = 2 + number % 2
+        instance[top:bottom, left:right] = number
+    labels = (semantic, instance, np.zeros((65, 81), bool))
+    targets = make_targets(*map(tf.constant, labels), config)
+    heads = perfect_heads({name: value.numpy() for name, value in targets.items()}, 4, seed=0)
+
+    def network(images, training):
+        assert images.shape == (1, 65, 81, 3) and not training
+        return {name: tf.constant(head) for name, head in heads.items()}
+
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("size", [(90, 100), (65, 81), (200, 249)])
+def test_a_compiled_parse_of_an_image_is_the_plain_one(scaled, size):
+    _, config, dataset = scaled
+    network = decided(config)
+
+    def parse(images):
+        return parse_images(network, images, config, dataset.thing_classes)
+
+    images = tf.zeros([1, *size, 3], tf.uint8)
+    expected = parse(images)
+    assert expected["num_instances"] == 3
+    found = tf.function(parse, jit_compile=True, autograph=False)(images)
+    same_parse(found, expected)
+    np.testing.assert_array_equal(found["instance_class"], expected["instance_class"])
+    np.testing.assert_allclose(found["instance_score"], expected["instance_score"], rtol=1e-4)
 
 
 @pytest.mark.slow

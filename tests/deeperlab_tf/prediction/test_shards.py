@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import pathlib
 import tarfile
 
 import numpy as np
@@ -44,7 +45,10 @@ def photos(tmp_path, toy_dataset, monkeypatch):
             return [Parsing.from_maps(each, 0 * each, toy_dataset) for each in labels]
 
     monkeypatch.setattr(shards, "Predictor", lambda model, overrides: Model())
-    return Photos(files, "red", {"fusion.nms_iou": 0.5}, 2)
+    for name in ("red", "blue"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "ckpt-1.index").write_bytes(b"1")
+    return Photos(files, str(tmp_path / "red"), {"fusion.nms_iou": 0.5}, 2)
 
 
 def contents(folder):
@@ -90,21 +94,57 @@ def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
     assert (output / "parses-00000-of-00003.tar").stat().st_mtime_ns == kept
 
 
+def another_model(photos):
+    return photos._replace(model=photos.model.replace("red", "blue")), 3
+
+
+def trained_on(photos):
+    pathlib.Path(photos.model, "checkpoints", "ckpt-2.index").write_bytes(b"2")
+    return photos, 3
+
+
+def other_values(photos):
+    return photos._replace(overrides={}), 3
+
+
+def another_photo(photos):
+    """Of the same size in bytes."""
+    path = pathlib.Path(photos.files["p0"])
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    return photos, 3
+
+
+def another_division(photos):
+    return photos, 2
+
+
 @pytest.mark.parametrize(
-    "change", [{"model": "blue"}, {"overrides": {}}, {"files": None}, {"shards": 2}]
+    "change, names",
+    [
+        (another_model, "model"),
+        (trained_on, "weights"),
+        (other_values, "overrides"),
+        (another_photo, "files"),
+        (another_division, "shards"),
+    ],
 )
-def test_other_images_or_models_are_refused(photos, run, tmp_path, change):
+def test_what_was_parsed_by_another_job_is_refused(photos, run, tmp_path, change, names):
     output = tmp_path / "out"
     parse_shards(photos, str(output), 3, run)
     before = contents(output)
-    (name,) = change
-    if name == "files":
-        Image.new("RGB", (50, 50)).save(photos.files["p0"])
-    elif name != "shards":
-        photos = photos._replace(**change)
-    with pytest.raises(UserError, match=f"parses of another job: {name} differ"):
-        parse_shards(photos, str(output), change.get("shards", 3), run)
+    photos, num_shards = change(photos)
+    with pytest.raises(UserError, match=rf"parses of another job: .*{names}.* differ"):
+        parse_shards(photos, str(output), num_shards, run)
     assert contents(output) == before
+
+
+def test_a_model_is_opened_once_where_one_process_does_all(photos, run, tmp_path, monkeypatch):
+    opened, model = [], shards.Predictor(photos.model, {})
+    monkeypatch.setattr(shards, "Predictor", lambda *_: opened.append(1) or model)
+    parse_shards(photos, str(tmp_path / "out"), 3, run)
+    assert len(opened) == 1
 
 
 def test_files_of_the_users_stay(photos, run, tmp_path):

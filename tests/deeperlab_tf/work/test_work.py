@@ -7,7 +7,7 @@ import pytest
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.work import beam, local
-from deeperlab_tf.work.job import forget, new_key, once, ranges
+from deeperlab_tf.work.job import divided, forget, new_key, once, ranges
 from tests.tasks import numbers_job
 
 pytestmark = pytest.mark.both_stacks
@@ -25,6 +25,14 @@ def test_ranges_cover_everything_once(length, size):
     tasks = ranges(length, size)
     assert [number for task in tasks for number in range(*task)] == list(range(length))
     assert all(0 < last - first <= size for first, last in tasks)
+
+
+@pytest.mark.parametrize("length, count", [(0, 3), (1, 3), (9, 3), (10, 3), (52, 46)])
+def test_parts_cover_everything_once_and_are_of_one_size(length, count):
+    parts = divided(length, count)
+    assert [number for part in parts for number in range(*part)] == list(range(length))
+    sizes = {last - first for first, last in parts}
+    assert len(parts) == min(count, length) and max(sizes, default=0) - min(sizes, default=0) <= 1
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -82,6 +90,12 @@ def test_beam_adds_up_the_same(on_beam, caplog):
 def test_beam_in_several_processes(on_beam):
     options = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     assert without_nan(on_beam(numbers_job(20), *options)) == EXPECTED
+
+
+def test_a_result_that_stays_with_the_workers_is_told(on_beam, monkeypatch):
+    monkeypatch.setattr(beam, "write_text", lambda *_: None)
+    with pytest.raises(UserError, match="give an --output in a bucket"):
+        on_beam(numbers_job(3))
 
 
 def test_a_mistake_on_beam_is_one_sentence(on_beam):
