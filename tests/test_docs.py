@@ -7,8 +7,6 @@ import dataclasses
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.work.beam import parse_options
+from tests.programs import run_program
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -159,17 +158,14 @@ def test_commands_are_programs_and_named_experiments_exist(page):
 
 def run(arguments, folder):
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    environment = dict(os.environ, PYTHONPATH=path, TF_CPP_MIN_LOG_LEVEL="3")
-    result = subprocess.run(
-        arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
-    )
+    result = run_program(*arguments, cwd=folder, environment={"PYTHONPATH": path})
     assert result.returncode == 0, (arguments, result.stdout[-2000:], result.stderr[-2000:])
 
 
 def run_command(command, folder):
     words = shlex.split(command)
     assert words[0] == "python", command
-    run([sys.executable, *words[1:], *TINY.get(words[1], [])], folder)
+    run([folder / words[1], *words[2:], *TINY.get(words[1], [])], folder)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +186,7 @@ def workspace(tmp_path_factory):
 )
 def test_blocks_run(block, workspace):
     if block.language == "python":
-        run([sys.executable, "-c", block.text], workspace)
+        run(["-c", block.text], workspace)
         return
     for command in block.commands:
         run_command(command, workspace)

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -12,6 +10,7 @@ from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.training.train import train
 from input_pipeline import make_dataset, open_source
+from tests.programs import run_program
 
 
 def memory_config():
@@ -50,7 +49,7 @@ def memory_config():
 
 
 @pytest.mark.slow
-def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository, tmp_path):
+def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(tmp_path):
     config = memory_config()
     source = open_source(config, "train")
     run = tmp_path / "run"
@@ -58,13 +57,13 @@ def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository,
 
     evaluation, export = tmp_path / "evaluation", tmp_path / "export"
     flags = (f"--workdir={run}", "--split=train", f"--output={evaluation}")
-    program(repository, "evaluate.py", *flags)
+    program("evaluate.py", *flags)
     metrics = json.loads((evaluation / "metrics.json").read_text())
     assert metrics["num_images"] == 4
     assert metrics["pq"] >= 0.9, metrics
 
     # The exported model gives the very parses that were scored.
-    program(repository, "export.py", f"--workdir={run}", f"--output={export / '1'}")
+    program("export.py", f"--workdir={run}", f"--output={export / '1'}")
     quality = PanopticQuality(source.dataset.num_classes, source.dataset.thing_classes)
     predict = Predictor(str(export))
     for index in range(len(source)):
@@ -74,8 +73,7 @@ def test_a_tiny_model_memorises_four_scenes_and_every_program_agrees(repository,
     assert quality.result()["pq"] == pytest.approx(metrics["pq"], abs=1e-6)
 
 
-def program(repository, name, *flags):
+def program(name, *flags):
     """Runs a program of scripts/, which must end well."""
-    command = [sys.executable, str(repository / "scripts" / name), *flags]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = run_program(name, *flags)
     assert result.returncode == 0, result.stderr

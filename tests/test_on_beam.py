@@ -22,6 +22,7 @@ from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.work import beam, local
 from input_pipeline import checks, open_source
 from input_pipeline.records.write import write_records
+from tests.programs import run_program
 from tests.toys import save_untrained
 
 IMAGES = 7
@@ -148,15 +149,10 @@ def test_records_after_a_kill_at_a_random_moment(config, on_beam, tmp_path, repo
 
 
 @pytest.fixture
-def program(repository):
+def program():
     """Function (script, *flags) -> the finished process."""
     pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
-
-    def run(script, *flags):
-        command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-    return run
+    return run_program
 
 
 def test_programs_hand_beams_options_on(program, files, tmp_path):

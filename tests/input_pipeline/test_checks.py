@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from input_pipeline.datasets.coco import CocoPanoptic
 from input_pipeline.datasets.mask_problems import NO_CLASS
 from input_pipeline.records import files as record_files
 from input_pipeline.records import write
+from tests.programs import run_program
 
 
 def test_classes_segments_and_pixels_are_counted(folder):
@@ -106,21 +105,11 @@ def test_corrupt_records_are_named_and_counted(folder, tmp_path_factory, skip):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
-def test_the_exit_status_tells_whether_data_can_be_trained_on(
-    folder, repository, tmp_path_factory, broken
-):
+def test_the_exit_status_tells_whether_data_can_be_trained_on(folder, tmp_path_factory, broken):
     if broken:
         folder.path("images", 0).write_bytes(b"nothing")
     output = tmp_path_factory.mktemp("check") / "out"
-    command = [
-        sys.executable,
-        str(repository / "scripts" / "check_dataset.py"),
-        f"--root={folder.root}",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(repository), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*command, f"--output={output}"], env=environment, capture_output=True, text=True
-    )
+    done = run_program("check_dataset.py", f"--root={folder.root}", f"--output={output}")
     assert done.returncode == int(broken), done.stderr
     assert len(json.loads((output / "report.json").read_text())["errors"]) == int(broken)
     assert (output / "sheet.png").stat().st_size > 1000

@@ -1,12 +1,10 @@
 """Programs, and a tiny untrained network for those that use one."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.programs import run_program
 from tests.toys import save_untrained
 
 
@@ -27,15 +25,9 @@ def workdir(toy_dataset, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def program(repository):
+def program():
     """Function (script, *flags): runs a program of scripts/, returns the finished process."""
-
-    def run(script, *flags):
-        command = [sys.executable, str(repository / "scripts" / script), *map(str, flags)]
-        environment = dict(os.environ, PYTHONPATH=str(repository))
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-
-    return run
+    return run_program
 
 
 @pytest.fixture(scope="session")

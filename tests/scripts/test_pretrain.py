@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.imagenet import make_dataset, naming_broken_images
+from tests.programs import run_program
 
 TINY = (
     "--config.data.crop_size=(33,33)",
@@ -44,14 +43,13 @@ def imagenet(tmp_path_factory):
     return root
 
 
-def pretrain(repository, *flags):
-    command = [sys.executable, str(repository / "scripts" / "pretrain.py"), *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=repository)
+def pretrain(*flags):
+    return run_program("pretrain.py", *flags)
 
 
 @pytest.mark.slow
 @pytest.mark.both_stacks
-def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path):
+def test_a_segmentation_starts_from_a_pretraining(imagenet, tmp_path):
     run = tmp_path / "run"
     flags = (
         "--config=experiments/paper/imagenet_mnv2_3x3.py",
@@ -59,7 +57,7 @@ def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path
         f"--config.data.root={imagenet}",
         *TINY,
     )
-    result = pretrain(repository, *flags, "--config.train.steps=3")
+    result = pretrain(*flags, "--config.train.steps=3")
     assert result.returncode == 0, result.stderr
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
     assert metrics["num_images"] == 6 and 0 <= metrics["top1"] <= metrics["top5"] == 1
@@ -76,11 +74,9 @@ def test_a_segmentation_starts_from_a_pretraining(repository, imagenet, tmp_path
         )
 
 
-def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(
-    repository, imagenet, tmp_path
-):
+def test_a_wrong_number_of_classes_is_one_sentence_and_leaves_nothing(imagenet, tmp_path):
     flags = ("--config=experiments/paper/imagenet_mnv2_3x3.py", f"--config.data.root={imagenet}")
-    result = pretrain(repository, *flags, f"--workdir={tmp_path / 'run'}")
+    result = pretrain(*flags, f"--workdir={tmp_path / 'run'}")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "has 3 folders of classes but config.pretrain.num_classes is 1000" in result.stderr
     assert not list(tmp_path.iterdir())

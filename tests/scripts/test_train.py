@@ -10,6 +10,7 @@ import pytest
 from experiments.shapes import get_config as config_of_shapes
 from input_pipeline.records.files import find_shards, record_offsets
 from input_pipeline.records.write import write_records
+from tests.programs import REPOSITORY, run_program
 
 TINY = (
     "--config.data.shapes.num_train=4",
@@ -24,9 +25,8 @@ TINY = (
 )
 
 
-def train(repository, *flags, cwd=None):
-    command = [sys.executable, str(repository / "scripts" / "train.py"), *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or repository)
+def train(*flags, cwd=REPOSITORY):
+    return run_program("train.py", *flags, cwd=cwd)
 
 
 def error_of(result):
@@ -43,13 +43,13 @@ def test_trains_stops_and_resumes_from_any_folder(repository, tmp_path):
     experiment = repository / "experiments" / "shapes.py"
     run = tmp_path / "run"
     flags = (f"--config={experiment}", f"--workdir={run}", "--config.train.steps=4", *TINY)
-    first = train(repository, *flags, cwd=tmp_path)
+    first = train(*flags, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "4/4" in first.stderr and "img/s" in first.stderr
     assert json.loads((run / "config.json").read_text())["train"]["steps"] == 4
     os.remove(run / "checkpoints" / "ckpt-4.index")
     (run / "checkpoints" / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"\n')
-    second = train(repository, *flags, cwd=tmp_path)
+    second = train(*flags, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "resumed from" in second.stderr and "ckpt-2" in second.stderr
 
@@ -71,7 +71,7 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
         *TINY,
     ]
     flags += [f"--config.data.records={folder}", "--config.train.steps=4", "--skip_corrupt"]
-    first = train(repository, *flags)
+    first = train(*flags)
     assert first.returncode == 0, first.stderr
     assert f"left out as corrupt: 1 (record 2 of {shard})" in first.stderr.splitlines()[-1]
 
@@ -90,7 +90,7 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
         (tmp_path / "run" / "checkpoints" / "checkpoint").write_text(
             'model_checkpoint_path: "ckpt-2"\n'
         )
-        second = train(repository, *flags, f"--data_service={address}")
+        second = train(*flags, f"--data_service={address}")
         assert second.returncode == 0, second.stderr
         assert "resumed from" in second.stderr and "4/4" in second.stderr
     finally:
@@ -116,7 +116,7 @@ def test_corrupt_records_are_counted_and_a_data_service_prepares_the_batches(rep
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(repository, tmp_path, flags, words):
+def test_a_mistake_is_one_sentence_and_leaves_nothing(tmp_path, flags, words):
     flags = [flag.replace("--workdir=w", f"--workdir={tmp_path / 'w'}") for flag in flags]
-    assert words in error_of(train(repository, *flags))
+    assert words in error_of(train(*flags))
     assert not os.listdir(tmp_path)

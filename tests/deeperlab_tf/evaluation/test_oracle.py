@@ -1,8 +1,6 @@
 """Perfect heads through fusion: the truest test of targets and fusion together."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from deeperlab_tf.evaluation.lost import lost_segments
 from deeperlab_tf.evaluation.oracle import grid_ceiling, perfect_heads
 from deeperlab_tf.metrics import PanopticQuality
 from input_pipeline import make_targets, open_source
+from tests.programs import run_program
 
 
 @pytest.fixture(scope="module")
@@ -97,29 +96,22 @@ def test_heads_that_are_not_supervised_hold_garbage():
 
 
 @pytest.mark.slow
-def test_program_scores_real_labels_beside_their_ceiling(repository, data_dir, tmp_path):
+def test_program_scores_real_labels_beside_their_ceiling(data_dir, tmp_path):
     folder = data_dir / "coco_panoptic" / "sample_data"
-    command = [
-        sys.executable,
-        repository / "scripts" / "oracle.py",
+    result = run_program(
+        "oracle.py",
         f"--gt_json={folder / 'panoptic_examples.json'}",
         f"--gt_dir={folder / 'panoptic_examples'}",
         "--image_size=641",
         f"--output={tmp_path / 'oracle.json'}",
-    ]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    )
     assert result.returncode == 0, result.stderr
     measured = json.loads((tmp_path / "oracle.json").read_text())
     assert measured["fused"]["pq"] >= 0.98 * measured["ceiling"]["pq"]
     assert isinstance(measured["lost"], list)
 
 
-def run_script(repository, name, *arguments):
-    command = [sys.executable, repository / "scripts" / name, *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
-
-
-def test_program_takes_datasets_scales_and_every_nth_image(repository, tmp_path):
+def test_program_takes_datasets_scales_and_every_nth_image(tmp_path):
     output = tmp_path / "oracle.json"
     arguments = [
         "--dataset=shapes",
@@ -128,7 +120,7 @@ def test_program_takes_datasets_scales_and_every_nth_image(repository, tmp_path)
         "--keypoint_radius=6",
         f"--output={output}",
     ]
-    result = run_script(repository, "oracle.py", *arguments)
+    result = run_program("oracle.py", *arguments)
     assert result.returncode == 0, result.stderr
     measured = json.loads(output.read_text())
     # Sky, in each of the images 0, 70 and 140 of 200.
@@ -136,13 +128,13 @@ def test_program_takes_datasets_scales_and_every_nth_image(repository, tmp_path)
     assert measured["ratio"] == pytest.approx(measured["fused"]["pq"] / measured["ceiling"]["pq"])
 
 
-def test_program_without_labels_says_what_to_give(repository, tmp_path):
-    result = run_script(repository, "oracle.py", f"--output={tmp_path / 'oracle.json'}")
+def test_program_without_labels_says_what_to_give(tmp_path):
+    result = run_program("oracle.py", f"--output={tmp_path / 'oracle.json'}")
     assert result.returncode == 1
     assert "--dataset" in result.stderr and "Traceback" not in result.stderr
 
 
-def test_sweep_scores_choices_under_noise(repository, tmp_path):
+def test_sweep_scores_choices_under_noise(tmp_path):
     output = tmp_path / "sweep.json"
     arguments = [
         "--dataset=shapes",
@@ -152,7 +144,7 @@ def test_sweep_scores_choices_under_noise(repository, tmp_path):
         f"--output={output}",
     ]
     choices = ["defaults", "no middle-range refinement"]
-    result = run_script(repository, "sweep_fusion.py", *arguments, f"--choices={','.join(choices)}")
+    result = run_program("sweep_fusion.py", *arguments, f"--choices={','.join(choices)}")
     assert result.returncode == 0, result.stderr
     rows = json.loads(output.read_text())["rows"]
     assert [row["choice"] for row in rows] == choices
