@@ -15,6 +15,7 @@ from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.training.workdir import load_run, prepare_workdir
 
 BATCH_SIZES = (1, 2)
+COMPILED_SIZE = (50, 61)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,15 @@ def exported(run, tmp_path_factory):
     """Its SavedModel, version 1 of the model `export`."""
     path = tmp_path_factory.mktemp("exports") / "export" / "1"
     export_saved_model(*run, str(path), ExportOptions(batch_sizes=BATCH_SIZES))
+    return path
+
+
+@pytest.fixture(scope="session")
+def compiled_export(run, tmp_path_factory):
+    """The same with its parse compiled, for images of `COMPILED_SIZE`."""
+    path = tmp_path_factory.mktemp("compiled") / "1"
+    options = ExportOptions(batch_sizes=BATCH_SIZES, compiled_size=COMPILED_SIZE)
+    export_saved_model(*run, str(path), options)
     return path
 
 

@@ -14,20 +14,24 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tests.deeperlab_tf.export.conftest import COMPILED_SIZE
+
 
 @pytest.fixture(scope="module")
-def run_in_c(exported, tmp_path_factory):
-    """Function: dict name -> (signature, array or list of files), to dict of what C gives."""
+def run_in_c(tmp_path_factory):
+    """Function (export, requests) -> dict of what C gives; requests is a dict name -> (signature,
+    array or list of files).
+    """
     libraries = {
         "framework": Path(tf.sysconfig.get_lib()) / "libtensorflow_framework.so.2",
         "library": Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2",
     }
     if not all(path.is_file() for path in libraries.values()):
         pytest.skip("this TensorFlow comes without libtensorflow_cc.so.2")
-    proto = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
-    signatures = proto.meta_graphs[0].signature_def
 
-    def run(requests):
+    def run(exported, requests):
+        proto = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
+        signatures = proto.meta_graphs[0].signature_def
         folder, arrays, runs = tmp_path_factory.mktemp("c_api"), {}, {}
         for name, (signature, value) in requests.items():
             (input_info,) = signatures[signature].inputs.values()
@@ -63,10 +67,13 @@ def run_in_c(exported, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_both_image_signatures_run_without_python_tensorflow(run_in_c, signatures, pictures):
+def test_both_image_signatures_run_without_python_tensorflow(
+    run_in_c, exported, signatures, pictures
+):
     images = pictures((40, 57), (65, 65))
     encoded = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
     results = run_in_c(
+        exported,
         {
             "plain": ("serving_default", images[0][np.newaxis]),
             "encoded": ("image_bytes", encoded),
@@ -75,7 +82,7 @@ def test_both_image_signatures_run_without_python_tensorflow(run_in_c, signature
             "floats": ("serving_default", images[0][np.newaxis].astype(np.float32)),
             "nothing": ("serving_default", np.zeros((0, 40, 57, 3), np.uint8)),
             "again": ("image_bytes", encoded),
-        }
+        },
     )
     expected = {
         "plain": signatures["serving_default"](images=tf.constant(images[0][np.newaxis])),
@@ -98,3 +105,18 @@ def test_both_image_signatures_run_without_python_tensorflow(run_in_c, signature
     )
     assert "float" in str(results["floats/error"])
     assert "the batch is empty" in str(results["nothing/error"])
+
+
+@pytest.mark.slow
+def test_a_compiled_parse_runs_there_too(run_in_c, compiled_export, pictures):
+    (image,) = pictures(COMPILED_SIZE)
+    requests = {
+        "fits": ("serving_default", image[np.newaxis]),
+        "smaller": ("serving_default", image[np.newaxis, :40]),
+    }
+    results = run_in_c(compiled_export, requests)
+    signature = tf.saved_model.load(str(compiled_export)).signatures["serving_default"]
+    expected = signature(images=tf.constant(image[np.newaxis]))
+    for name in ("semantic", "instance", "panoptic"):
+        np.testing.assert_array_equal(results[f"fits/{name}"], expected[name])
+    assert "compiled for 1 or 2 images of 50 x 61 pixels" in str(results["smaller/error"])

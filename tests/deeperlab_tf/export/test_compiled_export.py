@@ -6,21 +6,16 @@ import pytest
 import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.export.saved_model import ExportOptions, export_saved_model
 from deeperlab_tf.export.serving_files import warmup_requests
 from deeperlab_tf.prediction.inference import parse_images
 from deeperlab_tf.prediction.predictor import Predictor
-
-SIZE = (50, 61)
-BATCHES = (1, 2)
+from tests.deeperlab_tf.export.conftest import BATCH_SIZES as BATCHES
+from tests.deeperlab_tf.export.conftest import COMPILED_SIZE as SIZE
 
 
 @pytest.fixture(scope="module")
-def compiled(run, tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("compiled") / "1")
-    options = ExportOptions(batch_sizes=BATCHES, compiled_size=SIZE)
-    export_saved_model(*run, path, options)
-    return path
+def compiled(compiled_export):
+    return str(compiled_export)
 
 
 @pytest.fixture(scope="module")
