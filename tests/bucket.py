@@ -95,6 +95,7 @@ def serve(certificate: str) -> dict[str, str]:
     address = f"http://127.0.0.1:{server.server_address[1]}"
     return {
         "https_proxy": address,
+        "no_proxy": "127.0.0.1,localhost",  # for processes that train together
         "CURL_CA_BUNDLE": certificate,
         "NO_GCE_CHECK": "true",  # or TensorFlow looks for Google's machines for a while
         "GCS_RETRY_CONFIG_MAX_RETRIES": "2",
