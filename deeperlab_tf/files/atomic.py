@@ -7,9 +7,10 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from deeperlab_tf.errors import UserError
@@ -17,6 +18,8 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.text import parse_json, read_text
 
 SCRATCH = ".deeperlab-"  # how the hidden folders begin in which files are made
+_RANDOM = 8  # characters that `tempfile` adds
+_NAMED = 100  # characters of a file's name in that of its folder, whose length has a limit
 
 # The disk, the user's share of it, the largest file allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -63,7 +66,7 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
     Args:
       folder: where it is made; for one in a bucket, where files are not moved but sent, it is among
         this machine's temporary ones.
-      what: is being written, for errors.
+      what: path of what is being written, for errors and for `remove_leftovers`.
 
     Raises:
       UserError: the folder cannot be written, or the disk is full.
@@ -73,7 +76,7 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
             scratch = tempfile.mkdtemp(prefix=SCRATCH[1:])
         else:
             os.makedirs(folder, exist_ok=True)
-            scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=folder)
+            scratch = tempfile.mkdtemp(prefix=_scratch_prefix(what), dir=folder)
     except OSError as error:
         raise _cannot_write(what, error, "check the folder and its permissions") from error
     try:
@@ -88,6 +91,27 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch_prefix(path: str) -> str:
+    """How a folder begins in which `path` is made; what follows is `_RANDOM` characters long."""
+    name = re.sub(r"[^\w.-]", "_", storage.basename(path), flags=re.ASCII)
+    return f"{SCRATCH}{name[:_NAMED]}-"
+
+
+def remove_leftovers(folder: str, paths: Iterable[str]) -> None:
+    """Removes what writers of files left in a folder when they were killed.
+
+    Args:
+      folder: in a bucket there is nothing to remove.
+      paths: those files; nobody may be writing them.
+    """
+    if storage.is_remote(folder) or not os.path.isdir(folder):
+        return
+    prefixes = {_scratch_prefix(path) for path in paths}
+    for name in os.listdir(folder):
+        if name[:-_RANDOM] in prefixes:
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import atomic_path, write_json
+from deeperlab_tf.files.atomic import atomic_path, remove_leftovers, write_json
 from deeperlab_tf.files.encode import encode
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.lock import only_job
@@ -96,6 +96,7 @@ def parse_shards(photos: Photos, output: str, num_shards: int, run: Run) -> dict
     with only_job(output, "parses"):
         _check_plan(photos, output, num_shards)
         tasks = _tasks(photos, output, num_shards)
+        remove_leftovers(output, [task.prefix + kind for task in tasks for kind in _KINDS])
         missing = [task for task in tasks if not storage.exists(task.prefix + ".jsonl")]
         shared = ShardsJob(
             photos.model, tuple(photos.overrides.items()), photos.batch_size, new_key()

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import atomic_path, write_json, write_text
+from deeperlab_tf.files.atomic import atomic_path, remove_leftovers, write_json, write_text
 from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.schema import Dataset
@@ -124,6 +124,7 @@ def plan_records(
     if rebuild:
         remove_records(output, split)
     tasks = _tasks(output, split, len(source), num_shards)
+    remove_leftovers(output, [task.path for task in tasks])
     now = fingerprint.describe(source, config, len(tasks))
     _check_sources(now, output, split, tasks)
     _write_classes(source.dataset, storage.join(output, "dataset.json"))

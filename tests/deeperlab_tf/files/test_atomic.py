@@ -6,7 +6,14 @@ import os
 import pytest
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.atomic import atomic_path, read_json, write_json, write_text
+from deeperlab_tf.files.atomic import (
+    atomic_path,
+    read_json,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
+from tests.programs import run_program
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
@@ -34,6 +41,27 @@ def test_a_folder_appears_whole_and_is_never_replaced(tmp_path):
             assert expected_error and "exists already" in str(error)
         else:
             assert not expected_error
+
+
+KILLED_WRITER = """
+import os, signal, sys
+from deeperlab_tf.files.atomic import atomic_path
+with atomic_path(sys.argv[1]) as path, open(path, "w") as file:
+    file.write("half of")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_leaves_is_removed_and_that_of_others_stays(tmp_path):
+    for name in ("a b\u00e9.tfrecord", "b.tfrecord", "x" * 250):
+        run_program("-c", KILLED_WRITER, tmp_path / name)
+    assert len(os.listdir(tmp_path)) == 3
+    remove_leftovers(str(tmp_path), [str(tmp_path / name) for name in ("a b\u00e9.tfrecord", "c")])
+    assert len(os.listdir(tmp_path)) == 2
+    remove_leftovers(str(tmp_path), [str(tmp_path / "b.tfrecord"), str(tmp_path / ("x" * 250))])
+    assert not os.listdir(tmp_path)
+    remove_leftovers(str(tmp_path / "nowhere"), [])
 
 
 def test_text_is_written_as_utf_8(tmp_path):

@@ -88,6 +88,7 @@ def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
     (output / "parses.json").unlink()
     # What a kill leaves: a shard without its last file.
     (output / "parses-00001-of-00003.jsonl").unlink()
+    (output / ".deeperlab-parses-00001-of-00003.jsonl-a1b2c3d4").mkdir()
     kept = (output / "parses-00000-of-00003.tar").stat().st_mtime_ns
     parse_shards(photos, str(output), 3, run)
     assert contents(output) == before
