@@ -88,6 +88,8 @@ def test_variants_are_trained_evaluated_and_laid_side_by_side(program, tmp_path,
         "data.shapes.num_val": 2,
         "eval.image_size": "(129, 129)",
     }
+    # As if that variant had been trained before.
+    write_metrics(tmp_path / "out", "base", 0, 0.2, 0.4)
     done = program(
         "ablate.py",
         f"--config={repository / 'experiments' / 'shapes.py'}",

@@ -42,16 +42,21 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (48, 60, 3), np.uint8)
 
 
+@pytest.fixture(scope="module")
+def fused_anew(workdir, image):
+    """The run's parse with other values."""
+    return Predictor(workdir, FUSION)(image)
+
+
 @pytest.mark.slow
 def test_a_saved_model_fuses_anew_with_other_values(
-    workdir, saved_model, image, assert_same_labels
+    workdir, saved_model, image, fused_anew, assert_same_labels
 ):
-    expected = Predictor(workdir, FUSION)(image)
     own = Predictor(workdir)(image)
-    assert np.mean(own.panoptic == expected.panoptic) < 0.999
+    assert np.mean(own.panoptic == fused_anew.panoptic) < 0.999
     changed = Predictor(saved_model, FUSION)
     assert changed.config.fusion.peak_threshold == 0.6
-    assert_same_labels(changed(image).panoptic, expected.panoptic)
+    assert_same_labels(changed(image).panoptic, fused_anew.panoptic)
     assert_same_labels(Predictor(saved_model)(image).panoptic, own.panoptic)
 
 
@@ -70,16 +75,14 @@ def test_what_an_export_has_built_in_is_refused_with_the_way_out(workdir, saved_
 
 @pytest.mark.slow
 def test_an_export_of_a_saved_model_is_that_of_its_run(
-    workdir, saved_model, optimised, image, tmp_path, assert_same_labels
+    saved_model, optimised, image, fused_anew, tmp_path, assert_same_labels
 ):
     again = str(tmp_path / "2")
     export_saved_model(*load_network(saved_model, FUSION), again, ExportOptions(batch_sizes=(1,)))
     predictor = Predictor(again)
     assert predictor.config.fusion.peak_threshold == 0.6
-    assert_same_labels(predictor(image).panoptic, Predictor(workdir, FUSION)(image).panoptic)
+    assert_same_labels(predictor(image).panoptic, fused_anew.panoptic)
 
     with pytest.raises(UserError, match=r"--optimise has built .* give the run"):
         load_network(optimised)
-    assert_same_labels(
-        Predictor(optimised, FUSION)(image).panoptic, Predictor(workdir, FUSION)(image).panoptic
-    )
+    assert_same_labels(Predictor(optimised, FUSION)(image).panoptic, fused_anew.panoptic)
