@@ -1,0 +1,50 @@
+"""On however many replicas and hosts, each image counts once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from input_pipeline import make_dataset
+from input_pipeline.records.write import write_records
+from tests.deeperlab_tf.evaluation import replicas
+from tests.input_pipeline.conftest import FolderMaker
+from tests.programs import run_program
+
+
+@pytest.mark.slow
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("number", replicas.REPLICAS)
+def test_every_image_comes_once_in_order_with_its_own_parse(repository, number):
+    program = f"from {replicas.__name__} import main; main({number})"
+    done = run_program("-c", program, environment={"PYTHONPATH": str(repository)})
+    assert done.returncode == 0, done.stderr
+    cases = json.loads(done.stdout.splitlines()[-1])
+    assert len(cases) == 2 * len(replicas.BATCH_SIZES) * len(replicas.IMAGES)
+    for (batch_size, count, sizes), numbers, own in cases:
+        assert numbers == list(range(count)) and own, (batch_size, count, sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "records"])
+def test_every_image_is_read_by_one_host_once(tmp_path, kind):
+    (tmp_path / "data").mkdir()
+    maker = FolderMaker(tmp_path / "data")
+    maker.write(split={"every_nth": 2})
+    config = maker.config
+    config.data.crop_size = config.eval.image_size = (33, 33)
+    config.eval.batch_size = 2
+    if kind == "records":
+        output = str(tmp_path / "records")
+        write_records(config, "val", output, num_shards=4, processes=1)
+        config.data.records = output
+    # Fewer than the images, as many, and more.
+    for hosts in (2, 3, 5):
+        found = []
+        for host in range(hosts):
+            context = tf.distribute.InputContext(hosts, host, hosts)
+            for _, targets in make_dataset(config, "val", input_context=context):
+                found += [name.decode() for name in targets["image_id"].numpy()]
+        assert sorted(found) == ["im1", "im3", "im5"], hosts
