@@ -137,27 +137,20 @@ def test_all_zero_heads_parse(scene, things):
     check_parse(parse, things, blank.config.fusion)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["semantic_logits", "keypoint_logits", "short_offsets", "middle_offsets", "long_offsets"],
-)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_is_a_clear_error_eagerly_and_no_crash_in_a_graph(scene, things, name, bad):
+def test_nan_is_a_clear_error_eagerly_and_no_crash_in_a_graph(scene, things, bad):
     broken = scene().add((10, 10, 50, 60))
-    heads = {key: tf.constant(value) for key, value in broken.heads().items()}
-    heads[name] = tf.where(
-        tf.random.stateless_uniform(heads[name].shape, [1, 2]) < 0.3, bad, heads[name]
-    )
-    with pytest.raises(UserError, match=name):
-        broken.fuse(heads)
     config, size = broken.config.fusion, broken.semantic.shape
-    parse = tf.function(lambda heads: fuse(heads, size, things, config))(heads)
-    panoptic = parse["panoptic"].numpy()
-    assert (
-        panoptic.shape == (1, *size)
-        and panoptic.min() >= 0
-        and panoptic.max() < 4 * config.label_divisor
-    )
+    parse_in_graph = tf.function(lambda heads: fuse(heads, size, things, config))
+    whole = {key: tf.constant(value) for key, value in broken.heads().items()}
+    for name, head in whole.items():
+        is_bad = tf.random.stateless_uniform(head.shape, [1, 2]) < 0.3
+        heads = {**whole, name: tf.where(is_bad, bad, head)}
+        with pytest.raises(UserError, match=name):
+            broken.fuse(heads)
+        panoptic = parse_in_graph(heads)["panoptic"].numpy()
+        assert panoptic.shape == (1, *size)
+        assert panoptic.min() >= 0 and panoptic.max() < 4 * config.label_divisor
 
 
 def test_wrong_heads_are_clear_errors(scene, things):
