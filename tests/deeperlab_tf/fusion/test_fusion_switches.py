@@ -93,6 +93,32 @@ def test_every_value_changes_the_parse(heads_and_size, plain_parse, things, name
     assert not all(same)
 
 
+COMPILED = {
+    **CHANGES,
+    "detection.return_reach_sizes": 0.0,
+    "detection.reach_sizes": 0.0,
+    "detection.peak_window_cells": 3,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_every_value_compiles_to_the_plain_parse(heads_and_size, things, name):
+    changes = {name: COMPILED[name]}
+    compiled = tf.function(
+        lambda heads: parse((heads, heads_and_size[1]), things, **changes),
+        jit_compile=True,
+        autograph=False,
+    )
+    expected = parse(heads_and_size, things, **changes)
+    found = compiled({key: tf.constant(head) for key, head in heads_and_size[0].items()})
+    for key in ("semantic", "instance", "panoptic"):
+        assert np.count_nonzero(found[key] != expected[key]) <= 1, key
+    np.testing.assert_array_equal(found["instance_class"], expected["instance_class"])
+    np.testing.assert_allclose(found["instance_score"], expected["instance_score"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("reach, is_found", [(0.0, True), (0.5, True), (0.01, False)])
 def test_proposals_of_corners_lead_back_to_them(scene, reach, is_found):
     """Where no centre is found, corners hop to it; here the edges from there miss the corners by
