@@ -222,7 +222,8 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
     if not is_export(models.find(model)):
         with strategy.scope():
             network, config, dataset = load_network(model, overrides, BEST.value)
-        predictor = DistributedPredictor(network, config, dataset, strategy, COMPILE.value)
+        compile = COMPILE.value if COMPILE.present else None
+        predictor = DistributedPredictor(network, config, dataset, strategy, compile)
         return predictor, config
 
     if BEST.value:

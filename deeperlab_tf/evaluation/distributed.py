@@ -37,8 +37,9 @@ class DistributedPredictor:
       config: the whole config.
       dataset: the classes.
       strategy: where the network runs.
-      compile: whether XLA compiles the step, which for TPUs it always does. Worth it where images
-        are padded to one size (`eval.pad_to_size`): each size takes about a minute, once.
+      compile: whether XLA compiles the step, which for TPUs it always does; None: on several GPUs
+        whose images are padded to one size (`eval.pad_to_size`), for each size takes about a
+        minute, once.
 
     Attributes:
       dataset: the classes.
@@ -60,12 +61,14 @@ class DistributedPredictor:
         config: ConfigDict,
         dataset: Dataset,
         strategy: tf.distribute.Strategy,
-        compile: bool = False,
+        compile: bool | None = None,
     ) -> None:
         self.dataset = dataset
         self._config, self._strategy = config, strategy
         self._parser = None
         is_tpu = _is_tpu(strategy, config)
+        if compile is None:
+            compile = is_worth_compiling(strategy, config)
         if compile or is_tpu:
             self._parser = CompiledParser(network, config, dataset.thing_classes)
 
@@ -183,6 +186,13 @@ def _is_tpu(strategy, config):
             "--config.eval.image_size if they are small."
         )
     return is_tpu
+
+
+def is_worth_compiling(strategy: tf.distribute.Strategy, config: ConfigDict) -> bool:
+    """Whether an evaluation's step is compiled unless it is said otherwise."""
+    devices = strategy.extended.worker_devices
+    on_gpus = len(devices) > 1 and all("GPU:" in device for device in devices)
+    return on_gpus and config.eval.pad_to_size
 
 
 def make_evaluation(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import types
 
 import pytest
 import tensorflow as tf
 
+from deeperlab_tf.evaluation import distributed
 from input_pipeline import make_dataset
 from input_pipeline.records.write import write_records
 from tests.deeperlab_tf.evaluation import replicas
@@ -25,6 +27,21 @@ def test_every_image_comes_once_in_order_with_its_own_parse(repository, number):
     assert len(cases) == 2 * len(replicas.BATCH_SIZES) * len(replicas.IMAGES)
     for (batch_size, count, sizes), numbers, own in cases:
         assert numbers == list(range(count)) and own, (batch_size, count, sizes)
+
+
+@pytest.mark.parametrize(
+    "devices, is_padded, is_compiled",
+    [
+        (["/device:GPU:0", "/device:GPU:1"], True, True),
+        (["/device:GPU:0", "/device:GPU:1"], False, False),
+        (["/device:GPU:0"], True, False),
+        (["/device:CPU:0", "/device:CPU:1"], True, False),
+    ],
+)
+def test_several_gpus_compile_their_step(tiny_config, devices, is_padded, is_compiled):
+    strategy = types.SimpleNamespace(extended=types.SimpleNamespace(worker_devices=devices))
+    tiny_config.eval.pad_to_size = is_padded
+    assert distributed.is_worth_compiling(strategy, tiny_config) == is_compiled
 
 
 @pytest.mark.slow
