@@ -15,8 +15,8 @@ stuff 0.314), PC 0.384, mIoU 0.345, car PQ 0.302. The same again from there, at 
         --config.train.learning_rate=8e-4 --config.train.ema=0
 
 PQ 0.224 (things 0.076, stuff 0.332), PC 0.409, mIoU 0.378, car PQ 0.327: the model that
-ships as `street`. Its moving average of 0.999 scores 0.208: over 1,800 steps that is half of them,
-most at a high rate, and the last weights at a rate of almost 0 need no averaging.
+ships as `street`. A moving average of 0.999 scores 0.208: it is over the last thousand steps or
+so, most of them at a high rate. The last weights, at a rate of almost 0, need no average.
 """
 
 import runpy

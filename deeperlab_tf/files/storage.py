@@ -71,6 +71,7 @@ __all__ = [
     "remove",
     "rmtree",
     "sha256",
+    "sha256_of",
     "split",
     "splitext",
     "walk",
@@ -189,10 +190,15 @@ def open_large(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
 
 def sha256(path: Path) -> str:
     """Checksum of a file, as `sha256sum` prints it."""
-    digest = hashlib.sha256()
     with open_large(path) as file:
-        while block := file.read(_HASHED_AT_A_TIME):
-            digest.update(block)
+        return sha256_of(file)
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """The same of what is left to read of an open file."""
+    digest = hashlib.sha256()
+    while block := file.read(_HASHED_AT_A_TIME):
+        digest.update(block)
     return digest.hexdigest()
 
 

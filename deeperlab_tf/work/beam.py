@@ -54,7 +54,8 @@ def run(job: Job, options: Sequence[str], scratch: str) -> Any:
         result.wait_until_finish()
         _log_counters(job, result)
         if storage.exists(path):
-            return _read_result(path)
+            with storage.open(path, encoding="utf-8") as file:
+                return json.load(file)
     except Exception as error:
         # Runners wrap what a task raised, each in its own way.
         ours = _OURS.search(f"{type(error).__name__}: {error}")
@@ -169,11 +170,6 @@ def _build(pipeline: Any, job: Job, path: str) -> None:
     )
     total = parts | "Add up" >> beam.CombineGlobally(Sum()).without_defaults()
     _ = total | "Finish" >> beam.Map(write)
-
-
-def _read_result(path: str) -> Any:
-    with storage.open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def _log_counters(job: Job, result: Any) -> None:

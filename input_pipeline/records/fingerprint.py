@@ -28,7 +28,6 @@ from input_pipeline.datasets import Source
 _NAMED = 5  # files that an error names of each kind
 _ASKED_AT_ONCE = 32  # files of a bucket
 _CHUNK = 1024  # samples
-_READ_AT_A_TIME = 2**20  # bytes
 
 
 def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
@@ -51,11 +50,8 @@ def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
 
 def digest(description: bytes) -> str:
     """SHA-256 of a description, whatever the compression."""
-    found = hashlib.sha256()
     with _reading(description) as file:
-        while block := file.read(_READ_AT_A_TIME):
-            found.update(block)
-    return found.hexdigest()
+        return storage.sha256_of(file)
 
 
 def changes(old: bytes, new: bytes) -> str:

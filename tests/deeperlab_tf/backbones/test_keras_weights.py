@@ -91,7 +91,7 @@ def renamed(source, path):
     "width",
     [
         pytest.param(0.35, marks=pytest.mark.both_stacks),
-        *(pytest.param(width, marks=pytest.mark.long) for width in (0.5, 0.75, 1.0, 1.4)),
+        *(pytest.param(width, marks=pytest.mark.slow) for width in (0.5, 0.75, 1.0, 1.4)),
         1.3,
     ],
 )
