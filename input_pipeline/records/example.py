@@ -74,7 +74,7 @@ def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -
         HEIGHT: height,
         WIDTH: width,
         CHANNELS: 3,
-        LABEL: zlib.compress(label, _LEVEL),
+        LABEL: zlib.compress(label.tobytes(), _LEVEL),
         LABEL_FORMAT: _ZLIB.encode(),
     }
     # Deterministic: shards of equal data have equal checksums.

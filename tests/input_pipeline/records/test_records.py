@@ -71,6 +71,22 @@ def test_rare_labels_come_back_bit_for_bit(case):
         assert back[name].dtype.as_numpy_dtype == sample[name].dtype
 
 
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: np.repeat(a, 2, 1)[:, ::2]])
+def test_labels_may_lie_in_memory_in_any_order(layout):
+    labels = np.arange(63, dtype=np.int32).reshape(9, 7)
+    sample = {
+        "image": np.zeros((9, 7, 3), np.uint8),
+        "semantic": layout(11 + labels % 8),
+        "instance": layout(1 + labels),
+        "crowd": np.zeros((9, 7), bool),
+        "image_id": "street/1",
+    }
+    assert not (sample["semantic"].flags.c_contiguous or sample["instance"].flags.c_contiguous)
+    back = decode_example(encode_example(sample, cityscapes.DATASET), cityscapes.DATASET)
+    for name in ("semantic", "instance"):
+        np.testing.assert_array_equal(back[name], sample[name])
+
+
 def test_the_manifest_counts_and_sums(built):
     folder = built[1].data.records
     with open(os.path.join(folder, "train.json")) as file:
