@@ -73,7 +73,8 @@ def fuse(
         instance_box: float32 [B, J, 4] (y1, x1, y2, x2), the outermost pixels included.
         instance_keypoints: float32 [B, J, P, 2].
       Thing pixels that no instance claims, because none was detected or because they predict none
-      of those (fusion.assignment), are one segment per class, last, with score 0.
+      of those (fusion.assignment), are one segment per class, last, with score 0. Segments that
+      config.fusion.merging calls too small have the class `schema.IGNORE_LABEL`, instance 0.
 
     Raises:
       UserError: eagerly, for NaN or infinity in a head; always, for heads or a config that do not
@@ -150,7 +151,7 @@ def parse_image(
     predictions = predict_instances(semantics, targets, instances, maps, fusion.assignment)
     parts = assign_pixels(semantics, predictions, fusion.max_instances, classes, grid)
     # 3.4.2 Semantic and instance prediction fusion.
-    return merge_parse(parts, instances, classes, grid, image_size, fusion.label_divisor)
+    return merge_parse(parts, instances, classes, grid, image_size, fusion)
 
 
 def _checked(heads: dict[str, Tensor], graph: KeypointGraph) -> dict[str, Tensor]:

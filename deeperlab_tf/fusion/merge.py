@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 from tensorflow import Tensor
 
 from deeperlab_tf.fusion import lists, ops, upsample
@@ -13,6 +15,7 @@ from deeperlab_tf.fusion.detect import Instances
 from deeperlab_tf.fusion.maps import Grid
 from deeperlab_tf.fusion.semantics import Classes
 from deeperlab_tf.heads import HEAD_STRIDE
+from deeperlab_tf.schema import IGNORE_LABEL
 
 _ID_BITS = 16  # of ids beside a class
 
@@ -21,8 +24,9 @@ class Segments(NamedTuple):
     """Segments of things, by slot; S slots, see `Parts`.
 
     Attributes:
-      id: int32 [S], from 1 to count in the order of slots; 0 for stuff and slots without a pixel.
-      majority: int32 [S], majority class.
+      id: int32 [S], from 1 to count in the order of slots; 0 for stuff, slots without a pixel and
+        what is left out.
+      majority: int32 [S], majority class; `IGNORE_LABEL` for what is left out.
       slots: int32 [S], the slots with an id, then the others.
       count: int32, how many have one.
     """
@@ -39,7 +43,7 @@ def merge_parse(
     classes: Classes,
     grid: Grid,
     image_size: Tensor,
-    label_divisor: int,
+    fusion: ConfigDict,
 ) -> dict[str, Tensor]:
     """Fuses semantics and instances of one image into its parse.
 
@@ -49,7 +53,7 @@ def merge_parse(
       classes: `Classes`.
       grid: `Grid`.
       image_size: int32 [2], H and W.
-      label_divisor: panoptic = class · label_divisor + id.
+      fusion: config.fusion.
 
     Returns:
       dict of panoptic, semantic, instance int32 [H, W], and num_instances int32; with T = J + the
@@ -57,7 +61,8 @@ def merge_parse(
       float32 [T, 4], instance_keypoints float32 [T, P, 2].
     """
     num_instances = instances.scores.shape[0]
-    segments = find_segments(parts, num_instances, classes, grid, image_size)
+    least = least_areas(num_instances, classes, fusion.merging)
+    segments = find_segments(parts, least, classes, grid, image_size)
     code = upsample.fill(_codes(segments), parts.slots, grid, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
@@ -70,7 +75,7 @@ def merge_parse(
     majority = tf.gather(segments.majority, slots)
     boxes = _class_boxes(segments, parts, num_instances, grid, image_size)
     return {
-        "panoptic": semantic * label_divisor + instance,
+        "panoptic": semantic * fusion.label_divisor + instance,
         "semantic": semantic,
         "instance": instance,
         "instance_class": tf.where(is_listed, majority, -1),
@@ -81,14 +86,31 @@ def merge_parse(
     }
 
 
+def least_areas(num_instances: int, classes: Classes, merging: ConfigDict) -> np.ndarray:
+    """With how many pixels a slot is a segment.
+
+    Args:
+      num_instances: J; S = J + the number of classes.
+      classes: `Classes`.
+      merging: config.fusion.merging.
+
+    Returns:
+      int32 [S], 1 or more.
+    """
+    least = np.full(num_instances + classes.count, merging.least_stuff_pixels, np.int32)
+    least[num_instances + np.asarray(classes.things, int)] = merging.least_unclaimed_pixels
+    least[:num_instances] = 0
+    return np.maximum(least, 1)
+
+
 def find_segments(
-    parts: Parts, num_instances: int, classes: Classes, grid: Grid, image_size: Tensor
+    parts: Parts, least: np.ndarray, classes: Classes, grid: Grid, image_size: Tensor
 ) -> Segments:
     """Counts pixels and resolves each slot's class by majority vote (ties: the lowest class).
 
     Args:
       parts: `Parts` of the image.
-      num_instances: J; S = J + the number of classes.
+      least: int32 [S], see `least_areas`: what has fewer pixels is left out.
       classes: `Classes`.
       grid: `Grid`.
       image_size: int32 [2], H and W.
@@ -96,12 +118,12 @@ def find_segments(
     Returns:
       `Segments`.
     """
-    num_slots = num_instances + classes.count
+    num_slots = len(least)
+    num_instances = num_slots - classes.count
 
     def votes(areas, labels, slots):
-        """Pixels, and in which slot they count for which thing class, flat: two int32 [n]."""
+        """Pixels, and in which slot they count for which class, flat: two int32 [n]."""
         index = slots * classes.count + labels
-        index = ops.choose(classes.is_thing(labels), index, -1)
         return tf.reshape(areas, [-1]), tf.reshape(index, [-1])
 
     labels, slots = parts
@@ -111,12 +133,16 @@ def find_segments(
     of_pixels = votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
     counts = lists.sum_segments([of_cells, of_pixels], num_slots * classes.count)
     counts = tf.reshape(counts, [num_slots, classes.count])
+    is_kept = tf.reduce_sum(counts, axis=1) >= least
 
-    # The slots of classes keep theirs.
     majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
-    majority = tf.concat([majority, tf.range(classes.count)], axis=0)
-    has_pixels = tf.reduce_any(counts > 0, axis=1)
-    ones = tf.cast(has_pixels, tf.int32)
+    # The slots of classes keep theirs.
+    of_classes = tf.where(is_kept[num_instances:], tf.range(classes.count), IGNORE_LABEL)
+    majority = tf.concat([majority, of_classes], axis=0)
+
+    is_thing = np.ones(num_slots, bool)
+    is_thing[num_instances:] = np.isin(np.arange(classes.count), classes.things)
+    ones = tf.cast(is_kept & is_thing, tf.int32)
     ids = tf.cumsum(ones) * ones
     order = tf.argsort(1 - ones, stable=True)
     return Segments(ids, majority, order, tf.reduce_sum(ones))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.fusion import fuse
+from deeperlab_tf.schema import IGNORE_LABEL
 
 
 def check_parse(parse, things, config):
@@ -135,6 +136,45 @@ def test_all_zero_heads_parse(scene, things):
     blank = scene().add((10, 10, 50, 60))
     parse = blank.fuse({name: np.zeros_like(head) for name, head in blank.heads().items()})
     check_parse(parse, things, blank.config.fusion)
+
+
+def left_out(parse, things, config):
+    """Slowly: the class maps and instances of a parse without the segments that are too small."""
+    semantic, instance = parse["semantic"].copy(), parse["instance"].copy()
+    labels = np.stack([semantic, instance], axis=-1).reshape(-1, 2)
+    for label, number in np.unique(labels, axis=0):
+        mask = (parse["semantic"] == label) & (parse["instance"] == number)
+        is_claimed = label in things and parse["instance_score"][number - 1] > 0
+        least = config.least_unclaimed_pixels if label in things else config.least_stuff_pixels
+        if not is_claimed and mask.sum() < least:
+            semantic[mask], instance[mask] = IGNORE_LABEL, 0
+    kept = np.unique(instance[instance > 0])
+    for next_id, number in enumerate(kept, start=1):
+        instance[(parse["instance"] == number) & (instance > 0)] = next_id
+    return semantic, instance, kept
+
+
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("stuff, unclaimed", [(0, 10**6), (10**6, 0), (2200, 400)])
+@pytest.mark.parametrize("seed", range(3))
+def test_too_small_segments_are_left_out(scene, things, stuff, unclaimed, seed):
+    noisy = scene().add((6, 5, 30, 40)).add((34, 8, 60, 28), 3).add((20, 48, 50, 76))
+    rng = np.random.default_rng(seed)
+    heads = noisy.heads()
+    heads["semantic_logits"] += rng.normal(0, 8, heads["semantic_logits"].shape)
+    heads["long_offsets"][:, :6] += 1e3  # some pixels are no instance's
+    plain = noisy.fuse(heads)
+    merging = noisy.config.fusion.merging
+    merging.least_stuff_pixels, merging.least_unclaimed_pixels = stuff, unclaimed
+    parse = noisy.fuse(heads)
+
+    semantic, instance, kept = left_out(plain, things, merging)
+    assert (semantic == IGNORE_LABEL).any()
+    check_parse(parse, things, noisy.config.fusion)
+    np.testing.assert_array_equal(parse["semantic"], semantic)
+    np.testing.assert_array_equal(parse["instance"], instance)
+    for name in ("instance_class", "instance_score", "instance_box"):
+        np.testing.assert_array_equal(parse[name][: len(kept)], plain[name][kept - 1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
