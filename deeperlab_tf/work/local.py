@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import multiprocessing
+import sys
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from tqdm import tqdm
@@ -49,7 +51,7 @@ def parts(job: Job, processes: int) -> Iterator[Any]:
 def _parts(job, processes, in_order):
     """What the tasks give, in their order or as they end."""
     bar = tqdm(total=sum(job.sizes), unit=job.unit, desc=job.name, dynamic_ncols=True)
-    with bar, _pool(min(processes, len(job.tasks))) as pool:
+    with bar, _pool(job, min(processes, len(job.tasks))) as pool:
         size_of = {
             pool.submit(job.function, job.shared, task): size
             for task, size in zip(job.tasks, job.sizes)
@@ -64,9 +66,21 @@ def _parts(job, processes, in_order):
             raise
 
 
-def _pool(processes: int) -> concurrent.futures.Executor:
-    """A thread does for one worker; several are processes, each of which loads TensorFlow first."""
+def _pool(job: Job, processes: int) -> concurrent.futures.Executor:
+    """A thread does for one worker; several are processes."""
     if processes <= 1:
         return concurrent.futures.ThreadPoolExecutor(1)
-    # Forks of a process that runs TensorFlow's threads may hang.
-    return concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    return concurrent.futures.ProcessPoolExecutor(processes, _context(job.function.__module__))
+
+
+def _context(module: str) -> BaseContext:
+    """How workers start that need a module of this project.
+
+    Forks of a process that runs TensorFlow's threads may hang. Those of a server that has only
+    imported it don't, and all workers share that import, which takes seconds.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
