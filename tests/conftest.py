@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import bucket as bucket_server
-from tests import toys
+from tests import programs, toys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -21,6 +21,7 @@ gc.set_threshold(200_000, 20, 100)
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
+programs.start_server()
 
 
 @pytest.fixture(scope="session")

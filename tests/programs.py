@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,6 +26,11 @@ _IMPORTED_BEFORE = (
 )
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(list(_IMPORTED_BEFORE))
+
+
+def start_server() -> None:
+    """Starts the process that forks: before a job's workers ask for it, with fewer imports."""
+    forkserver.ensure_running()
 
 
 def run_program(

@@ -78,16 +78,19 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
             os.makedirs(folder, exist_ok=True)
             scratch = tempfile.mkdtemp(prefix=_scratch_prefix(what), dir=folder)
     except OSError as error:
-        raise _cannot_write(what, error, "check the folder and its permissions") from error
+        raise _cannot_write(
+            what, error.strerror, "check the folder and its permissions"
+        ) from error
     try:
         yield scratch
     except UserError:
         raise
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _cannot_write(what, error, "make room and run again") from error
-        if error.errno in _FORBIDDEN:
-            raise _cannot_write(what, error, "choose another name or folder") from error
+    except Exception as error:
+        no_room = _no_room(error)
+        if no_room:
+            raise _cannot_write(what, no_room, "make room and run again") from error
+        if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+            raise _cannot_write(what, error.strerror, "choose another name or folder") from error
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -136,8 +139,17 @@ def _exists(path):
     return UserError(f"{path} exists already; remove it or choose another --output.")
 
 
-def _cannot_write(what, error, remedy):
-    return UserError(f"cannot write {what}: {error.strerror}; {remedy}.")
+def _no_room(error: Exception) -> str:
+    """Why there is no room, where an error says so; TensorFlow's own quote the system's."""
+    for code in _FULL:
+        text = os.strerror(code)
+        if getattr(error, "errno", None) == code or text in str(error):
+            return text
+    return ""
+
+
+def _cannot_write(what, reason, remedy):
+    return UserError(f"cannot write {what}: {reason}; {remedy}.")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

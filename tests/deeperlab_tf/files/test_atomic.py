@@ -1,9 +1,13 @@
 """Files are there whole or not at all."""
 
+import contextlib
 import json
 import os
+import resource
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import (
@@ -80,3 +84,39 @@ def test_missing_or_broken_json_is_named(tmp_path, content):
         (tmp_path / "x.json").write_text(content)
     with pytest.raises(UserError, match=r"x\.json"):
         read_json(tmp_path / "x.json")
+
+
+@contextlib.contextmanager
+def files_may_have(size):
+    """A limit to the bytes of a file, which the system tells like a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def by_python(path):
+    with open(path, "wb") as file:
+        file.write(bytes(10**6))
+
+
+def by_tensorflow(path):
+    tf.io.write_file(path, bytes(10**6))
+
+
+def saved_model(path):
+    module = tf.Module()
+    module.table = tf.Variable(np.random.default_rng(0).normal(size=10**6))
+    tf.saved_model.save(module, path)
+
+
+@pytest.mark.both_stacks
+@pytest.mark.parametrize("write", [by_python, by_tensorflow, saved_model])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, write):
+    path = tmp_path / "results" / "big"
+    with pytest.raises(UserError, match=r"cannot write .*big: File too large; make room and run"):
+        with atomic_path(path) as temporary, files_may_have(10**5):
+            write(temporary)
+    assert not list(path.parent.iterdir())

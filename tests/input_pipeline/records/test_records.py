@@ -356,6 +356,19 @@ def test_a_cut_off_shard_is_named(built):
         open_source(built[1], "train")
 
 
+def test_a_shard_cut_off_in_a_bucket_is_named(built):
+    config, place = built[1].copy_and_resolve_references(), "ram://cut_off_records"
+    for name in os.listdir(config.data.records):
+        with open(os.path.join(config.data.records, name), "rb") as file:
+            content = file.read()
+        is_cut = name.startswith("train-00001")
+        with tf.io.gfile.GFile(f"{place}/{name}", "wb") as file:
+            file.write(content[:-100] if is_cut else content)
+    config.data.records = place
+    with pytest.raises(UserError, match=r"ram://cut_off_records/train-00001-of-00002\.tfrecord "):
+        open_source(config, "train")
+
+
 @pytest.mark.both_stacks
 def test_a_corrupt_record_stops_training_or_is_left_out_alone(folder, tmp_path_factory):
     config = folder.config
