@@ -14,7 +14,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.lossless import check_lossless
 from deeperlab_tf.files.orientation import UPRIGHT, orientation_of, turn_upright, upright_size
-from deeperlab_tf.files.pixels import sample_bits, to_rgb
+from deeperlab_tf.files.pixels import HEAD_BYTES, sample_bits, to_rgb
 from deeperlab_tf.files.png_chunks import read_png_facts
 
 # Larger files are taken for decompression bombs; a photo of 6000 x 4000 has 2.4e7.
@@ -41,11 +41,18 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         large that it is refused before it is decoded.
     """
     with open_image(path, "image") as image, decoding(path, "image"):
-        bits = _png_facts(image).bits if image.format == "PNG" else sample_bits(image)
+        bits = _sample_bits(image, path)
         orientation = image_orientation(image)
         pixels = to_rgb(image, bits, f"image {path}")
         image.close()  # frees its pixels, which are needed no more
     return turn_upright(pixels, orientation)
+
+
+def _sample_bits(image, path):
+    if image.format == "PNG":
+        return _png_facts(image).bits
+    with storage.open(path, "rb") as file:
+        return sample_bits(image, file.read(HEAD_BYTES))
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:

@@ -151,7 +151,7 @@ def plain_path(path: str) -> str:
     Raises:
       UserError: the path is in a bucket, or no link can be made.
     """
-    if not any(character in path for character in _PATTERN_CHARACTERS):
+    if not _is_pattern(path):
         return path
     if is_remote(path):
         raise UserError(
@@ -159,9 +159,14 @@ def plain_path(path: str) -> str:
             "pattern; choose another name."
         )
     folder, name = os.path.split(os.path.abspath(path))
-    if any(character in name for character in _PATTERN_CHARACTERS):
+    if _is_pattern(name):
         return _link(os.path.abspath(path))
     return os.path.join(_link(folder), name)
+
+
+def _is_pattern(path):
+    # On Windows the backslash is what parts folders.
+    return any(character in path for character in _PATTERN_CHARACTERS if character != os.sep)
 
 
 @functools.cache

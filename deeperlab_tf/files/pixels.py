@@ -9,6 +9,8 @@ upper 8 are kept. Numbers without a stated range are refused, not guessed.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from PIL import Image
 
@@ -23,6 +25,11 @@ _STRIP_PIXELS = 2**20
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
 _WHITE_TAGS = (281, 341)  # of TIFF: the largest sample value
 _WHITE_IS_ZERO = 0
+HEAD_BYTES = 4096  # in which the headers below are
+_WITH_WHITE = (b"P2", b"P3", b"P5", b"P6")  # PGM and PPM; what follows: width, height, white
+_JPEG2000_SIZES = b"\xff\x4f\xff\x51"  # where the sizes begin in a JPEG 2000
+_DEPTH = 38  # from there to a byte: the bits of a sample less 1, the highest bit its sign
+_WIDE_DEPTHS = (b"\x0f", b"\x8f")
 
 
 def to_rgb(image: Image.Image, bits: int, where: str) -> np.ndarray:
@@ -45,17 +52,35 @@ def to_rgb(image: Image.Image, bits: int, where: str) -> np.ndarray:
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows, strip in _strips(image):
         pixels[rows] = convert(strip)
-    if bits == WIDE_BITS and image.mode not in _GREY_MODES and pixels.max() < DARK:
+    # Pillow rounds the samples of a PPM; of others it keeps the upper 8 bits.
+    dark = DARK + 1 if image.format == "PPM" else DARK
+    if bits == WIDE_BITS and image.mode not in _GREY_MODES and pixels.max() < dark:
         raise _too_dark(where)
     return pixels
 
 
-def sample_bits(image: Image.Image) -> int:
-    """Bits of a sample in the file of an opened TIFF; 8 for other formats."""
-    if image.format != "TIFF":
-        return 8
-    bits = image.tag_v2.get(_BITS_TAG, (1,))
-    return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+def sample_bits(image: Image.Image, head: bytes) -> int:
+    """Bits of a sample in the file of an opened image that is no PNG.
+
+    Args:
+      image: of Pillow.
+      head: the first `HEAD_BYTES` of the file, or all of it.
+
+    Returns:
+      those of a TIFF; of other formats 16 where all of 16 bits is the range, 8 else: Pillow scales
+      what has another range.
+    """
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS_TAG, (1,))
+        return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+    is_wide = False
+    if image.format == "PPM" and head[:2] in _WITH_WHITE:
+        words = re.sub(rb"#[^\n]*", b"", head).split(None, 4)
+        is_wide = int(words[3]) == 2**WIDE_BITS - 1
+    elif image.format == "JPEG2000":
+        _, _, sizes = head.partition(_JPEG2000_SIZES)
+        is_wide = sizes[_DEPTH : _DEPTH + 1] in _WIDE_DEPTHS
+    return WIDE_BITS if is_wide else 8
 
 
 def _converter(image, bits, where):

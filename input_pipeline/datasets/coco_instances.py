@@ -121,7 +121,7 @@ class CocoInstances(Outlined):
     def find_regions(self, photo: Photo, size: Size) -> Found:
         """The regions of a photo's annotations."""
         image = self._image_of_key[photo.key]
-        check_stated_size(image.get("height"), image.get("width"), photo, size)
+        is_sized = check_stated_size(image.get("height"), image.get("width"), photo, size)
         regions, odd = [], collections.Counter()
         for annotation in self._annotations.get(photo.key, ()):
             label = self._label(annotation)
@@ -134,7 +134,7 @@ class CocoInstances(Outlined):
             odd[BOX_ONLY if box and not annotation.get("segmentation") else NO_AREA] += 1
             if box is not None:
                 regions.append(Region(IGNORE_LABEL, box))
-        return Found(regions, odd)
+        return Found(regions, odd, is_sized)
 
     def shared_files(self) -> tuple[str, ...]:
         """Path of the JSON."""

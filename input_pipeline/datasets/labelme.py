@@ -107,7 +107,8 @@ class Labelme(Outlined):
             return Found([], collections.Counter())
         content = read_json(photo.key, "annotation")
         shapes = _shapes(content, photo.key)
-        check_stated_size(content.get("imageHeight"), content.get("imageWidth"), photo, size)
+        stated = content.get("imageHeight"), content.get("imageWidth")
+        is_sized = check_stated_size(*stated, photo, size)
         parts, odd = {}, collections.Counter()
         for number, shape in enumerate(shapes):
             label, group = self._label(shape), shape.get("group_id")
@@ -118,7 +119,8 @@ class Labelme(Outlined):
                 odd[NO_AREA] += 1
             else:
                 parts.setdefault(key, []).append(runs)
-        return Found([Region(key[0], union(runs)) for key, runs in parts.items()], odd)
+        regions = [Region(key[0], union(runs)) for key, runs in parts.items()]
+        return Found(regions, odd, is_sized)
 
     def label_files(self, index: int) -> tuple[str, ...]:
         """Path of the photo's JSON, if there is one."""

@@ -11,7 +11,7 @@ FIRST_SIDEWAYS = 5  # orientations 5-8 lie on their side
 KIND = "photos that their metadata turn"
 
 
-def orientation_problems(name: str, path: str) -> list[Problem]:
+def orientation_problems(name: str, path: str, is_sized: bool = True) -> list[Problem]:
     """What to look at in a photo whose labels could have been drawn before it was turned.
 
     Where turning changes the size, labels of the wrong one are refused, and the others are right.
@@ -19,10 +19,12 @@ def orientation_problems(name: str, path: str) -> list[Problem]:
     Args:
       name: of the sample.
       path: of its photo.
+      is_sized: whether the labels have a size that was compared with the photo's.
     """
     orientation = file_orientation(path)
     height, width = image_file_size(path)
-    if orientation == UPRIGHT or (orientation >= FIRST_SIDEWAYS and height != width):
+    is_compared = is_sized and orientation >= FIRST_SIDEWAYS and height != width
+    if orientation == UPRIGHT or is_compared:
         return []
     text = (
         f"image {name!r} is turned upright by its EXIF orientation {orientation}: see on the sheet "

@@ -38,10 +38,12 @@ class Found(typing.NamedTuple):
     Attributes:
       regions: in the order of the file.
       odd: how often each kind of problem occurs.
+      is_sized: whether the file states the photo's size.
     """
 
     regions: list[Region]
     odd: collections.Counter
+    is_sized: bool = False
 
 
 class Outlined(Source):
@@ -88,30 +90,36 @@ class Outlined(Source):
     def problems(self, index: int) -> list[Problem]:
         """Outlines that are hidden or empty, boxes without outline, photos that are turned."""
         photo = self._photos[index]
-        painted, odd = self._paint(photo, image_file_size(photo.path))
+        painted, found = self._paint(photo, image_file_size(photo.path))
+        odd = found.odd
         if painted.hidden:
             odd[HIDDEN] += painted.hidden
         texts = [Problem(kind, f"image {photo.name!r}: {n} {kind}") for kind, n in odd.items()]
-        return texts + orientation_problems(photo.name, photo.path)
+        if not found.regions:
+            return texts
+        return texts + orientation_problems(photo.name, photo.path, found.is_sized)
 
-    def _paint(self, photo: Photo, size: Size) -> tuple[Painted, collections.Counter]:
+    def _paint(self, photo: Photo, size: Size) -> tuple[Painted, Found]:
         try:
-            regions, odd = self.find_regions(photo, size)
+            found = self.find_regions(photo, size)
         except FaultyOutline as error:
             raise UserError(f"image {photo.name!r} {error}; correct its annotation.") from error
         uncovered, on_top = self._classes.uncovered, self._rules.smaller_on_top
-        return paint(regions, size, self.dataset, uncovered, on_top), odd
+        return paint(found.regions, size, self.dataset, uncovered, on_top), found
 
 
-def check_stated_size(height: typing.Any, width: typing.Any, photo: Photo, size: Size) -> None:
+def check_stated_size(height: typing.Any, width: typing.Any, photo: Photo, size: Size) -> bool:
     """Fails if a file states another size than the photo has; 0 or nothing states none.
+
+    Returns:
+      whether it states one.
 
     Raises:
       FaultyOutline: says both.
     """
     stated = to_whole(height), to_whole(width)
     if not all(stated) or stated == tuple(size):
-        return
+        return all(stated)
     raise FaultyOutline(
         f"was annotated at {stated[0]} x {stated[1]}, but {photo.path} is {size[0]} x {size[1]} "
         f"(height x width){size_hint(photo.path, stated)}"

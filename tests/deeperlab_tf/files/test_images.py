@@ -67,6 +67,40 @@ def png_of(side, *chunks):
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
+def netpbm(path, magic, white, samples):
+    size = samples.shape[1::-1]
+    path.write_bytes(b"%s\n# a camera's\n%d %d\n%d\n" % (magic, *size, white))
+    with path.open("ab") as file:
+        plain = b" ".join(b"%d" % value for value in samples.ravel())
+        file.write(plain if magic in (b"P2", b"P3") else samples.astype(">u2").tobytes())
+
+
+@pytest.mark.parametrize("magic", [b"P2", b"P3", b"P5", b"P6"])
+def test_12_bits_in_a_netpbm_file_of_16_are_refused_and_stated_ones_scaled(tmp_path, magic):
+    samples = np.linspace(0, 4095, 600).astype(np.uint16).reshape(20, 30)
+    grey = samples
+    if magic in (b"P3", b"P6"):
+        samples = np.repeat(samples[..., np.newaxis], 3, axis=2)
+    netpbm(tmp_path / "dark.ppm", magic, 65535, samples)
+    with pytest.raises(UserError, match="none reaches a sixteenth of white"):
+        read_image(tmp_path / "dark.ppm")
+    netpbm(tmp_path / "stated.ppm", magic, 4095, samples)
+    assert np.abs(read_image(tmp_path / "stated.ppm")[..., 0] - grey / 16).max() < 1.5
+    netpbm(tmp_path / "bright.ppm", magic, 65535, samples * 16)
+    assert np.abs(read_image(tmp_path / "bright.ppm")[..., 0] - grey / 16).max() < 1.5
+
+
+def test_12_bits_in_a_jpeg_2000_of_16_are_refused(tmp_path):
+    samples = np.linspace(0, 4095, 12_800).astype(np.uint16).reshape(80, 160)
+    Image.fromarray(samples).save(tmp_path / "dark.jp2")
+    with pytest.raises(UserError, match="none reaches a sixteenth of white"):
+        read_image(tmp_path / "dark.jp2")
+    Image.fromarray(samples * 16).save(tmp_path / "bright.jp2")
+    assert np.abs(read_image(tmp_path / "bright.jp2")[..., 0] - samples / 16).max() < 1.5
+    Image.fromarray((samples // 256).astype(np.uint8)).save(tmp_path / "night.jp2")
+    np.testing.assert_array_equal(read_image(tmp_path / "night.jp2")[..., 0], samples // 256)
+
+
 @pytest.mark.parametrize("side", [12_000, 60_000])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(png_of(side, chunk(b"IDAT", b"")))

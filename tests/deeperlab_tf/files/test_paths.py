@@ -31,3 +31,8 @@ def test_a_path_with_the_characters_of_patterns_gets_one_without(tmp_path):
     assert plain_path(str(tmp_path / "ckpt-1")) == str(tmp_path / "ckpt-1")
     with pytest.raises(UserError, match="takes for a pattern"):
         plain_path("gs://bucket/run[1]/ckpt-1")
+
+
+def test_what_parts_the_folders_of_windows_is_no_pattern_there(monkeypatch):
+    monkeypatch.setattr(os, "sep", "\\")
+    assert plain_path(r"runs\mine\checkpoints") == r"runs\mine\checkpoints"

@@ -8,6 +8,7 @@ from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from input_pipeline.checks import check_source
+from input_pipeline.datasets.orientation import KIND as TURNED
 from input_pipeline.datasets.outlined import BOX_ONLY, HIDDEN, NO_AREA
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.sources import Reading, check_trainable, open_source
@@ -165,6 +166,16 @@ def test_polygons_drawn_before_the_photo_was_turned_are_refused(coco):
     coco.content["images"][0].update(height=SIZE[0], width=SIZE[1])
     with pytest.raises(UserError, match="before its EXIF orientation 6 turns it"):
         coco.open()[0]
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_where_no_size_is_stated_turned_photos_are_counted(coco, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = Image.fromarray(np.zeros((*SIZE, 3), np.uint8))
+    for name in ("p4", "p9"):  # of which the second has no labels
+        photo.save(coco.root / "images" / f"{name}.png", exif=exif)
+    assert report_of(coco.open())["problems"][TURNED] == ["p4"]
 
 
 @pytest.mark.parametrize("name", ["images/p4.png", "images\\p4.png", "p4.PNG", "./p4.png"])
