@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -38,7 +39,7 @@ def convert(config: ConfigDict, splits: Sequence[str], to: str, folder: str) -> 
       the number of images of each split.
 
     Raises:
-      UserError: the data are bad, the splits have different classes or images of one name.
+      UserError: images are bad, all of which have been named; the splits have different classes.
     """
     sources = {split: open_source(config, split) for split in splits}
     datasets = [source.dataset for source in sources.values()]
@@ -47,10 +48,25 @@ def convert(config: ConfigDict, splits: Sequence[str], to: str, folder: str) -> 
             f"the splits {', '.join(splits)} have different classes; convert each alone."
         )
     writer = FORMATS[to](folder, datasets[0])
+    errors = []
     for split, source in sources.items():
         for index in tqdm(range(len(source)), desc=split, unit="img"):
-            photo = next(iter(source.paths(index)), None)
-            writer.add(split, source[index], photo)
+            try:
+                sample, photo = source[index], next(iter(source.paths(index)), None)
+            except UserError as error:
+                errors.append(error)  # all that is bad is told at once
+                tqdm.write(f"bad: {error}", file=sys.stderr)
+                continue
+            if not errors:
+                writer.add(split, sample, photo)
+    total = sum(map(len, sources.values()))
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UserError(
+            f"{len(errors)} of {total} images cannot be converted, for the reasons above, and "
+            "nothing was written; mend them, or take them out of the dataset."
+        )
     writer.close()
     return {split: len(source) for split, source in sources.items()}
 

@@ -4,7 +4,8 @@ python scripts/convert_dataset.py --dataset=coco_instances --root=DATA --output=
 python scripts/convert_dataset.py --dataset=yolo --root=DATA --to=coco --output=CONVERTED
 
 Photos are copied as they are. What is ignored, crowds and overlaps come out as a training sees
-them. The others' formats: Datumaro writes many as COCO (docs/formats.md).
+them. Where images cannot be read, all of them are named and nothing is written. The others'
+formats: Datumaro writes many as COCO (docs/formats.md).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from absl import flags
 from deeperlab_tf import cli
 from deeperlab_tf.config import check_config, default_config
 from deeperlab_tf.files.atomic import atomic_path
+from deeperlab_tf.files.reports import check_absent
 from input_pipeline.convert import FORMATS, convert
 from input_pipeline.datasets import NAMES
 
@@ -24,6 +26,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to make.")
 
 
 def main() -> None:
+    check_absent(OUTPUT.value)
     config = check_config(cli.set_data(default_config()))
     with atomic_path(OUTPUT.value) as folder:
         counts = convert(config, SPLITS.value, TO.value, folder)

@@ -169,15 +169,19 @@ def _write_results() -> None:
     """Parses of photos without labels, in the forms of --results."""
     # Imported here: scoring files needs no TensorFlow, which takes seconds to load.
     from deeperlab_tf.evaluation.submit import write_results
+    from deeperlab_tf.prediction.many import complain_of
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
+    check_absent(OUTPUT.value)
     predictor = Predictor(cli.required_model(), cli.overrides(), COMPILE.value)
     photos = open_photos(predictor.config, SPLIT.value, IMAGE_LIST.value)
     batch_size = predictor.config.eval.batch_size
     with atomic_path(OUTPUT.value) as folder:
-        count = write_results(predictor, photos, folder, RESULTS.value, batch_size)
+        left_out = write_results(predictor, photos, folder, RESULTS.value, batch_size)
+    count = len(photos) - len(left_out)
     print(f"parsed {count} photos without labels; wrote {OUTPUT.value}")
+    complain_of(left_out, len(photos), OUTPUT.value)
 
 
 def _score_model() -> dict[str, Any] | None:

@@ -25,12 +25,14 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.inputs import find_inputs
+from deeperlab_tf.files.reports import check_absent
 from deeperlab_tf.files.results import PICTURES as KINDS
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 from deeperlab_tf.prediction.many import (
     Job,
     check_job,
     complain,
+    complain_of,
     parse_files,
     parse_films,
 )
@@ -165,13 +167,15 @@ def _write_results() -> None:
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
+    check_absent(OUTPUT.value)
     predictor = Predictor(cli.required_model(), cli.overrides(), COMPILE.value)
     config = predictor.config.copy_and_resolve_references()
     config.data.root, config.data.dataset = INPUT.value, "folder"
     photos = open_photos(config, "test", IMAGE_LIST.value)
     with atomic_path(OUTPUT.value) as folder:
-        count = write_results(predictor, photos, folder, RESULTS.value, BATCH_SIZE.value)
-    print(f"parsed {count} photos; wrote {OUTPUT.value}")
+        left_out = write_results(predictor, photos, folder, RESULTS.value, BATCH_SIZE.value)
+    print(f"parsed {len(photos) - len(left_out)} photos; wrote {OUTPUT.value}")
+    complain_of(left_out, len(photos), OUTPUT.value)
 
 
 def _pictures(predictor: Predictor, parsing: Parsing) -> dict[str, np.ndarray]:

@@ -2,60 +2,121 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
+
+from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.submissions import RESULT_FORMATS
+from deeperlab_tf.prediction.many import none_can_be_read, one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.video import batches
 from deeperlab_tf.schema import Dataset
 
 Sample = Mapping[str, Any]
 
 
 class PhotoPredictor(Protocol):
-    """Parses photos: `Predictor`, or `DistributedPredictor` on several devices."""
+    """Parses photos, as `Predictor` does."""
 
     dataset: Dataset
 
     def predict_all(
-        self, source: Sequence[Sample], batch_size: int
+        self, source: Sequence[Sample], batch_size: int, progress: bool
     ) -> Iterator[tuple[int, Sample, Parsing]]:
         """Yields (index, sample, parse) of every photo, in order."""
 
 
+class PhotoSource(Protocol):
+    """Random access to photos, as of `input_pipeline.open_photos`.
+
+    Attributes:
+      names: what each is called.
+      paths: of their files.
+    """
+
+    names: Sequence[str]
+    paths: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of photos."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """dict of `image` and `image_id`."""
+
+
 def write_results(
     predictor: PhotoPredictor,
-    photos: Sequence[Sample],
+    photos: PhotoSource,
     folder: str,
     formats: Sequence[str],
     batch_size: int = 1,
-) -> int:
-    """Parses photos and writes `folder`/results_FORMAT.
+) -> list[str]:
+    """Parses photos and writes `folder`/results_FORMAT; shows a progress bar.
 
     Args:
       predictor: the model.
-      photos: random access to dicts of `image` and `image_id`, as of `input_pipeline.open_photos`.
+      photos: what to parse.
       folder: to write into.
       formats: keys of `files.submissions.RESULT_FORMATS`.
-      batch_size: images per step.
+      batch_size: photos that are read and parsed at once.
 
     Returns:
-      the number of photos.
+      files that were left out, each of which has been named with the reason.
 
     Raises:
-      UserError: no format is given, or a parse does not fit into one.
+      UserError: no format is given, two photos have one name, a parse does not fit into a format,
+        or none of the photos can be read.
     """
     if not formats:
         raise UserError("nothing would be written; give --results=coco, say.")
+    _check_names(photos)
     writers = [
         RESULT_FORMATS[name](storage.join(folder, f"results_{name}"), predictor.dataset)
         for name in formats
     ]
-    for _, sample, parsing in predictor.predict_all(photos, batch_size):
-        for writer in writers:
-            writer.add(parsing, sample["image_id"])
+    left_out, errors = [], []
+    with tqdm(total=len(photos), unit="image", desc="parsing", disable=None) as progress:
+        # The files after these are read while the network runs.
+        steps = batches(range(len(photos)), batch_size)
+        for samples, unreadable in one_ahead(functools.partial(_read, photos), steps):
+            for file, error in unreadable.items():
+                tqdm.write(f"left out: {error}", file=sys.stderr)
+                left_out.append(file)
+                errors.append(error)
+            for _, sample, parsing in predictor.predict_all(samples, batch_size, progress=False):
+                for writer in writers:
+                    writer.add(parsing, sample["image_id"])
+            progress.update(len(samples) + len(unreadable))
+    if errors and len(errors) == len(photos):
+        raise none_can_be_read(errors)
     for writer in writers:
         writer.close()
-    return len(photos)
+    return left_out
+
+
+def _check_names(photos: PhotoSource) -> None:
+    """Two results of one name would be one file."""
+    files = {}
+    for name, path in zip(photos.names, photos.paths):
+        if name in files:
+            raise UserError(
+                f"the results of {files[name]} and of {path} would both be called {name!r}; "
+                "rename one of the photos, or parse them apart."
+            )
+        files[name] = path
+
+
+def _read(photos: PhotoSource, places: Sequence[int]) -> tuple[list[Sample], dict[str, UserError]]:
+    """The photos that can be read, and file -> what is wrong with the others."""
+    samples, errors = [], {}
+    for place in places:
+        try:
+            samples.append(photos[place])
+        except UserError as error:
+            errors[photos.paths[place]] = error
+    return samples, errors

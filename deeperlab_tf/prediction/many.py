@@ -80,10 +80,14 @@ def check_job(job: Job) -> None:
             errors.append(error)
         else:
             return
+    raise none_can_be_read(errors, "files" if job.films else "images")
+
+
+def none_can_be_read(errors: Sequence[UserError], what: str = "images") -> UserError:
+    """What to say where there is nothing else than these errors."""
     if len(errors) == 1:
-        raise errors[0]
-    what = "files" if job.films else "images"
-    raise UserError(f"none of {len(errors)} {what} can be read; the first: {errors[0]}")
+        return errors[0]
+    return UserError(f"none of {len(errors)} {what} can be read; the first: {errors[0]}")
 
 
 def parse_files(
@@ -168,17 +172,36 @@ def complain(job: Job, left_out: Sequence[str]) -> None:
     Raises:
       UserError: says how many there are, and where the rest is.
     """
+    total, what = len(job.files) + len(job.films), "files" if job.films else "images"
+    complain_of(left_out, total, job.output, what)
+
+
+def complain_of(left_out: Sequence[str], total: int, output: str, what: str = "images") -> None:
+    """`complain` of work that is no `Job`.
+
+    Args:
+      left_out: files, each of which has been named with the reason.
+      total: number of files, those among them.
+      output: where the rest is.
+      what: the files are.
+
+    Raises:
+      UserError: as of `complain`.
+    """
     if not left_out:
         return
-    names = ", ".join(left_out[:_NAMED])
-    more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    total, what = len(job.files) + len(job.films), "files" if job.films else "images"
     rest = total - len(left_out)
-    done = f"the other {rest} are in {job.output}" if rest else "there are no others"
+    done = f"the other {rest} are in {output}" if rest else "there are no others"
     raise UserError(
         f"{len(left_out)} of {total} {what} were left out, for the reasons above "
-        f"({names}{more}); {done}."
+        f"({_some(left_out)}); {done}."
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 class _Batch(NamedTuple):

@@ -76,7 +76,7 @@ def test_a_missing_image_of_a_list_is_told(tmp_path):
 class EverythingIsADisc:
     dataset = toy_dataset()
 
-    def predict_all(self, source, batch_size):
+    def predict_all(self, source, batch_size, progress=True):
         for index in range(len(source)):
             size = source[index]["image"].shape[:2]
             semantic, instance = np.full(size, 2, np.int32), np.ones(size, np.int32)
@@ -88,10 +88,38 @@ def test_results_of_every_form_are_written_without_labels(tmp_path):
     photos_at(tmp_path / "photos", "a.png", "in/b.png")
     formats = sorted(RESULT_FORMATS)
     photos = opened(tmp_path / "photos")
-    assert write_results(EverythingIsADisc(), photos, str(tmp_path / "out"), formats) == 2
+    assert write_results(EverythingIsADisc(), photos, str(tmp_path / "out"), formats) == []
     assert (tmp_path / "out/results_coco/in/b.png").is_file()
     assert (tmp_path / "out/results_voc/SegmentationClass/a.png").is_file()
     assert (tmp_path / "out/results_cityscapes/instance/a.txt").is_file()
     assert (tmp_path / "out/results_vistas/parses.json").is_file()
     with pytest.raises(UserError, match="nothing would be written"):
         write_results(EverythingIsADisc(), photos, str(tmp_path / "none"), [])
+
+
+def test_a_bad_photo_is_named_and_the_results_of_the_rest_are_written(tmp_path, capsys):
+    photos_at(tmp_path / "photos", "a.png", "c.png")
+    bad = tmp_path / "photos" / "b.png"
+    bad.write_bytes((tmp_path / "photos/a.png").read_bytes()[:60])
+    for batch_size in (1, 2, 3):
+        output, photos = tmp_path / str(batch_size), opened(tmp_path / "photos")
+        left_out = write_results(
+            EverythingIsADisc(), photos, str(output), ["coco", "voc"], batch_size
+        )
+        assert left_out == [str(bad)]
+        assert "left out: image" in (said := capsys.readouterr().err) and str(bad) in said
+        content = json.loads((output / "results_coco/parses.json").read_text())
+        assert [image["id"] for image in content["images"]] == ["a", "c"]
+        drawn = sorted(path.name for path in (output / "results_voc/SegmentationClass").iterdir())
+        assert drawn == ["a.png", "c.png"]
+
+    for name in ("a.png", "c.png"):
+        (tmp_path / "photos" / name).write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"none of 3 images can be read; the first: .*a\.png"):
+        write_results(EverythingIsADisc(), opened(tmp_path / "photos"), str(output), ["voc"])
+
+
+def test_two_photos_of_one_name_are_told_before_the_work(tmp_path):
+    photos_at(tmp_path, *(f"leftImg8bit/test/{town}/a_leftImg8bit.png" for town in ("x", "y")))
+    with pytest.raises(UserError, match=r"x/a_left.*y/a_left.* would both be called 'a'"):
+        write_results(None, opened(tmp_path, "cityscapes"), str(tmp_path / "out"), ["coco"])

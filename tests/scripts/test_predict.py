@@ -45,6 +45,41 @@ def test_folder_of_images_gives_parses_of_their_sizes(program, error_of, workdir
             assert (tmp_path / "out" / f"{name}_{kind}.png").exists()
 
 
+@pytest.mark.slow
+def test_results_are_written_of_all_photos_that_can_be_read(
+    program, error_of, workdir, images, tmp_path
+):
+    for name, image in zip(("a.png", "c.png"), images):
+        write_image(str(tmp_path / "photos" / name), image)
+    (tmp_path / "photos" / "b.png").write_bytes(b"no image")
+    data = (f"--config.data.root={tmp_path / 'photos'}", "--config.data.dataset=folder")
+    programs = {
+        "predict.py": [f"--input={tmp_path / 'photos'}"],
+        "evaluate.py": ["--nolabelled", "--split=test", *data],
+    }
+    for name, flags in programs.items():
+        output = tmp_path / name
+        flags += [f"--model={workdir}", "--results=coco", f"--output={output}"]
+        done = program(name, *flags)
+        assert "1 of 3 images were left out" in error_of(done) and "b.png" in error_of(done)
+        assert "parsed 2 photos" in done.stdout
+        written = {path.name for path in (output / "results_coco").iterdir()}
+        assert written == {"a.png", "c.png", "parses.json"}
+
+
+def test_an_output_that_is_there_is_told_before_the_work(program, error_of, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    there = (f"--output={mine}", "--model=nowhere", "--results=coco")
+    for name, *flags in (
+        ("predict.py", "--input=nowhere", *there),
+        ("evaluate.py", "--nolabelled", *there),
+        ("convert_dataset.py", "--dataset=voc", "--root=nowhere", f"--output={mine}"),
+    ):
+        assert "mine exists already" in error_of(program(name, *flags))
+    assert mine.read_text() == "mine"
+
+
 def test_bad_input_is_one_line_and_status_one(program, error_of, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "photos").mkdir()
