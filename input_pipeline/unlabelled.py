@@ -11,6 +11,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.panoptic_json import image_key
 from input_pipeline.datasets.layout import (
     IMAGE_ENDINGS,
     check_root,
@@ -26,28 +27,33 @@ _VISTAS_FOLDERS = {"test": "testing", "val": "validation", "train": "training"}
 
 
 class Photos(Sequence):
-    """Random access to photos: dicts of `image` uint8 [H, W, 3] and `image_id` str.
+    """Random access to photos: dicts of `image` uint8 [H, W, 3], `image_id` str and, where a JSON
+    of COCO's lists them, `coco_id` int or str.
 
     Args:
       names: what each is called, as the servers of the benchmarks know it.
       paths: of the image files.
+      ids: of each, what the JSON has as its id; () where there is none.
     """
 
-    def __init__(self, names: Sequence[str], paths: Sequence[str]):
-        self.names, self.paths = list(names), list(paths)
+    def __init__(self, names: Sequence[str], paths: Sequence[str], ids: Sequence[int | str] = ()):
+        self.names, self.paths, self.ids = list(names), list(paths), list(ids)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"image": read_image(self.paths[index]), "image_id": self.names[index]}
+        sample = {"image": read_image(self.paths[index]), "image_id": self.names[index]}
+        if self.ids:
+            sample["coco_id"] = self.ids[index]
+        return sample
 
 
 def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
     """The photos of a split, for which there need be no labels.
 
     Args:
-      config: the full config; `data` says which dataset, and where.
+      config: the full config; `data` says which dataset, and where; its root may be a photo.
       split: test, test-dev, ….
       image_list: a text file with one image a line, or a JSON with COCO's `images`; "": the usual
         place of the dataset, or all pictures in its folder.
@@ -60,6 +66,8 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
       predictor.predict_all(photos, batch_size=4)
     """
     root, dataset = config.data.root, config.data.dataset
+    if storage.isfile(root):
+        return _only(root, image_list)
     check_root(root)
     image_list = image_list or _usual_list(root, dataset, split)
     if image_list:
@@ -71,6 +79,16 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
     if dataset == "cityscapes":
         photos.names = [storage.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
     return photos
+
+
+def _only(path, image_list):
+    """A single photo, named by its path."""
+    if image_list:
+        raise UserError(
+            f"{path} is one photo; give the folder of the photos that {image_list} lists."
+        )
+    name = storage.splitext(storage.basename(path))[0]
+    return Photos([name], [path])
 
 
 def _usual_list(root, dataset, split):
@@ -104,13 +122,9 @@ def _found(folder):
 def _listed(path, root, split):
     """The photos that a list names, from the root, from the list or from their usual folder."""
     if path.lower().endswith(".json"):
-        content = read_json(path, "image list")
-        images = content.get("images") if isinstance(content, dict) else None
-        files = [image.get("file_name") for image in images or () if isinstance(image, dict)]
-        if not files or not all(isinstance(file, str) for file in files):
-            raise UserError(f"{path} has no images with file names; give COCO's image_info.")
+        files, ids = _read_image_info(path)
     else:
-        files = read_list(path, "images")
+        files, ids = read_list(path, "images"), ()
     beside = storage.dirname(path) or "."
     voc = storage.normpath(storage.join(beside, "..", "..", "JPEGImages"))
     # COCO's test-dev are photos of test2017.
@@ -126,4 +140,33 @@ def _listed(path, root, split):
             f"{lacking[0]!r}: looked in {', '.join(folders)}."
         )
     endings = [file for file in files if file.lower().endswith(IMAGE_ENDINGS)]
-    return Photos(unique_names(files) if len(endings) == len(files) else files, paths)
+    return Photos(unique_names(files) if len(endings) == len(files) else files, paths, ids)
+
+
+def _read_image_info(path):
+    """File names of a JSON with COCO's `images`, and their ids; () where it has none."""
+    content = read_json(path, "image list")
+    images = content.get("images") if isinstance(content, dict) else None
+    images = [image for image in images or () if isinstance(image, dict)]
+    files = [image.get("file_name") for image in images]
+    if not files or not all(isinstance(file, str) for file in files):
+        raise UserError(f"{path} has no images with file names; give COCO's image_info.")
+    ids = {}
+    for image in images:
+        number, file = image.get("id"), image["file_name"]
+        if number is None and not ids:
+            continue  # a list without ids, if none follows
+        if isinstance(number, bool) or not isinstance(number, (int, str)):
+            raise UserError(f"image {file!r} of {path} has no id; give all images one, or none.")
+        if image_key(number) in ids:
+            other = ids[image_key(number)]
+            raise UserError(
+                f"{path} gives {other!r} and {file!r} the id {number!r}; give each image its own."
+            )
+        ids[image_key(number)] = file
+    if ids and len(ids) < len(files):
+        raise UserError(
+            f"{len(files) - len(ids)} of the {len(files)} images of {path} have no id; give all "
+            "images one, or none."
+        )
+    return files, tuple(ids)

@@ -55,7 +55,7 @@ def evaluate(
     Args:
       predictor: `Predictor` or `DistributedPredictor`.
       source: random access to samples, dicts of image, semantic, instance, crowd, image_id;
-        perhaps crowd_regions, as of `input_pipeline.datasets.Source`.
+        perhaps coco_id and crowd_regions, as of `input_pipeline.datasets.Source`.
       output: folder to write into.
       batch_size: images per step; those of one size run as one batch.
       result_formats: keys of `files.submissions.RESULT_FORMATS`.
@@ -86,7 +86,7 @@ def evaluate(
     for index, sample, parsing in predictor.predict_all(source, batch_size):
         add_scores(evaluation, sample, parsing)
         for writer in writers:
-            writer.add(parsing, sample["image_id"])
+            writer.add(parsing, sample["image_id"], sample.get("coco_id"))
         if index % every == 0:
             rows.append(_sheet_row(sample, parsing))
         odd += oddities_of(sample)
@@ -108,7 +108,7 @@ def _loader(source, folder, dataset):
 
     def load(number):
         sample = source[number]
-        parses, image_id = written_parses(), sample["image_id"]
+        parses, image_id = written_parses(), sample.get("coco_id", sample["image_id"])
         semantic, instance, _, scores = parses.to_labels(image_id, *parses.read(image_id))
         parse = Parsing.from_maps(semantic, instance, dataset, scores=scores)
         truth = Parsing.from_maps(sample["semantic"], sample["instance"], dataset)

@@ -46,7 +46,7 @@ class PhotoSource(Protocol):
         """Number of photos."""
 
     def __getitem__(self, index: int) -> Sample:
-        """dict of `image` and `image_id`."""
+        """dict of `image`, `image_id` and perhaps `coco_id`, its id in the JSON that lists it."""
 
 
 def write_results(
@@ -90,7 +90,7 @@ def write_results(
                 errors.append(error)
             for _, sample, parsing in predictor.predict_all(samples, batch_size, progress=False):
                 for writer in writers:
-                    writer.add(parsing, sample["image_id"])
+                    writer.add(parsing, sample["image_id"], sample.get("coco_id"))
             progress.update(len(samples) + len(unreadable))
     if errors and len(errors) == len(photos):
         raise none_can_be_read(errors)

@@ -29,8 +29,13 @@ class Results(Protocol):
 
     def __init__(self, folder: str, dataset: Dataset) -> None: ...
 
-    def add(self, parsing: Parse, name: str) -> None:
-        """Writes one parse; `name` is the photo's, without extension, and may have folders.
+    def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
+        """Writes one parse.
+
+        Args:
+          parsing: the parse.
+          name: the photo's, without extension; may have folders.
+          image_id: the photo's in the JSON that lists it, for forms that have ids; None: `name`.
 
         Raises:
           UserError: the name leaves the folder, or the parse does not fit into the form.
@@ -46,9 +51,9 @@ class CocoResults:
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._writer = PanopticWriter(folder, storage.join(folder, "parses.json"), dataset)
 
-    def add(self, parsing: Parse, name: str) -> None:
+    def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
-        self._writer.add(parsing, name, name)
+        self._writer.add(parsing, name if image_id is None else image_id, name)
 
     def close(self) -> None:
         """Writes the JSON."""
@@ -66,9 +71,9 @@ class VistasResults(CocoResults):
         self._dataset = dataclasses.replace(dataset, categories=shifted)
         super().__init__(folder, self._dataset)
 
-    def add(self, parsing: Parse, name: str) -> None:
+    def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
-        super().add(dataclasses.replace(parsing, dataset=self._dataset), name)
+        super().add(dataclasses.replace(parsing, dataset=self._dataset), name, image_id)
 
 
 class CityscapesResults:
@@ -84,7 +89,7 @@ class CityscapesResults:
         self._folder, self._dataset = folder, dataset
         self._panoptic = CocoResults(storage.join(folder, "panoptic"), dataset)
 
-    def add(self, parsing: Parse, name: str) -> None:
+    def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
         ids = _original_ids(parsing.semantic, self._dataset, _CITYSCAPES_UNLABELLED)
         _write_image(self._folder, f"semantic/{name}.png", Image.fromarray(ids))
@@ -97,7 +102,7 @@ class CityscapesResults:
                 lines.append(f"{mask_name} {label} {segment.score:.6f}\n")
         write_text(path_inside(self._folder, f"instance/{name}.txt"), "".join(lines))
 
-        self._panoptic.add(parsing, name)
+        self._panoptic.add(parsing, name, image_id)
 
     def close(self) -> None:
         """Writes the panoptic JSON."""
@@ -122,8 +127,9 @@ class VocResults:
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
 
-    def add(self, parsing: Parse, name: str) -> None:
+    def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
+        del image_id  # VOC has none
         count = int(parsing.instance.max(initial=0))
         if count >= _VOC_VOID:
             raise UserError(

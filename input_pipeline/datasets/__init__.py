@@ -39,8 +39,9 @@ class Source:
     `source[i]` is a sample: a dict of `image` uint8 [H, W, 3] RGB, `semantic` int32 [H, W] (255 =
     ignore), `instance` int32 [H, W] (>= 1 and unique per thing instance, 0 elsewhere), `crowd`
     bool [H, W] and `image_id` str. Where files have several crowd regions of one class, there may
-    be `crowd_regions` int32 [H, W], their numbers from 1 on in the order of the files. Reading
-    raises UserError, which names the file that is bad.
+    be `crowd_regions` int32 [H, W], their numbers from 1 on in the order of the files; where a JSON
+    of COCO's gives the image an id, `coco_id` int or str. Reading raises UserError, which names the
+    file that is bad.
 
     Attributes:
       dataset: the classes.

@@ -101,6 +101,7 @@ class CocoPanoptic(Source):
             "instance": instance,
             "crowd": crowd,
             "image_id": self._names[index],
+            "coco_id": self.annotations[index]["image_id"],
         }
         crowds = [segment for segment in segments if segment.get("iscrowd", 0)]
         if len(crowds) > len({segment["category_id"] for segment in crowds}):

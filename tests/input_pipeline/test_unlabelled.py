@@ -123,3 +123,34 @@ def test_two_photos_of_one_name_are_told_before_the_work(tmp_path):
     photos_at(tmp_path, *(f"leftImg8bit/test/{town}/a_leftImg8bit.png" for town in ("x", "y")))
     with pytest.raises(UserError, match=r"x/a_left.*y/a_left.* would both be called 'a'"):
         write_results(None, opened(tmp_path, "cityscapes"), str(tmp_path / "out"), ["coco"])
+
+
+def test_results_have_the_ids_of_the_list(tmp_path):
+    """By which the benchmark's server knows an image, whatever its file is called."""
+    photos_at(tmp_path / "photos", "a.png", "in/b.png")
+    listed = tmp_path / "info.json"
+    images = [{"id": 7, "file_name": "in/b.png"}, {"id": "night", "file_name": "a.png"}]
+    listed.write_text(json.dumps({"images": images}))
+    photos = opened(tmp_path / "photos", image_list=listed)
+    formats = ["coco", "vistas", "cityscapes", "voc"]
+    assert write_results(EverythingIsADisc(), photos, str(tmp_path / "out"), formats) == []
+    for place in ("results_coco", "results_vistas", "results_cityscapes/panoptic"):
+        content = json.loads((tmp_path / "out" / place / "parses.json").read_text())
+        assert [image["id"] for image in content["images"]] == [7, "night"]
+        entries = [(each["image_id"], each["file_name"]) for each in content["annotations"]]
+        assert entries == [(7, "in/b.png"), ("night", "a.png")]
+
+    wrong = {r"gives 'in/b\.png' and 'a\.png' the id": [7, 7], "have no id": [None, 7]}
+    for message, ids in wrong.items():
+        some = [{"id": id_, "file_name": image["file_name"]} for id_, image in zip(ids, images)]
+        listed.write_text(json.dumps({"images": some}))
+        with pytest.raises(UserError, match=message):
+            opened(tmp_path / "photos", image_list=listed)
+
+
+def test_a_single_photo_is_one(tmp_path):
+    photos_at(tmp_path, "in/a.png", "b.png")
+    photos = opened(tmp_path / "in/a.png")
+    assert photos.names == ["a"] and photos.paths == [str(tmp_path / "in/a.png")]
+    with pytest.raises(UserError, match="is one photo; give the folder"):
+        opened(tmp_path / "in/a.png", image_list=tmp_path / "list.txt")

@@ -207,6 +207,24 @@ def test_pictures_of_a_model_show_what_was_scored(toy_dataset, tmp_path):
     assert [segment.score for segment in parse.segments if segment.is_thing] == [0.5]
 
 
+class NumberedSource(Source):
+    """Whose images have ids of a COCO JSON, besides their names."""
+
+    def __getitem__(self, index):
+        return dict(super().__getitem__(index), coco_id=70 + index)
+
+
+def test_parses_have_the_ids_of_the_truths_json(toy_dataset, tmp_path):
+    source = NumberedSource(toy_dataset)
+    arguments = (FakePredictor(toy_dataset), source, str(tmp_path), 1)
+    evaluation = evaluate(*arguments, result_formats=("coco",))
+    for folder in ("parses", "results_coco"):
+        content = json.loads((tmp_path / folder / "parses.json").read_text())
+        entries = [(each["image_id"], each["file_name"]) for each in content["annotations"]]
+        assert entries == [(70 + i, f"image_{i}.png") for i in range(len(source))]
+    assert evaluation.load(1).parse.semantic.shape == (24, 30)
+
+
 def test_bad_files_are_named_from_workers_too(toy_dataset, tmp_path):
     truth = write_truth(tmp_path, toy_dataset, Source(toy_dataset))
     (tmp_path / "truth" / "image_1.png").unlink()

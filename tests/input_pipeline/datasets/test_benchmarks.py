@@ -106,6 +106,7 @@ def test_coco_segments_become_labels(coco_root):
     assert len(source) == 2
     for index, annotation in enumerate(source.annotations):
         sample = source[index]
+        assert sample["coco_id"] == annotation["image_id"]
         ids = np.asarray(Image.open(source.paths(index)[1]).convert("RGB")).astype(int) @ [
             1,
             256,
