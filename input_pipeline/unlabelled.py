@@ -11,7 +11,9 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.made import is_below, made_folders
 from deeperlab_tf.files.panoptic_json import image_key
+from deeperlab_tf.files.results import is_result
 from input_pipeline.datasets.layout import (
     IMAGE_ENDINGS,
     check_root,
@@ -34,7 +36,12 @@ class Photos(Sequence):
       names: what each is called, as the servers of the benchmarks know it.
       paths: of the image files.
       ids: of each, what the JSON has as its id; () where there is none.
+
+    Attributes:
+      passed_over: how many pictures that lie among them are results of earlier parses.
     """
+
+    passed_over = 0
 
     def __init__(self, names: Sequence[str], paths: Sequence[str], ids: Sequence[int | str] = ()):
         self.names, self.paths, self.ids = list(names), list(paths), list(ids)
@@ -75,7 +82,11 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
     else:
         photos = _found(_folder(root, dataset, split))
     if not len(photos):
-        raise UserError(f"there is no photo of split {split!r} in {root}; check config.data.root.")
+        results = photos.passed_over
+        besides = f" besides {results} results of earlier parses" if results else ""
+        raise UserError(
+            f"there is no photo of split {split!r} in {root}{besides}; check config.data.root."
+        )
     if dataset == "cityscapes":
         photos.names = [storage.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
     return photos
@@ -115,8 +126,13 @@ def _folder(root, dataset, split):
 
 
 def _found(folder):
-    paths = list(walk_files(folder, IMAGE_ENDINGS))
-    return Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
+    pictures = list(walk_files(folder, IMAGE_ENDINGS))
+    described = set(walk_files(folder, (".json",)))  # results have a JSON beside them
+    made = made_folders(described)
+    paths = [p for p in pictures if not is_below(p, made) and not is_result(p, described)]
+    photos = Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
+    photos.passed_over = len(pictures) - len(paths)
+    return photos
 
 
 def _listed(path, root, split):

@@ -172,6 +172,8 @@ def _write_results() -> None:
     config = predictor.config.copy_and_resolve_references()
     config.data.root, config.data.dataset = INPUT.value, "folder"
     photos = open_photos(config, "test", IMAGE_LIST.value)
+    if photos.passed_over:
+        print(f"passed over {photos.passed_over} results of earlier parses")
     with atomic_path(OUTPUT.value) as folder:
         left_out = write_results(predictor, photos, folder, RESULTS.value, BATCH_SIZE.value)
     print(f"parsed {len(photos) - len(left_out)} photos; wrote {OUTPUT.value}")

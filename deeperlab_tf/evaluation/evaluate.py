@@ -13,6 +13,7 @@ from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
 from deeperlab_tf.evaluation.samples import Sample, Source, with_classes_of
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
+from deeperlab_tf.files.made import mark_folder
 from deeperlab_tf.files.oddities import Found, Oddity, notes
 from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
 from deeperlab_tf.metrics.overlaps import overlap_table
@@ -51,6 +52,7 @@ def evaluate(
       parses/            predictions as COCO panoptic PNGs, and parses.json
       contact_sheet.png  image, truth, parse and errors of some images
       results_FORMAT/    the predictions in other formats
+      made_by.json       says that these are results, and no photos to parse
 
     Args:
       predictor: `Predictor` or `DistributedPredictor`.
@@ -95,6 +97,7 @@ def evaluate(
         writer.close()
     sheet = contact_sheet(rows, _SHEET_TITLES, _CELL_SIDE, footer=error_legend)
     write_image(storage.join(output, "contact_sheet.png"), sheet)
+    mark_folder(output)
     evaluation.notes_on_files = notes(odd, may_be_strict=False)
     return evaluation
 

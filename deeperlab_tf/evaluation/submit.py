@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.made import mark_folder
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 from deeperlab_tf.prediction.many import none_can_be_read, one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
@@ -58,6 +59,8 @@ def write_results(
 ) -> list[str]:
     """Parses photos and writes `folder`/results_FORMAT; shows a progress bar.
 
+    Beside them `made_by.json` says that these are results, and no photos to parse.
+
     Args:
       predictor: the model.
       photos: what to parse.
@@ -96,6 +99,7 @@ def write_results(
         raise none_can_be_read(errors)
     for writer in writers:
         writer.close()
+    mark_folder(folder, formats=list(formats), left_out=left_out)
     return left_out
 
 

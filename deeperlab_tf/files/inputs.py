@@ -9,6 +9,7 @@ from typing import NamedTuple
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import is_animated
+from deeperlab_tf.files.made import is_below, made_folders
 from deeperlab_tf.files.results import is_result
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -88,8 +89,9 @@ def is_film(path: str) -> bool:
 def _of_folder(path):
     images, films, results = [], [], 0
     described = set(find_files(path, (".json",)))  # results have a JSON beside them
+    made = made_folders(described)
     for file in find_files(path, IMAGES + FILMS):
-        if is_result(file, described):
+        if is_below(file, made) or is_result(file, described):
             results += 1
         elif _moves(file):
             films.append(file)

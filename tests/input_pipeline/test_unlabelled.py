@@ -9,6 +9,7 @@ from PIL import Image
 from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.submit import write_results
+from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.submissions import RESULT_FORMATS
 from deeperlab_tf.prediction.parsing import Parsing
 from input_pipeline.unlabelled import open_photos
@@ -154,3 +155,24 @@ def test_a_single_photo_is_one(tmp_path):
     assert photos.names == ["a"] and photos.paths == [str(tmp_path / "in/a.png")]
     with pytest.raises(UserError, match="is one photo; give the folder"):
         opened(tmp_path / "in/a.png", image_list=tmp_path / "list.txt")
+
+
+def test_results_inside_the_photos_folder_are_no_photos(tmp_path):
+    """Nor are they to predict.py without --results; what the user calls alike stays a photo."""
+    photos_at(tmp_path, "a.png", "in/b.png", "results_voc/c.png", "mine/d.png")
+    (tmp_path / "mine/made_by.json").write_text('{"made_by": "me"}')
+    names = ["a", "in/b", "mine/d", "results_voc/c"]
+    for output in ("s1", "in/s2"):
+        photos = opened(tmp_path)
+        assert photos.names == names
+        write_results(EverythingIsADisc(), photos, str(tmp_path / output), sorted(RESULT_FORMATS))
+    assert opened(tmp_path).passed_over > 2 * 4 * len(names)
+    inputs = find_inputs(str(tmp_path))
+    assert inputs.images == [str(tmp_path / f"{name}.png") for name in names]
+    assert inputs.passed_over == opened(tmp_path).passed_over
+    with pytest.raises(UserError, match=r"no photo .* besides .* results of earlier parses"):
+        opened(tmp_path / "s1")
+
+    parse = Parsing.from_maps(np.full((6, 8), 2), np.ones((6, 8), int), toy_dataset())
+    parse.save(tmp_path, "a_parse")
+    assert opened(tmp_path).names == names
