@@ -12,6 +12,7 @@ from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.panoptic_json import image_key, to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.reports import check_absent
 from deeperlab_tf.schema import Dataset
 
 
@@ -36,6 +37,9 @@ class PanopticWriter:
       json_path: the JSON.
       dataset: what the classes mean.
 
+    Raises:
+      UserError: the JSON is there already; nothing is written over.
+
     Example:
       writer = PanopticWriter("parses", "parses/parses.json", predictor.dataset)
       for name in ("cat", "dog"):
@@ -44,6 +48,7 @@ class PanopticWriter:
     """
 
     def __init__(self, folder: str, json_path: str, dataset: Dataset) -> None:
+        check_absent(json_path)
         self.folder, self.json_path, self._dataset = folder, json_path, dataset
         self._images, self._annotations = [], []
 
@@ -59,9 +64,10 @@ class PanopticWriter:
           photo_name: of the photo; default: that of the PNG.
 
         Raises:
-          UserError: `name` leaves the folder, or the PNG cannot be written.
+          UserError: `name` leaves the folder, or the PNG is there already or cannot be written.
         """
         path = path_inside(self.folder, f"{name}.png")
+        check_absent(path)
         png_name = storage.relpath(path, storage.abspath(self.folder))
         ids, segments = parsing.to_coco()
         write_ids(path, ids)
@@ -71,7 +77,12 @@ class PanopticWriter:
         self._annotations.append(annotation)
 
     def close(self) -> None:
-        """Writes the JSON, whole or not at all."""
+        """Writes the JSON, whole or not at all.
+
+        Raises:
+          UserError: another is there by now, or it cannot be written.
+        """
+        check_absent(self.json_path)
         content = panoptic_content(self._images, self._annotations, self._dataset)
         write_text(self.json_path, json.dumps(content))
 

@@ -37,6 +37,7 @@ from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.video import batches
 from deeperlab_tf.work.job import Job, Run, divided, new_key, once
 
+_PLAN = "plan.json"
 _PLAN_KEYS = {"model", "weights", "overrides", "images", "files", "shards"}
 _RESULT_KEYS = {"categories", "images", "bad", "shards"}
 _KINDS = (".tar", ".bad.jsonl", ".jsonl")  # in the order in which they are written
@@ -94,8 +95,10 @@ def parse_shards(photos: Photos, output: str, num_shards: int, run: Run) -> dict
     summary_path = storage.join(output, "parses.json")
     check_report(summary_path, _RESULT_KEYS)
     with only_job(output, "parses"):
-        _check_plan(photos, output, num_shards)
         tasks = _tasks(photos, output, num_shards)
+        if not storage.exists(storage.join(output, _PLAN)):
+            _check_free(output, tasks)
+        _check_plan(photos, output, num_shards)
         remove_leftovers(output, [task.prefix + kind for task in tasks for kind in _KINDS])
         missing = [task for task in tasks if not storage.exists(task.prefix + ".jsonl")]
         shared = ShardsJob(
@@ -148,6 +151,18 @@ def _categories(shared: ShardsJob, _: Mapping[str, int]) -> list[dict[str, Any]]
     return to_json_categories(once(shared.key, _open, shared).dataset)
 
 
+def _check_free(output: str, tasks: Sequence[ShardTask]) -> None:
+    """Without a plan, files called as shards are nobody's but the user's."""
+    there = set(storage.listdir(output)) if storage.isdir(output) else set()
+    for task in tasks:
+        for path in (task.prefix + kind for kind in _KINDS):
+            if storage.basename(path) in there:
+                raise UserError(
+                    f"{path} exists already and is no shard of this program's, for {_PLAN} is not "
+                    "beside it; choose another --output."
+                )
+
+
 def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
     """Compares what is asked for with what the shards that are there are of, or writes it down."""
     digest = hashlib.sha256()
@@ -161,7 +176,7 @@ def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
         files=digest.hexdigest(),
         shards=num_shards,
     )
-    path = storage.join(output, "plan.json")
+    path = storage.join(output, _PLAN)
     check_report(path, _PLAN_KEYS)
     before = read_json_object(path) if storage.exists(path) else plan
     differing = [key for key in plan if before.get(key) != plan[key]]

@@ -28,6 +28,7 @@ from input_pipeline.datasets import Source
 _NAMED = 5  # files that an error names of each kind
 _ASKED_AT_ONCE = 32  # files of a bucket
 _CHUNK = 1024  # samples
+_NUM_SHARDS = "the number of shards"  # as an error says that it differs
 
 
 def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
@@ -80,6 +81,20 @@ def changes(old: bytes, new: bytes) -> str:
     return "; ".join(sentences) or "the order of the images differs"
 
 
+def num_shards(description: bytes) -> int:
+    """The number of shards that were planned.
+
+    Raises:
+      ValueError: the description cannot be read.
+    """
+    with _reading(description) as file:
+        header = json.loads(file.readline())
+    count = header.get(_NUM_SHARDS) if isinstance(header, dict) else None
+    if not isinstance(count, int):
+        raise ValueError("it does not say the number of shards")
+    return count
+
+
 # === The text ===
 
 
@@ -101,7 +116,7 @@ def _header(source: Source, config: ConfigDict, num_shards: int) -> dict[str, An
         values["config.data.shapes"] = data.shapes.to_dict()
         values["config.data.seed"] = data.seed
     classes = hashlib.sha256(source.dataset.to_json().encode()).hexdigest()
-    numbers = {"images": len(source), "the number of shards": num_shards}
+    numbers = {"images": len(source), _NUM_SHARDS: num_shards}
     return {**values, **numbers, "the list of classes": classes}
 
 

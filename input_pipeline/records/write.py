@@ -6,6 +6,7 @@ and `finish_records` looks at the whole.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import typing
@@ -19,7 +20,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, remove_leftovers, write_json, write_text
 from deeperlab_tf.files.lock import only_job
-from deeperlab_tf.files.reports import check_report
+from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work import local
 from deeperlab_tf.work.job import Job, Run, divided
@@ -126,20 +127,55 @@ def plan_records(
     tasks = _tasks(output, split, len(source), num_shards)
     remove_leftovers(output, [task.path for task in tasks])
     now = fingerprint.describe(source, config, len(tasks))
+    # Nothing is written before all is known to fit.
+    classes_path = storage.join(output, "dataset.json")
     _check_sources(now, output, split, tasks)
-    _write_classes(source.dataset, storage.join(output, "dataset.json"))
+    _check_classes(source.dataset, classes_path)
+    if not storage.exists(classes_path):
+        write_text(classes_path, source.dataset.to_json())
     there = set(shards_in(output, split))
+    if not there:
+        sources_path = _side_files(output, split)[0]
+        with atomic_path(sources_path) as temporary, storage.open(temporary, "wb") as file:
+            file.write(now)
     missing = [task for task in tasks if task.path not in there]
     return Plan(config_to_json(config), split, output, tasks, missing)
 
 
 def remove_records(output: str, split: str) -> None:
-    """Removes the shards of a split and what describes them."""
+    """Removes the shards of a split and what describes them.
+
+    Raises:
+      UserError: a file that is called like a shard is none that was written here.
+    """
     shards = shards_in(output, split)
+    own = _own_shards(output, split)
+    for path in shards:
+        if storage.basename(path) not in own:
+            raise UserError(
+                f"{path} is called like a shard, but neither {split}.json nor {split}.sources.gz "
+                "lists it; move it away, or choose another --output."
+            )
     # What says that they are whole goes first.
     for path in (_manifest_path(output, split), *shards, *_side_files(output, split)):
         if storage.exists(path):
             storage.remove(path)
+
+
+def _own_shards(output: str, split: str) -> set[str]:
+    """Names of the files that the manifest lists, or that were planned before there was one."""
+    manifest = read_json_object(_manifest_path(output, split)) or {}
+    own = {shard["file"] for shard in manifest.get("shards", ())}
+    sources_path = _side_files(output, split)[0]
+    if storage.exists(sources_path):
+        with storage.open(sources_path, "rb") as file, contextlib.suppress(ValueError):
+            count = fingerprint.num_shards(file.read())
+            own |= {_shard_name(split, shard, count) for shard in range(count)}
+    return own
+
+
+def _shard_name(split: str, shard: int, count: int) -> str:
+    return f"{split}-{shard:05d}-of-{count:05d}.tfrecord"
 
 
 def _tasks(output: str, split: str, length: int, num_shards: int) -> list[ShardTask]:
@@ -147,20 +183,16 @@ def _tasks(output: str, split: str, length: int, num_shards: int) -> list[ShardT
     parts = divided(length, num_shards)
     tasks = []
     for shard, (first, last) in enumerate(parts):
-        name = f"{split}-{shard:05d}-of-{len(parts):05d}.tfrecord"
-        tasks.append(ShardTask(storage.join(output, name), first, last))
+        path = storage.join(output, _shard_name(split, shard, len(parts)))
+        tasks.append(ShardTask(path, first, last))
     return tasks
 
 
 def _check_sources(now: bytes, output: str, split: str, tasks: list[ShardTask]) -> None:
-    """Compares the data with what the shards that are there were made from; writes it down where
-    there are none.
-    """
+    """Compares the data with what the shards that are there were made from."""
     path = _side_files(output, split)[0]
     shards = shards_in(output, split)
     if not shards:
-        with atomic_path(path) as temporary, storage.open(temporary, "wb") as file:
-            file.write(now)
         return
     others = set(shards) - {task.path for task in tasks}
     if others:
@@ -187,9 +219,8 @@ def _changes_since(path: str, now: bytes) -> str:
         return f"{path} cannot be read: {error}"
 
 
-def _write_classes(dataset: Dataset, path: str) -> None:
+def _check_classes(dataset: Dataset, path: str) -> None:
     if not storage.exists(path):
-        write_text(path, dataset.to_json())
         return
     with storage.open(path, encoding="utf-8") as file:
         existing = Dataset.from_json(file.read(), path)

@@ -95,7 +95,7 @@ def test_an_image_of_void_alone_is_read(parse, write, toy_dataset):
     empty = Parsing.from_maps(np.full((20, 30), 255), np.zeros((20, 30), int), toy_dataset)
     files = PanopticFiles(*write("void", empty))
     assert (files.read_labels("a")[0] == 255).all()
-    table = compare(strict_pair(write("truth", parse), write("void", empty)), "a").table
+    table = compare(strict_pair(write("truth", parse), write("parses", empty)), "a").table
     assert len(table.pred_class) == 0 and len(table.gt_class) == 5
 
 
@@ -270,3 +270,20 @@ def test_names_that_leave_the_folder_are_not_written(parse, tmp_path, toy_datase
     with pytest.raises(UserError, match="leaves the folder"):
         writer.add(parse, "a", "../out")
     assert not (tmp_path / "out.png").exists()
+
+
+def test_files_of_the_users_are_not_written_over(parse, tmp_path, toy_dataset):
+    photo, truth = tmp_path / "photo.png", tmp_path / "gt.json"
+    photo.write_text("a photo")
+    writer = PanopticWriter(str(tmp_path), str(truth), toy_dataset)
+    with pytest.raises(UserError, match=r"photo\.png exists already"):
+        writer.add(parse, "photo", "photo")
+    writer.add(parse, "parse", "parse")
+    with pytest.raises(UserError, match=r"parse\.png exists already"):
+        writer.add(parse, "other", "parse")
+    truth.write_text("the truth")
+    with pytest.raises(UserError, match=r"gt\.json exists already"):
+        writer.close()
+    with pytest.raises(UserError, match=r"gt\.json exists already"):
+        PanopticWriter(str(tmp_path), str(truth), toy_dataset)
+    assert photo.read_text() == "a photo" and truth.read_text() == "the truth"

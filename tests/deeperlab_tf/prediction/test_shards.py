@@ -157,6 +157,17 @@ def test_files_of_the_users_stay(photos, run, tmp_path):
     assert (output / "parses.json").read_text() == '{"mine": 1}'
 
 
+@pytest.mark.parametrize("kind", [".tar", ".jsonl", ".bad.jsonl"])
+def test_a_file_that_is_called_like_a_shard_stays(photos, run, tmp_path, kind):
+    output = tmp_path / "out"
+    output.mkdir()
+    mine = output / f"parses-00001-of-00003{kind}"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=rf"{mine.name} exists already and is no shard"):
+        parse_shards(photos, str(output), 3, run)
+    assert contents(output) == {mine.name: b"mine"}
+
+
 def test_more_shards_than_images(photos, run, tmp_path):
     summary = parse_shards(photos, str(tmp_path / "out"), 100, run)
     assert len(summary["shards"]) == 7 and summary["images"] == 6

@@ -14,6 +14,7 @@ from deeperlab_tf.files import storage
 from input_pipeline import open_source
 from input_pipeline.records import fingerprint, write
 from input_pipeline.records.files import find_shards, shards_in
+from tests.toys import toy_dataset
 
 
 @pytest.fixture
@@ -157,6 +158,34 @@ def test_another_division_is_named_and_made_anew_when_told(build):
         build(num_shards=3)
     assert len(build(num_shards=3, rebuild=True)["shards"]) == 3
     assert len(shards_in(build.output, "train")) == 3
+
+
+@pytest.mark.parametrize("kept", ["train.json", "train.sources.gz"])
+def test_only_shards_that_were_written_here_are_removed(build, kept):
+    """Those that the manifest lists or, after an interruption, that were planned."""
+    build()
+    described = {"train.json", "train.sources.gz"}
+    for name in described - {kept}:
+        os.remove(os.path.join(build.output, name))
+    foreign = os.path.join(build.output, "train-00000-of-00007.tfrecord")
+    with open(foreign, "w") as file:
+        file.write("mine")
+    before = {name: read(build, name) for name in os.listdir(build.output)}
+    with pytest.raises(UserError, match=r"00000-of-00007\.tfrecord is called like a shard"):
+        build(rebuild=True)
+    assert before == {name: read(build, name) for name in os.listdir(build.output)}
+    os.remove(foreign)
+    assert build(rebuild=True)["images"] == 4
+
+
+def test_where_classes_differ_nothing_is_written(folder, build):
+    classes = toy_dataset().to_json()
+    with open(os.path.join(build.output, "dataset.json"), "w") as file:
+        file.write(classes)
+    with pytest.raises(UserError, match="describes other classes"):
+        build()
+    assert os.listdir(build.output) == ["dataset.json"]
+    assert read(build, "dataset.json").decode() == classes
 
 
 def test_records_without_a_fingerprint_stay_as_they_are(build):
