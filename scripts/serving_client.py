@@ -21,7 +21,7 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.client import GrpcClient, RestClient, ask_each
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.results import is_result, result_names
+from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.prediction.many import Job, check_job, complain, parse_files
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
@@ -34,14 +34,14 @@ MODEL = flags.DEFINE_string("model", None, "Name of the model on the server.")
 DATASET = flags.DEFINE_string(
     "dataset", None, "dataset.json among the export's assets: names and colours of classes."
 )
-INPUT = flags.DEFINE_string("input", None, "A JPEG or PNG file, or a folder of such.")
+INPUT = flags.DEFINE_string("input", None, "An image, or a folder of such (with subfolders).")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images per request.", lower_bound=1)
 TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds a request may take.", lower_bound=0.0)
 
 
 def main() -> None:
-    job = Job(_find_images(INPUT.value), OUTPUT.value)
+    job = find_job(INPUT.value, OUTPUT.value)
     check_job(job)
     dataset = Dataset.from_json(
         _read_bytes(DATASET.value).decode("utf-8", "replace"), DATASET.value
@@ -62,23 +62,24 @@ def main() -> None:
     complain(job, left_out)
 
 
-def _find_images(path: str) -> dict[str, str]:
-    """dict results' name -> file, of the images that --input names."""
-    if storage.isfile(path):
-        return result_names([path], storage.dirname(path))
-    inside = storage.listdir(path) if storage.isdir(path) else []
-    files = [
-        storage.join(path, name)
-        for name in sorted(inside)
-        if name.lower().endswith((".jpg", ".jpeg", ".png")) and not name.startswith(".")
-    ]
-    files = [file for file in files if not is_result(file)]
-    if not files:
-        raise UserError(
-            f"there is no image and no folder of JPEG or PNG images at {path}; "
-            "choose another --input."
-        )
-    return result_names(files, path)
+def find_job(path: str, output: str) -> Job:
+    """What predict.py would do, the films apart; says what is passed over.
+
+    Args:
+      path: an image, or a folder with subfolders.
+      output: folder for the parses.
+
+    Raises:
+      UserError: there is no image.
+    """
+    inputs = find_inputs(path)
+    if not inputs.images:
+        raise UserError(f"{path} has no image; a server parses no films: use scripts/predict.py.")
+    if inputs.films:
+        print(f"passed over {len(inputs.films)} films, for a server parses images")
+    if inputs.passed_over:
+        print(f"passed over {inputs.passed_over} results of earlier parses")
+    return Job.of(inputs, output)._replace(films={})
 
 
 def _read_bytes(path: str) -> bytes:

@@ -75,12 +75,11 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
         if storage.is_remote(folder):
             scratch = tempfile.mkdtemp(prefix=SCRATCH[1:])
         else:
-            os.makedirs(folder, exist_ok=True)
+            # The folder may be a link to one that is not there yet.
+            os.makedirs(storage.realpath(folder), exist_ok=True)
             scratch = tempfile.mkdtemp(prefix=_scratch_prefix(what), dir=folder)
     except OSError as error:
-        raise _cannot_write(
-            what, error.strerror, "check the folder and its permissions"
-        ) from error
+        raise _cannot_write(what, error.strerror, "check the folder and its permissions") from error
     try:
         yield scratch
     except UserError:
@@ -122,7 +121,7 @@ def removing_new_folders(folder: str) -> Iterator[None]:
     """Context after whose failure the folders on the way to `folder` that it made are gone again,
     unless they hold something.
     """
-    missing, path = [], folder
+    missing, path = [], storage.realpath(folder)
     while path and not storage.is_remote(path) and not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)

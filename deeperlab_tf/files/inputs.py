@@ -67,9 +67,11 @@ def find_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
       folder: where to look.
       endings: in lower case.
     """
+    ways = {}  # of folders that are still to be looked into, the real folders on the way there
     for where, folders, names in storage.walk(folder):
-        real = storage.realpath(where)
-        folders[:] = sorted(name for name in folders if _is_below(where, name, real))
+        way = (*ways.pop(where, ()), storage.realpath(where))
+        folders[:] = sorted(name for name in folders if _is_below(where, name, way))
+        ways.update((storage.join(where, name), way) for name in folders)
         for name in sorted(names):
             if name.lower().endswith(endings) and not name.startswith("."):
                 yield storage.join(where, name)
@@ -113,11 +115,13 @@ def _moves(file):
         return False
 
 
-def _is_below(where, name, real):
-    """Whether a subfolder is to be looked into; a link to a folder above would never end."""
+def _is_below(where, name, way):
+    """Whether a subfolder is to be looked into; a link to a folder on or above the way to it would
+    never end.
+    """
     if name.startswith(".") or name in _NOT_THE_USERS:
         return False
     if storage.is_remote(where):
         return True
     target = storage.realpath(storage.join(where, name))
-    return not (real + os.sep).startswith(target + os.sep)
+    return not any((real + os.sep).startswith(target + os.sep) for real in way)

@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import storage
+from deeperlab_tf.files import inputs, storage
 from deeperlab_tf.files.text import read_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 ANY_ENDING = ".*"  # of a pattern: any of these
-_NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
 
 
 def check_root(root: str | os.PathLike) -> None:
@@ -98,12 +97,7 @@ def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
       folder: where to look.
       endings: in lower case.
     """
-    for where, folders, names in storage.walk(folder):
-        real = storage.realpath(where)
-        folders[:] = sorted(name for name in folders if _is_below(where, name, real))
-        for name in sorted(names):
-            if name.lower().endswith(endings) and not name.startswith("."):
-                yield storage.join(where, name)
+    return inputs.find_files(folder, endings)
 
 
 def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[int, str]:
@@ -227,13 +221,3 @@ def _listing_by_stem(folder):
         return _stems_at(folder, _changed(folder))
     except OSError:
         return {}
-
-
-def _is_below(where, name, real):
-    """Whether a subfolder is to be looked into; a link to a folder above would never end."""
-    if name.startswith(".") or name in _NOT_THE_USERS:
-        return False
-    if storage.is_remote(where):
-        return True
-    target = storage.realpath(storage.join(where, name))
-    return not (real + os.sep).startswith(target + os.sep)

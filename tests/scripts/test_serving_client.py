@@ -103,6 +103,29 @@ def test_the_client_writes_the_parses_the_predictor_gives(
         assert (tmp_path / "out" / f"{name}_overlay.jpg").exists()
 
 
+FIND_JOB = """
+import sys
+sys.path.insert(0, "scripts")
+from serving_client import find_job
+print("\\n".join(map(" ".join, find_job(sys.argv[1], "out").files.items())))
+"""
+
+
+def test_the_client_finds_what_predict_finds(program, error_of, tmp_path):
+    for name in ("a.JPG", "a.jfif", "sub/b.webp", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(photo(8, 8))
+    (tmp_path / "film.mp4").write_bytes(b"")
+    done = program("-c", FIND_JOB, tmp_path)
+    passed_over, *found = done.stdout.splitlines()
+    assert passed_over == "passed over 1 films, for a server parses images", done.stderr
+    files = {"a_JPG": "a.JPG", "a_jfif": "a.jfif", "sub/b": "sub/b.webp"}
+    assert found == [f"{name} {tmp_path / file}" for name, file in files.items()]
+    flags = ("--model=toy", "--dataset=none", f"--output={tmp_path / 'out'}")
+    done = program("serving_client.py", *flags, f"--input={tmp_path / 'film.mp4'}")
+    assert "film.mp4 has no image" in error_of(done)
+
+
 def test_a_bad_request_says_why_and_the_server_goes_on(server, assert_same_labels):
     client, good = GrpcClient(server.address, "toy"), photo(40, 30)
     expected = client([good])[0]["panoptic"]

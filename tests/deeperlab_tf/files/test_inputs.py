@@ -9,6 +9,7 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.results import writing_results
+from input_pipeline.datasets.layout import walk_files
 
 
 def put(path, picture=None):
@@ -59,6 +60,18 @@ def test_links_are_followed_but_not_round_in_circles(tmp_path):
     found = names(folder, find_inputs(str(folder)))
     assert found == ["b.jpg", "linked/a.jpg"] or set(found) >= {"b.jpg", "linked/a.jpg"}
     assert len(found) < 20
+
+
+@pytest.mark.parametrize(
+    "find",
+    [lambda folder: find_inputs(folder).images, lambda folder: walk_files(folder, (".jpg",))],
+)
+def test_folders_that_link_to_each_other_are_followed_once(tmp_path, find):
+    for name, other in ("xy", "yx"):
+        put(tmp_path / name / f"{name}.jpg")
+        (tmp_path / name / "other").symlink_to(f"../{other}")
+    found = [path[len(str(tmp_path)) + 1 :] for path in find(str(tmp_path))]
+    assert sorted(found) == ["x/other/y.jpg", "x/x.jpg", "y/other/x.jpg", "y/y.jpg"]
 
 
 def test_animated_pictures_are_films_whatever_their_ending(tmp_path):

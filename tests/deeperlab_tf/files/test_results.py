@@ -161,3 +161,9 @@ def test_results_of_any_inputs_are_apart(files):
         for ending in ENDINGS
     ]
     assert len(set(results)) == len(results)
+
+
+def test_results_go_to_a_folder_that_a_link_names_before_it_is_there(tmp_path):
+    (tmp_path / "link").symlink_to("disk/parses")
+    write(tmp_path / "link" / "sub")
+    assert (tmp_path / "disk/parses/sub/photo.png").is_file() and (tmp_path / "link").is_symlink()
