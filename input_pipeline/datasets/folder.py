@@ -33,7 +33,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
@@ -67,7 +66,8 @@ class Folder(Source):
         empty one has.
 
     Raises:
-      UserError: the folder or the description is missing or does not fit.
+      UserError: the folder or the description is missing or does not fit, or several photos or
+        masks have one name.
     """
 
     def __init__(self, root: str, split: str, description: str = "", rules: Rules = _DEFAULT_RULES):
@@ -79,6 +79,7 @@ class Folder(Source):
         self.dataset = self._description.dataset
         self._files = FolderFiles(root, self._description.patterns)
         names = self._split_names(split)
+        self._files.check_single(names)
         if rules.without_labels == "skip":
             names = [name for name in names if not self._lacking(name, self._masks())]
         self._names = names
@@ -223,15 +224,7 @@ class Folder(Source):
             known = sorted(description.lists)
             raise UserError(f"split {split!r} is unknown: {self._description_path} lists {known}.")
         path = path_inside(self._root, description.lists[split])
-        names = read_list(path, f"split {split!r}")
-        return [self._without_ending(name) for name in names]
-
-    def _without_ending(self, name: str) -> str:
-        """A list may name files instead: a.jpg is a, unless there is a photo a.jpg.jpg."""
-        stem, ending = storage.splitext(name)
-        if not ending or self._files.path("images", name):
-            return name
-        return stem if self._files.path("images", stem) else name
+        return self._files.listed(read_list(path, f"split {split!r}"), path)
 
     def _every_nth(self, split: str) -> list[str]:
         if split not in ("train", "val"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
@@ -11,6 +11,7 @@ from input_pipeline.datasets.layout import (
     ANY_ENDING,
     IMAGE_ENDINGS,
     existing_file,
+    existing_files,
     find_files,
     walk_files,
 )
@@ -31,6 +32,7 @@ class FolderFiles:
 
     def __init__(self, root: str, patterns: Mapping[str, str]):
         self._root, self._patterns = storage.abspath(root), patterns
+        self._chosen = {}  # name -> the photo whose ending a list gives
         for pattern in patterns.values():
             path_inside(root, pattern.split(_ID)[0])
 
@@ -40,7 +42,48 @@ class FolderFiles:
 
     def path(self, kind: str, name: str) -> str | None:
         """The file of a kind, whose ending may be in capitals; None if there is none."""
-        return existing_file(self.wanted(kind, name))
+        if kind == "images" and name in self._chosen:
+            return self._chosen[name]
+        if not self._patterns[kind].endswith(ANY_ENDING):
+            return existing_file(self.wanted(kind, name))
+        return next(iter(self._hits(kind, name)), None)
+
+    def listed(self, lines: Sequence[str], where: str) -> list[str]:
+        """Names of the photos that the lines of a list mean.
+
+        A line may name a file: a.jpg is the image a, unless there is a photo a.jpg.jpg; of a.jpg
+        and a.png it is then the one.
+
+        Args:
+          lines: of the list.
+          where: its path, for errors.
+
+        Raises:
+          UserError: two lines mean one image.
+        """
+        line_of = {}
+        for line in lines:
+            name = self._listed(line)
+            if name in line_of:
+                raise UserError(
+                    f"the list {where} names the image {name!r} twice, as {line_of[name]!r} and as "
+                    f"{line!r}; take one off the list, or rename it if they are two photos."
+                )
+            line_of[name] = line
+        return list(line_of)
+
+    def check_single(self, names: Sequence[str]) -> None:
+        """Raises UserError where several photos or several masks are those of one name."""
+        for kind in self._patterns:
+            named = self._chosen if kind == "images" else ()
+            for name in sorted(set(names).difference(named)):  # each folder is listed but once
+                hits = self._hits(kind, name)
+                if len(hits) < 2:
+                    continue
+                what, end = f"the {kind} mask of the image", "rename or remove one"
+                if kind == "images":
+                    what, end = "the image", f"{end}, or name one with its ending in the list"
+                raise UserError(f"{hits[0]} and {hits[1]} are both {what} {name!r}; {end}.")
 
     def photos(self) -> dict[str, str]:
         """From the names of the photos that lie in the folder to their paths, sorted.
@@ -50,12 +93,8 @@ class FolderFiles:
         Raises:
           UserError: two photos have one name.
         """
-        found = self._find("images")
-        masks = self._masks_among(found)
         photos = {}
-        for name, path in found:
-            if path in masks:
-                continue
+        for name, path in self._photo_files():
             if name in photos:
                 raise UserError(
                     f"{photos[name]} and {path} are both the image {name!r}; rename one."
@@ -65,7 +104,7 @@ class FolderFiles:
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo, and about pictures that the pattern leaves out."""
-        photos = set(self.photos().values())
+        photos = {path for _, path in self._photo_files()}
         sentences = []
         for kind in self._patterns:
             if kind == "images":
@@ -74,6 +113,37 @@ class FolderFiles:
                 if path not in photos and self.path("images", name) is None:
                     sentences.append(f"mask {path} has no photo")
         return sentences + self._left_out()
+
+    def _listed(self, line: str) -> str:
+        stem, ending = storage.splitext(line)
+        if not ending or self._hits("images", line):
+            return line
+        hits = self._hits("images", stem)
+        exact = [hit for hit in hits if hit.endswith(ending)]
+        named = exact or [hit for hit in hits if hit.lower().endswith(ending.lower())]
+        if len(named) == 1:
+            self._chosen[stem] = named[0]
+        return stem if hits else line
+
+    def _hits(self, kind: str, name: str) -> list[str]:
+        """All files that are that of a kind, sorted."""
+        hits = existing_files(self.wanted(kind, name))
+        if not self._patterns[kind].endswith(ANY_ENDING):
+            return hits
+        # Where photos and masks share a folder, a pattern with an ending goes before one without.
+        folder = storage.dirname(self._patterns[kind])
+        others = [
+            self.wanted(other, name)
+            for other, pattern in self._patterns.items()
+            if storage.dirname(pattern) == folder and not pattern.endswith(ANY_ENDING)
+        ]
+        return [hit for hit in hits if hit not in map(existing_file, others)]
+
+    def _photo_files(self) -> list[tuple[str, str]]:
+        """(name, path) of all photos, sorted."""
+        found = self._find("images")
+        masks = self._masks_among(found)
+        return [(name, path) for name, path in found if path not in masks]
 
     def _masks(self, kind: str) -> list[tuple[str, str]]:
         """(name, path) of all masks of a kind; also in subfolders, where they have their own."""

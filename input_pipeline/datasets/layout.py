@@ -77,16 +77,25 @@ def existing_file(path: str) -> str | None:
     """`path`, or the file beside it whose ending differs in capitals alone; None if there is none.
 
     The ending `.*` is that of any image.
+
+    Raises:
+      UserError: several files could be meant.
     """
-    wanted, ending = _split_ending(path)
-    if ending != ANY_ENDING and storage.isfile(path):
+    if _split_ending(path)[1] != ANY_ENDING and storage.isfile(path):
         return path
+    found = existing_files(path)
+    if len(found) > 1:
+        raise UserError(f"{found[0]} and {found[1]} are both {path}; rename or remove one.")
+    return found[0] if found else None
+
+
+def existing_files(path: str) -> list[str]:
+    """All files that are `path` but for the capitals of its ending, sorted; `.*` as above."""
+    wanted, ending = _split_ending(path)
     folder = storage.dirname(path)
     entries = _listing_by_stem(folder).get(storage.basename(wanted), ())
-    for entry in entries:
-        if _same(_split_ending(entry)[1], ending):
-            return storage.join(folder, entry)
-    return None
+    same = [entry for entry in entries if _same(_split_ending(entry)[1], ending)]
+    return [storage.join(folder, entry) for entry in same]
 
 
 def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:

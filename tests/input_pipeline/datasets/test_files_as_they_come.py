@@ -95,6 +95,55 @@ def test_two_photos_of_one_name_are_refused(folder):
         open_source(folder.config, "train")
 
 
+def list_images(folder, text, **changes):
+    """A description with the list `text` as its split train."""
+    (folder.root / "mine.txt").write_text(text)
+    folder.write(split={"train": "mine.txt", "val": "mine.txt"}, **changes)
+
+
+def test_two_photos_of_one_name_on_a_list_are_refused(folder):
+    Image.open(folder.path("images", 1)).save(folder.root / "images" / "im1.jpg")
+    list_images(folder, "im0\nim1\n", images="images/{id}.*")
+    with pytest.raises(UserError, match=r"im1\.jpg and \S*im1\.png are both the image 'im1'"):
+        open_source(folder.config, "train")
+    with pytest.raises(UserError, match="both the image 'im1'"):
+        check(folder)
+    list_images(folder, "im1.jpg\nim1.png\n", images="images/{id}.*")
+    with pytest.raises(UserError, match=r"'im1' twice, as 'im1\.jpg' and as 'im1\.png'"):
+        open_source(folder.config, "train")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "JPG"])
+def test_a_list_may_choose_among_photos_of_one_name(folder, ending):
+    Image.new("RGB", (30, 20)).save(folder.root / "images" / "im1.jpg")
+    list_images(folder, f"im0\nim1.{ending}\n", images="images/{id}.*")
+    source = open_source(folder.config, "train")
+    assert names_of(source) == ["im0", "im1"]
+    assert source.paths(1)[0].endswith(f"im1.{ending.lower()}")
+    assert source[1]["image"].any() == (ending == "png")
+    assert check_source(source, 256)["errors"] == []
+
+
+@pytest.mark.parametrize("split", [{"train": "mine.txt"}, {"every_nth": 3}])
+@pytest.mark.parametrize("pattern, twin", [("*", "im1.bmp"), ("png", "im1.PNG")])
+def test_two_masks_of_one_name_are_refused(folder, split, pattern, twin):
+    (folder.root / "mine.txt").write_text("im0\nim1\n")
+    Image.open(folder.path("semantic", 1)).save(folder.root / "semantic" / twin)
+    folder.write(split=split, semantic=f"semantic/{{id}}.{pattern}")
+    with pytest.raises(UserError, match=r"im1.* and .* both the semantic mask of the image 'im1'"):
+        open_source(folder.config, "train")
+
+
+def test_masks_beside_photos_of_any_kind_are_no_photos_of_that_name(folder):
+    for index in range(2):
+        Image.open(folder.path("images", index)).save(folder.root / f"im{index}.tif")
+        Image.open(folder.path("semantic", index)).save(folder.root / f"im{index}.png")
+    list_images(folder, "im0\nim1\n", images="{id}.*", semantic="{id}.png")
+    source = open_source(folder.config, "train")
+    assert [source.paths(n)[0].endswith(".tif") for n in range(2)] == [True, True]
+    assert check_source(source, 256)["errors"] == []
+
+
 def test_pictures_that_the_pattern_leaves_out_are_listed_and_may_be_let_in(folder):
     Image.open(folder.path("images", 1)).save(folder.root / "images" / "im1.jpg")
     folder.path("images", 1).unlink()
