@@ -10,9 +10,8 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
-from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
     read_list,
     unique_names,

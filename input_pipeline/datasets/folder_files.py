@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS, UNREADABLE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
 from input_pipeline.datasets.layout import (
     ANY_ENDING,
-    IMAGE_ENDINGS,
     existing_file,
     existing_files,
     find_files,
@@ -183,15 +183,23 @@ class FolderFiles:
         return [name for name, other in found if other == path]
 
     def _left_out(self) -> list[str]:
-        """One sentence about the pictures beside the photos that the pattern does not fit."""
+        """Sentences about the pictures beside the photos that are none: the pattern does not fit
+        them, or nothing reads them.
+        """
         pattern = self._patterns["images"]
         folder = storage.dirname(storage.join(self._root, pattern))
-        if pattern.endswith(ANY_ENDING) or not storage.isdir(folder):
+        if not storage.isdir(folder):
             return []
         used = {path for kind in self._patterns for _, path in self._find(kind)}
-        entries = sorted(storage.listdir(folder))
-        images = [name for name in entries if name.lower().endswith(IMAGE_ENDINGS)]
-        beside = [n for n in images if n[0] != "." and storage.join(folder, n) not in used]
-        if not beside:
-            return []
-        return [f"{len(beside)} pictures in {folder} do not fit {pattern}: {', '.join(beside)}"]
+        names = [name for name in sorted(storage.listdir(folder)) if name[0] != "."]
+        names = [name for name in names if storage.join(folder, name) not in used]
+        reasons = (
+            (IMAGE_ENDINGS, f"do not fit {pattern}"),
+            (UNREADABLE_ENDINGS, "are of a kind that cannot be read; save them as JPEG or PNG"),
+        )
+        sentences = []
+        for endings, reason in reasons:
+            those = [name for name in names if name.lower().endswith(endings)]
+            if those:
+                sentences.append(f"{len(those)} pictures in {folder} {reason}: {', '.join(those)}")
+        return sentences

@@ -24,10 +24,9 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
-from deeperlab_tf.files.images import read_mask
+from deeperlab_tf.files.images import IMAGE_ENDINGS, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
     described_by,
     existing_file,

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.text import read_text
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 ANY_ENDING = ".*"  # of a pattern: any of these
 _NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
 

@@ -22,11 +22,11 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text, read_yaml
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
     described_by,
     existing_file,

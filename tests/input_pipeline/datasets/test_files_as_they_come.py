@@ -7,9 +7,12 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from input_pipeline.checks import check_source
+from input_pipeline.convert import convert
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES, BINARY_OBJECTS, NO_CLASS, NOISE
 from input_pipeline.datasets.orientation import KIND as TURNED
+from input_pipeline.records.example import decode_example, encode_example
 from input_pipeline.sources import Reading, check_trainable, open_source
 
 ALL = Reading(allow_incomplete=True)
@@ -151,6 +154,57 @@ def test_pictures_that_the_pattern_leaves_out_are_listed_and_may_be_let_in(folde
     assert any("1 pictures in" in w and w.endswith(": im1.jpg") for w in warnings)
     folder.write(images="images/{id}.*")
     assert names_of(open_source(folder.config, "train")) == ["im0", "im1", "im3", "im4"]
+
+
+def save_as(path, ending):
+    """Saves a picture with an ending; returns its pixels as they come back."""
+    path = path.with_suffix(ending)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8))
+    picture = picture.convert("L") if ending == ".pgm" else picture
+    picture.save(path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+def test_every_ending_that_is_parsed_is_trained_on(folder, ending, tmp_path_factory):
+    for index in range(6):
+        folder.path("images", index).unlink()
+        saved = save_as(folder.path("images", index), ending)
+    folder.write(images="images/{id}.*")
+    source = open_source(folder.config, "train")
+    assert names_of(source) == ["im0", "im1", "im3", "im4"]
+    np.testing.assert_array_equal(source[0]["image"], saved)
+    back = decode_example(
+        encode_example(source[0], source.dataset, source.paths(0)[0]), source.dataset
+    )
+    # Two JPEG decoders differ by little.
+    off = np.abs(back["image"].numpy().astype(int) - saved)
+    assert off.max() <= (6 if ending in (".jpg", ".jpeg", ".jpe", ".jfif") else 0)
+    # Converted, it is read as it was.
+    output = str(tmp_path_factory.mktemp("out"))
+    config = folder.config
+    convert(config, ("train", "val"), "folder", output)
+    config.data.root = output
+    np.testing.assert_array_equal(open_source(config, "train")[0]["image"], saved)
+
+
+def test_photos_of_every_ending_want_a_mask(folder):
+    save_as(folder.root / "images" / "im9", ".jfif")
+    folder.write(images="images/{id}.*")
+    report = check(folder)
+    assert any("image 'im9' has no semantic mask" in e for e in report["errors"])
+
+
+def test_pictures_that_no_pattern_or_reader_takes_are_listed(folder):
+    for name in ("other.png", "im9.HEIC", "notes.txt"):
+        (folder.root / "images" / name).write_bytes(b"")
+    masks = {kind: f"{kind}/im{{id}}.png" for kind in ("semantic", "instances")}
+    folder.write(images="images/im{id}.*", **masks)
+    warnings = check(folder)["warnings"]
+    assert [w.split("images ")[-1] for w in warnings] == [
+        "do not fit images/im{id}.*: other.png",
+        "are of a kind that cannot be read; save them as JPEG or PNG: im9.HEIC",
+    ]
 
 
 def test_hidden_files_are_no_photos(folder):
