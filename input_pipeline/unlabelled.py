@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
 from input_pipeline.datasets.layout import (
     check_root,
+    first_unique,
     read_list,
     unique_names,
     walk_files,
@@ -68,8 +70,14 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
     if not len(photos):
         raise UserError(f"there is no photo of split {split!r} in {root}; check config.data.root.")
     if dataset == "cityscapes":
-        photos.names = [storage.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
+        photos.names = first_unique([_cityscapes_names(name) for name in photos.names])
     return photos
+
+
+def _cityscapes_names(name):
+    """What the server calls a photo; where two cities have that name, with the city."""
+    plain = name.replace(_CITYSCAPES_PHOTO, "")
+    return storage.basename(plain), plain, name
 
 
 def _usual_list(root, dataset, split):
@@ -110,6 +118,9 @@ def _listed(path, root, split):
             raise UserError(f"{path} has no images with file names; give COCO's image_info.")
     else:
         files = read_list(path, "images")
+    name, count = collections.Counter(files).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path} names {name!r} {count} times; name each image once.")
     beside = storage.dirname(path) or "."
     voc = storage.normpath(storage.join(beside, "..", "..", "JPEGImages"))
     # COCO's test-dev are photos of test2017.

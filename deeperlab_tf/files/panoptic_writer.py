@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Protocol
 
 import numpy as np
 
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.panoptic_json import image_key, to_json_categories
@@ -46,6 +48,7 @@ class PanopticWriter:
     def __init__(self, folder: str, json_path: str, dataset: Dataset) -> None:
         self.folder, self.json_path, self._dataset = folder, json_path, dataset
         self._images, self._annotations = [], []
+        self._names = set()
 
     def add(
         self, parsing: Parse, image_id: int | str, name: str, photo_name: str | None = None
@@ -59,8 +62,9 @@ class PanopticWriter:
           photo_name: of the photo; default: that of the PNG.
 
         Raises:
-          UserError: `name` leaves the folder, or the PNG cannot be written.
+          UserError: `name` leaves the folder or was there before, or the PNG cannot be written.
         """
+        take_name(name, self._names)
         path = path_inside(self.folder, f"{name}.png")
         png_name = storage.relpath(path, storage.abspath(self.folder))
         ids, segments = parsing.to_coco()
@@ -74,6 +78,18 @@ class PanopticWriter:
         """Writes the JSON, whole or not at all."""
         content = panoptic_content(self._images, self._annotations, self._dataset)
         write_text(self.json_path, json.dumps(content))
+
+
+def take_name(name: str, taken: set[str]) -> None:
+    """Adds the name of a parse to those that a writer has had.
+
+    Raises:
+      UserError: it had it before; one parse would replace the other.
+    """
+    plain = os.path.normpath(name)
+    if plain in taken:
+        raise UserError(f"two photos are called {name!r}; give each a name of its own.")
+    taken.add(plain)
 
 
 def panoptic_entries(

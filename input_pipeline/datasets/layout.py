@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,17 +142,35 @@ def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[
 
 def unique_names(files: Sequence[str]) -> list[str]:
     """What samples are called: their files' names without ending, or with it where two would have
-    one name.
+    one name. Names of different files differ.
 
     Example:
       >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
       ['a', 'b/a', 'c.jpg', 'c.png']
     """
-    stems = [storage.splitext(file)[0] for file in files]
-    counts = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
-    return [stem if counts[stem] == 1 else file for stem, file in zip(stems, files)]
+    return first_unique([(storage.splitext(file)[0], file) for file in files])
+
+
+def first_unique(forms: Sequence[Sequence[str]]) -> list[str]:
+    """Of each item's possible names the first that no other item has.
+
+    Args:
+      forms: of each item its names, the shortest first; the last one is its own.
+    """
+    chosen = [0] * len(forms)
+    while True:
+        names = [names[place] for names, place in zip(forms, chosen)]
+        counts = collections.Counter(names)
+        # A longer name may be another item's shorter one: look again until nothing changes.
+        clashing = [
+            item
+            for item, name in enumerate(names)
+            if counts[name] > 1 and chosen[item] + 1 < len(forms[item])
+        ]
+        if not clashing:
+            return names
+        for item in clashing:
+            chosen[item] += 1
 
 
 # === Lists ===
