@@ -31,7 +31,7 @@ from input_pipeline.datasets.coco_json import find_json
 from input_pipeline.datasets.labels import check_size, labels_by_id
 from input_pipeline.datasets.layout import check_root, unique_names
 from input_pipeline.datasets.orientation import orientation_problems
-from input_pipeline.datasets.photos import find_photo, require_photos
+from input_pipeline.datasets.photos import check_photos_once, find_photo, require_photos
 
 __all__ = ["DATASET", "CocoPanoptic", "labels_of_segments", "open_split"]
 
@@ -177,6 +177,7 @@ class CocoPanoptic(Source):
             path or (file and storage.join(folders[0], file)) for file, path in zip(files, found)
         ]
         pngs = [annotation["file_name"] for annotation in self.annotations]
+        check_photos_once(zip(self._photos, pngs), self._json)
         self._names = unique_names([file or png for file, png in zip(files, pngs)])
 
 

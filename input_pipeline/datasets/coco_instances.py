@@ -48,7 +48,7 @@ from input_pipeline.datasets.outlines import (
     polygon_runs,
     union,
 )
-from input_pipeline.datasets.photos import find_photo, require_photos
+from input_pipeline.datasets.photos import check_photos_once, find_photo, require_photos
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.datasets.values import shown, to_color, to_number, to_whole
 
@@ -207,6 +207,7 @@ class CocoInstances(Outlined):
                 path = storage.join(folders[0], file)
             photos.append(Photo(name, path, image_key(image["id"])))
         require_photos(lacking, len(photos), self._json, folders)
+        check_photos_once(zip([photo.path for photo in photos], files), self._json)
         return photos
 
 

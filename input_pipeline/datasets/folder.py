@@ -33,7 +33,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import image_file_size, read_image
+from deeperlab_tf.files.images import image_file_size, open_image, read_image
+from deeperlab_tf.files.lossless import LOSSY_ENDINGS, check_lossless
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets import Problem, Sample, Source
@@ -129,6 +130,20 @@ class Folder(Source):
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo, and about pictures that are left out."""
         return self._files.unlabelled()
+
+    def faults(self) -> list[str]:
+        """The first mask whose ending is that of a photo, if it is stored with losses."""
+        for kind in self._masks():
+            paths = (self._files.path(kind, name) for name in self._names)
+            suspicious = next((p for p in paths if p and p.lower().endswith(LOSSY_ENDINGS)), None)
+            if suspicious is None:
+                continue
+            try:
+                with open_image(suspicious, "mask", load=False) as image:
+                    check_lossless(image, suspicious)
+            except UserError as error:
+                return [str(error)]
+        return []
 
     def problems(self, index: int) -> list[Problem]:
         """Objects without a class, masks of noise or of 0 and 255, photos that are turned."""

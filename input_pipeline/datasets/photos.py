@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.paths import path_inside
@@ -39,3 +39,25 @@ def require_photos(
             f"none of the {total} photos of {where} was found, such as {lacking[0]!r}: looked in "
             f"{', '.join(looked_in)}; put the photos there, or check config.data.root."
         )
+
+
+def check_photos_once(annotated: Iterable[tuple[str | None, str]], where: str = "") -> None:
+    """Fails if two annotations are of one photo: it would be learned twice, with different labels.
+
+    Args:
+      annotated: pairs of the path of a photo, None where it is not known, and what annotates it.
+      where: the file that the annotations are in, if it is one.
+
+    Raises:
+      UserError: names both annotations.
+    """
+    first = {}
+    for path, annotation in annotated:
+        if path is None:
+            continue
+        if path in first:
+            inside = f" in {where}" if where else ""
+            raise UserError(
+                f"{first[path]} and {annotation}{inside} are both of the photo {path}; remove one."
+            )
+        first[path] = annotation

@@ -412,6 +412,64 @@ def test_data_without_val_cannot_be_trained_on(folder):
     assert len(check_trainable(folder.config)) == 1
 
 
+def test_a_list_that_means_a_photo_twice_is_refused_by_training_too(folder):
+    list_images(folder, "im1\nim0\nim1.png\n")
+    with pytest.raises(UserError, match=r"mine\.txt names the image 'im1' twice"):
+        check_trainable(folder.config)
+    with pytest.raises(UserError, match="twice"):
+        check(folder)
+
+
+@pytest.mark.parametrize("kind", ["semantic", "instances"])
+def test_a_mask_with_losses_stops_training_before_it_starts(folder, kind):
+    # One of many, and not among the first.
+    for index in range(6, 20):
+        for each in ("images", "semantic", "instances"):
+            folder.path(each, index).write_bytes(folder.path(each, 0).read_bytes())
+    last = folder.path(kind, 18)
+    Image.open(last).save(last.with_suffix(".JPG"), "JPEG")
+    last.unlink()
+    folder.write(**{kind: f"{kind}/{{id}}.*"})
+    with pytest.raises(UserError, match=r"im18\.JPG is stored as JPEG"):
+        check_trainable(folder.config)
+    assert any("im18.JPG is stored as JPEG" in error for error in check(folder)["errors"])
+    # A PNG by another name is none.
+    last.with_suffix(".JPG").write_bytes(folder.path(kind, 0).read_bytes())
+    check_trainable(folder.config)
+
+
+def spoil_masks(folder, values, indices):
+    folder.write(
+        classes=[{"name": "road", "type": "stuff"}, {"name": "car", "type": "thing", "id": 1}]
+    )
+    for index in range(6):
+        mask = np.zeros((20, 30), np.uint8)
+        mask[2:9, 3:9] = 1
+        if index in indices:
+            mask = np.full((20, 30), values[-1], np.uint8)
+            mask[0] = values[0]
+        folder.save("semantic", index, mask)
+
+
+@pytest.mark.parametrize(
+    "values, message", [([0, 255], "hold 0 and 255 alone"), ([255], "have no labelled pixel")]
+)
+def test_masks_that_mean_nothing_are_told_before_training(folder, caplog, values, message):
+    spoil_masks(folder, values, (0, 1, 3))  # the first ones of train
+    check_trainable(folder.config)
+    assert message in caplog.text and "looks at all" in caplog.text
+    spoil_masks(folder, values, (2, 5))  # all of val
+    with pytest.raises(UserError, match=message):
+        check_trainable(folder.config)
+    assert check(folder, "val")["errors"]
+
+
+def test_a_first_image_that_cannot_be_read_stops_training(folder):
+    folder.path("semantic", 1).write_bytes(folder.path("semantic", 1).read_bytes()[:60])
+    with pytest.raises(UserError, match=r"im1\.png"):
+        check_trainable(folder.config)
+
+
 # === COCO panoptic with its own classes ===
 
 
@@ -473,3 +531,13 @@ def test_a_panoptic_set_with_a_category_of_no_class_is_refused(folder):
     config = panoptic_set(folder, train={"annotations": annotations})
     with pytest.raises(UserError, match="category 77"):
         open_source(config, "train")[0]
+
+
+def test_two_annotations_of_one_photo_are_refused(folder):
+    segments = [{"id": 1, "category_id": 1}, {"id": 2, "category_id": 2}]
+    annotations = [
+        {"image_id": 5, "file_name": name, "segments_info": segments} for name in ("a.png", "b.png")
+    ]
+    config = panoptic_set(folder, train={"annotations": annotations})
+    with pytest.raises(UserError, match=r"a\.png and b\.png in .* are both of the photo"):
+        check_trainable(config)

@@ -252,6 +252,12 @@ def test_a_file_that_annotates_none_of_its_images_is_told(coco):
         coco.open()
 
 
+def test_two_images_of_one_photo_are_refused(coco):
+    coco.content["images"].append({"id": 11, "file_name": "./p4.png"})
+    with pytest.raises(UserError, match=r"p4\.png and \./p4\.png in .* are both of the photo"):
+        coco.open()
+
+
 def test_the_file_may_be_named(coco):
     (coco.root / "mine.json").write_text(json.dumps(coco.content))
     config = outlined.config_of("coco_instances", coco.root)
@@ -391,6 +397,12 @@ def test_circles_and_ignored_shapes_of_labelme(labelme):
 def test_photos_of_labelme_are_found_beside_their_json(labelme, given):
     change_json(labelme, lambda content: content.update(imagePath=given))
     assert open_source(labelme, "train")[0]["image_id"] == "im0"
+
+
+def test_two_jsons_of_one_photo_are_refused(labelme, tmp_path):
+    (tmp_path / "later.json").write_bytes((tmp_path / "im0.json").read_bytes())
+    with pytest.raises(UserError, match=r"im0\.json and \S*later\.json are both of the photo"):
+        check_trainable(labelme)
 
 
 def test_photos_without_a_json_are_listed_or_empty(labelme, tmp_path):
