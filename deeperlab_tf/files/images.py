@@ -63,6 +63,8 @@ def _sample_bits(image, path):
 def read_mask(path: str | os.PathLike) -> np.ndarray:
     """Reads a mask of ids: 1-, 8-, 16- or 32-bit grey, or the indices (not colours) of a palette.
 
+    It is turned upright by its own metadata, as a photo is by its.
+
     Returns:
       int32 [H, W].
 
@@ -76,7 +78,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
                 f"mask {path} is a picture of mode {image.mode}, not a map of ids; "
                 "save it as a grey or palette PNG."
             )
-        return np.array(image).astype(np.int32)
+        return turn_upright(np.array(image).astype(np.int32), image_orientation(image))
 
 
 def image_file_size(path: str | os.PathLike) -> tuple[int, int]:

@@ -44,7 +44,7 @@ from input_pipeline.datasets.labels import check_size, map_ids, things_and_crowd
 from input_pipeline.datasets.layout import check_root, described_by, read_list
 from input_pipeline.datasets.mask_problems import mask_problems
 from input_pipeline.datasets.masks import CHANNELS, read_numbers, unpack_color
-from input_pipeline.datasets.orientation import orientation_problems
+from input_pipeline.datasets.orientation import mask_orientation_problems, orientation_problems
 from input_pipeline.datasets.rules import IGNORE, Rules
 
 _DEFAULT_RULES = Rules()
@@ -154,6 +154,8 @@ class Folder(Source):
         semantic = self._semantic(name, size, numbers)
         label_of_id = self._description.label_of_id
         found = mask_problems(name, numbers, semantic, self.dataset, label_of_id)
+        for kind in numbers:
+            found += mask_orientation_problems(self._path(kind, name))
         return found + orientation_problems(name, path)
 
     # === Samples ===

@@ -30,6 +30,7 @@ from input_pipeline.datasets.layout import (
     check_root,
     described_by,
     existing_file,
+    existing_files,
     read_list,
     unique_names,
     walk_files,
@@ -66,7 +67,8 @@ class Yolo(Outlined):
       rules: what the files leave open.
 
     Raises:
-      UserError: the description is missing or broken, or there is no photo.
+      UserError: the description is missing or broken, there is no photo, or two photos share their
+        labels.
     """
 
     def __init__(self, root: str, split: str, description: str = "", rules: Rules | None = None):
@@ -85,6 +87,7 @@ class Yolo(Outlined):
         names = unique_names([storage.relpath(path, self._root) for path in paths])
         photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
         _check_labels_exist(photos, split)
+        _check_own_labels(photos)
         if rules.without_labels == "skip":
             photos = [photo for photo in photos if storage.isfile(photo.key)]
         super().__init__(classes, photos, rules)
@@ -142,7 +145,7 @@ class Yolo(Outlined):
         for folder in sorted(folders):
             if not storage.isdir(folder):
                 continue
-            files = sorted(f for f in storage.listdir(folder) if f.endswith(".txt"))
+            files = sorted(f for f in storage.listdir(folder) if f.lower().endswith(".txt"))
             stray = [storage.join(folder, f) for f in files if f != "classes.txt"]
             in_lists = storage.dirname(self._description) == folder
             stray = [path for path in stray if path not in known and not in_lists]
@@ -154,7 +157,7 @@ class Yolo(Outlined):
         """Whether any split has the photo of a text file."""
         stem = storage.splitext(storage.relpath(label_path, self._root))[0]
         stems = (_swap_last(stem, "labels", "images"), stem)
-        return any(existing_file(storage.join(self._root, f"{name}.*")) for name in stems)
+        return any(existing_files(storage.join(self._root, f"{name}.*")) for name in stems)
 
     # === Labels ===
 
@@ -165,7 +168,7 @@ class Yolo(Outlined):
         stem = storage.splitext(storage.relpath(photo, self._root))[0]
         places = [f"{name}.txt" for name in (_swap_last(stem, "images", "labels"), stem)]
         paths = [storage.join(self._root, place) for place in places]
-        return next((path for path in paths if storage.isfile(path)), paths[0])
+        return next((path for path in map(existing_file, paths) if path), paths[0])
 
     def _read_line(self, words: list[str], where: str) -> tuple[int, list[float]]:
         """Class and shares of a line."""
@@ -303,6 +306,18 @@ def _check_labels_exist(photos: list[Photo], split: str) -> None:
             f"none of the {len(photos)} photos of split {split!r} has a label file, such as "
             f"{first.key}; put them there."
         )
+
+
+def _check_own_labels(photos: list[Photo]) -> None:
+    """Photos whose names differ in the ending alone have one label file, but it is of one."""
+    owner = {}
+    for photo in photos:
+        if photo.key in owner and storage.isfile(photo.key):
+            raise UserError(
+                f"{owner[photo.key]} and {photo.path} share the label file {photo.key}; rename one "
+                "of them, and its labels alike."
+            )
+        owner[photo.key] = photo.path
 
 
 def _swap_last(path: str, old: str, new: str) -> str:

@@ -8,10 +8,12 @@ from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import IMAGE_ENDINGS
+from deeperlab_tf.files.orientation import turn_upright
 from input_pipeline.checks import check_source
 from input_pipeline.convert import convert
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES, BINARY_OBJECTS, NO_CLASS, NOISE
 from input_pipeline.datasets.orientation import KIND as TURNED
+from input_pipeline.datasets.orientation import MASK_KIND as MASK_TURNED
 from input_pipeline.records.example import decode_example, encode_example
 from input_pipeline.sources import Reading, check_trainable, open_source
 
@@ -352,6 +354,31 @@ def test_turned_photos_are_counted_or_their_masks_refused(folder, orientation):
         assert report["problems"] == {TURNED: ["im0"]} and report["errors"] == []
     else:
         assert "before its EXIF orientation 6 turns it" in report["errors"][0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ids_in", [None, "red"])
+def test_masks_are_turned_by_their_own_metadata(folder, orientation, ids_in):
+    whole = open_source(folder.config, "train")[0]
+    for kind in ("semantic", "instances"):
+        upright = np.asarray(Image.open(folder.path(kind, 0)))
+        # The one way to store it that this orientation turns back.
+        stored = next(
+            turned
+            for turned in (turn_upright(upright, way) for way in range(1, 9))
+            if np.array_equal(turn_upright(turned, orientation), upright)
+        )
+        if ids_in:
+            stored = np.stack([stored, stored * 0, stored * 0], axis=-1)
+        exif = Image.Exif()
+        exif[ORIENTATION_TAG] = orientation
+        Image.fromarray(stored).save(folder.path(kind, 0), exif=exif)
+    folder.write(semantic_in=ids_in, instances_in=ids_in)
+    source = open_source(folder.config, "train")
+    for key in ("semantic", "instance", "crowd"):
+        np.testing.assert_array_equal(source[0][key], whole[key])
+    problems = [problem.kind for problem in source.problems(0)]
+    assert problems == [MASK_TURNED] * (2 * (orientation > 1))
 
 
 # === Colours ===

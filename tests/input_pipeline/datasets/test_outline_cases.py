@@ -340,6 +340,27 @@ def test_broken_lines_of_yolo_are_told(yolo, line, message):
         open_source(yolo, "train")[0]
 
 
+def test_label_files_of_yolo_may_have_their_ending_in_capitals(yolo, tmp_path):
+    whole = open_source(yolo, "train")[0]
+    path = tmp_path / "labels" / "train" / "im0.txt"
+    path.rename(path.with_suffix(".TXT"))
+    source = open_source(yolo, "train")
+    np.testing.assert_array_equal(source[0]["semantic"], whole["semantic"])
+    assert source.label_files(0)[0].endswith("im0.TXT") and not source.unlabelled()
+    path.with_name("gone.TXT").write_text("")
+    assert any("gone.TXT has no photo" in text for text in source.unlabelled())
+
+
+def test_two_photos_of_yolo_with_one_label_file_are_refused(yolo, tmp_path):
+    outlined.save_photo(tmp_path / "images" / "train" / "im0.jpg", 0)
+    with pytest.raises(UserError, match=r"im0\.jpg and \S*im0\.png share the label file"):
+        open_source(yolo, "train")
+    # Two pictures of the background share nothing.
+    (tmp_path / "labels" / "train" / "im0.txt").unlink()
+    names = [open_source(yolo, "train")[n]["image_id"] for n in range(2)]
+    assert names == ["images/train/im0.jpg", "images/train/im0.png"]
+
+
 def test_labels_of_yolo_may_lie_beside_the_photos_and_below_a_folder_called_images(tmp_path):
     root = tmp_path / "images" / "mine"
     outlined.write_yolo(root)
