@@ -29,6 +29,8 @@ table; `stuff: [background, road]` then says which are no things.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -81,8 +83,10 @@ class Folder(Source):
         self._files = FolderFiles(root, self._description.patterns)
         names = self._split_names(split)
         self._files.check_single(names)
+        self._skipped = []
         if rules.without_labels == "skip":
-            names = [name for name in names if not self._lacking(name, self._masks())]
+            self._skipped = [name for name in names if self._lacking(name, self._masks())]
+            names = [name for name in names if name not in set(self._skipped)]
         self._names = names
 
     def __len__(self) -> int:
@@ -129,7 +133,11 @@ class Folder(Source):
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo, and about pictures that are left out."""
-        return self._files.unlabelled()
+        sentences = self._files.unlabelled(self._on_lists())
+        if self._skipped:
+            skipped = ", ".join(self._skipped)
+            sentences.append(f"{len(self._skipped)} photos without masks are left out: {skipped}")
+        return sentences
 
     def faults(self) -> list[str]:
         """The first mask whose ending is that of a photo, if it is stored with losses."""
@@ -242,6 +250,20 @@ class Folder(Source):
             raise UserError(f"split {split!r} is unknown: {self._description_path} lists {known}.")
         path = path_inside(self._root, description.lists[split])
         return self._files.listed(read_list(path, f"split {split!r}"), path)
+
+    def _on_lists(self) -> set[str] | None:
+        """Paths of the photos of all lists; None where there are no lists."""
+        if self._description.every_nth:
+            return None
+        paths = set()
+        for split, name in self._description.lists.items():
+            # Of its own: what one list chooses by an ending is not what another does.
+            files = FolderFiles(self._root, self._description.patterns)
+            with contextlib.suppress(UserError):  # a list that is broken is told with its split
+                path = path_inside(self._root, name)
+                names = files.listed(read_list(path, f"split {split!r}"), path)
+                paths.update(files.path("images", name) or "" for name in names)
+        return paths
 
     def _every_nth(self, split: str) -> list[str]:
         if split not in ("train", "val"):

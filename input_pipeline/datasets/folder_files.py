@@ -102,17 +102,26 @@ class FolderFiles:
             photos[name] = path
         return photos
 
-    def unlabelled(self) -> list[str]:
-        """Sentences about masks without a photo, and about pictures that the pattern leaves out."""
-        photos = {path for _, path in self._photo_files()}
+    def unlabelled(self, on_lists: set[str] | None = None) -> list[str]:
+        """Sentences about masks without a photo, and about pictures that are in no split.
+
+        Args:
+          on_lists: paths of the photos that the lists of all splits name; None: there are no lists.
+        """
+        photos = {storage.normpath(path) for _, path in self._photo_files()}
         sentences = []
         for kind in self._patterns:
             if kind == "images":
                 continue
             for name, path in self._masks(kind):
-                if path not in photos and self.path("images", name) is None:
+                if storage.normpath(path) not in photos and self.path("images", name) is None:
                     sentences.append(f"mask {path} has no photo")
-        return sentences + self._left_out()
+        if on_lists is not None:
+            on_lists = {storage.normpath(path) for path in on_lists}
+            unlisted = sorted(storage.relpath(path, self._root) for path in photos - on_lists)
+            sentences += _count(unlisted, "photos", f"{self._root} are on no list")
+            photos |= on_lists
+        return sentences + self._left_out(photos)
 
     def _listed(self, line: str) -> str:
         stem, ending = storage.splitext(line)
@@ -182,24 +191,38 @@ class FolderFiles:
     def _names_of(path: str, found: list[tuple[str, str]]) -> list[str]:
         return [name for name, other in found if other == path]
 
-    def _left_out(self) -> list[str]:
+    def _left_out(self, photos: set[str]) -> list[str]:
         """Sentences about the pictures beside the photos that are none: the pattern does not fit
-        them, or nothing reads them.
+        them or does not look there, or nothing reads them.
         """
         pattern = self._patterns["images"]
         folder = storage.dirname(storage.join(self._root, pattern))
         if not storage.isdir(folder):
             return []
-        used = {path for kind in self._patterns for _, path in self._find(kind)}
-        names = [name for name in sorted(storage.listdir(folder)) if name[0] != "."]
-        names = [name for name in names if storage.join(folder, name) not in used]
-        reasons = (
-            (IMAGE_ENDINGS, f"do not fit {pattern}"),
-            (UNREADABLE_ENDINGS, "are of a kind that cannot be read; save them as JPEG or PNG"),
-        )
-        sentences = []
-        for endings, reason in reasons:
-            those = [name for name in names if name.lower().endswith(endings)]
-            if those:
-                sentences.append(f"{len(those)} pictures in {folder} {reason}: {', '.join(those)}")
-        return sentences
+        masks = [
+            path for kind in self._patterns if kind != "images" for _, path in self._masks(kind)
+        ]
+        found = [*masks, *(path for _, path in self._find("images"))]
+        used = photos.union(map(storage.normpath, found))
+        paths = walk_files(folder, IMAGE_ENDINGS + UNREADABLE_ENDINGS)
+        names = [storage.relpath(p, folder) for p in paths if storage.normpath(p) not in used]
+        unreadable = [name for name in names if name.lower().endswith(UNREADABLE_ENDINGS)]
+        others = [name for name in names if name not in unreadable]
+        below = [name for name in others if storage.dirname(name)]
+        beside = [name for name in others if name not in below]
+        return [
+            *_count(beside, "pictures", f"{folder} do not fit {pattern}"),
+            *_count(
+                below, "pictures", f"subfolders of {folder} are in no split; name them in lists"
+            ),
+            *_count(
+                unreadable,
+                "pictures",
+                f"{folder} are of a kind that cannot be read; save them as JPEG or PNG",
+            ),
+        ]
+
+
+def _count(names: Sequence[str], what: str, where: str) -> list[str]:
+    """One sentence about all of them; none if there are none."""
+    return [f"{len(names)} {what} in {where}: {', '.join(names)}"] if names else []

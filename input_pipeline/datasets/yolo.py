@@ -14,6 +14,7 @@ https://docs.ultralytics.com/datasets/segment/
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import typing
@@ -26,6 +27,7 @@ from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text, read_yaml
 from deeperlab_tf.schema import IGNORE_LABEL
+from input_pipeline.datasets.coco_json import SPLITS
 from input_pipeline.datasets.layout import (
     check_root,
     described_by,
@@ -43,6 +45,7 @@ from input_pipeline.datasets.outlines import (
     box_runs,
     polygon_runs,
 )
+from input_pipeline.datasets.photos import unnamed_photos
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.datasets.values import shown, to_name, to_whole
 
@@ -88,7 +91,10 @@ class Yolo(Outlined):
         photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
         _check_labels_exist(photos, split)
         _check_own_labels(photos)
+        self._named = paths
+        self._skipped = []
         if rules.without_labels == "skip":
+            self._skipped = [photo.name for photo in photos if not storage.isfile(photo.key)]
             photos = [photo for photo in photos if storage.isfile(photo.key)]
         super().__init__(classes, photos, rules)
 
@@ -132,7 +138,7 @@ class Yolo(Outlined):
         }
 
     def unlabelled(self) -> list[str]:
-        """Photos without a text file, and text files without a photo."""
+        """Photos without a text file or a split, and text files without a photo."""
         bare = [photo.name for photo in self._photos if not storage.isfile(photo.key)]
         sentences = []
         if bare:
@@ -140,7 +146,18 @@ class Yolo(Outlined):
                 f"{len(bare)} photos have no label file, and count as pictures of the background: "
                 f"{', '.join(bare)}"
             )
-        known = {photo.key for photo in self._photos}
+        if self._skipped:
+            sentences.append(
+                f"{len(self._skipped)} photos have no label file, and are left out: "
+                f"{', '.join(self._skipped)}"
+            )
+        sentences += unnamed_photos(self._named, self._photos_of_others)
+        return sentences + self._stray_labels()
+
+    def _stray_labels(self) -> list[str]:
+        """Text files without a photo."""
+        sentences = []
+        known = {self._label_path(path) for path in self._named}
         folders = {storage.dirname(path) for path in known}
         for folder in sorted(folders):
             if not storage.isdir(folder):
@@ -152,6 +169,14 @@ class Yolo(Outlined):
             stray = [path for path in stray if not self._has_photo(path)]
             sentences += [f"label file {path} has no photo" for path in stray]
         return sentences
+
+    def _photos_of_others(self) -> set[str]:
+        """Paths of the photos of all splits."""
+        content, paths = read_yaml(self._description, "dataset description"), set()
+        for split in SPLITS:
+            with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
+                paths.update(self._photos_of(content, split))
+        return paths
 
     def _has_photo(self, label_path: str) -> bool:
         """Whether any split has the photo of a text file."""

@@ -209,6 +209,50 @@ def test_pictures_that_no_pattern_or_reader_takes_are_listed(folder):
     ]
 
 
+def warnings_of(folder, split="train"):
+    return open_source(folder.config, split, ALL).unlabelled()
+
+
+def test_photos_on_no_list_are_listed(folder):
+    (folder.root / "val.txt").write_text("im5.png\nim4\n")
+    (folder.root / "mine.txt").write_text("im0\n")
+    folder.write(split={"train": "mine.txt", "val": "val.txt", "test": "lost.txt"})
+    for split in ("train", "val"):
+        (warning,) = warnings_of(folder, split)
+        assert warning.startswith("3 photos in ")
+        assert warning.endswith("on no list: images/im1.png, images/im2.png, images/im3.png")
+    # Of two photos of one name, a list takes one.
+    folder.path("images", 5).with_suffix(".jpg").write_bytes(b"")
+    folder.write(split={"train": "mine.txt", "val": "val.txt"}, images="images/{id}.*")
+    (warning,) = warnings_of(folder, "val")
+    assert warning.startswith("4 photos in ") and warning.endswith(", images/im5.jpg")
+
+
+def test_photos_in_subfolders_are_listed_unless_lists_name_them(folder):
+    for kind in ("images", "semantic", "instances"):
+        (folder.root / kind / "sub").mkdir()
+        path = folder.root / kind / "sub" / "im9.png"
+        path.write_bytes(folder.path(kind, 0).read_bytes())
+    assert any(w.endswith("name them in lists: sub/im9.png") for w in warnings_of(folder))
+    list_images(folder, "".join(f"im{index}\n" for index in range(6)) + "sub/im9\n")
+    assert warnings_of(folder) == [] and len(open_source(folder.config, "train")) == 7
+
+
+def test_masks_in_a_folder_below_the_photos_are_no_photos(folder):
+    for index in range(6):
+        folder.path("images", index).rename(folder.root / f"im{index}.png")
+    folder.write(images="{id}.png")
+    assert warnings_of(folder) == []
+
+
+def test_photos_that_are_skipped_are_listed(folder):
+    folder.path("semantic", 1).unlink()
+    config = folder.config
+    config.data.annotations.without_labels = "skip"
+    warnings = open_source(config, "train").unlabelled()
+    assert warnings == ["1 photos without masks are left out: im1"]
+
+
 def test_hidden_files_are_no_photos(folder):
     (folder.root / "images" / "._im0.png").write_bytes(b"of a Mac")
     assert len(open_source(folder.config, "train")) == 4
@@ -568,3 +612,14 @@ def test_two_annotations_of_one_photo_are_refused(folder):
     config = panoptic_set(folder, train={"annotations": annotations})
     with pytest.raises(UserError, match=r"a\.png and b\.png in .* are both of the photo"):
         check_trainable(config)
+
+
+def test_photos_and_pngs_that_no_panoptic_json_names_are_listed(folder):
+    config = panoptic_set(folder)
+    root = folder.root / "own"
+    for place in ("train/later.png", "annotations/panoptic_train/lost.png"):
+        (root / place).write_bytes(b"")
+    pngs, photos = open_source(config, "train").unlabelled()
+    assert "panoptic_train/lost.png is not in" in pngs
+    assert photos.startswith("1 photos in ") and photos.endswith("in no split: later.png")
+    assert open_source(config, "val").unlabelled() == []
