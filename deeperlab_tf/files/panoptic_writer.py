@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Protocol
 
 import numpy as np
@@ -86,7 +85,7 @@ def take_name(name: str, taken: set[str]) -> None:
     Raises:
       UserError: it had it before; one parse would replace the other.
     """
-    plain = os.path.normpath(name)
+    plain = storage.normpath(name)
     if plain in taken:
         raise UserError(f"two photos are called {name!r}; give each a name of its own.")
     taken.add(plain)
