@@ -15,6 +15,7 @@ from tqdm import tqdm
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.panoptic_json import to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
 from deeperlab_tf.files.paths import path_inside
@@ -201,9 +202,11 @@ def _write_mask(path: str, numbers: np.ndarray) -> None:
 
 
 def _copy_photo(sample: Sample, photo: str | None, path: str) -> str:
-    """Name of the file that was written: `path` with the ending of the photo's."""
+    """Name of the file that was written: `path` with the ending of the photo's, or as a PNG where
+    nothing would find it by its ending.
+    """
     storage.makedirs(storage.dirname(path))
-    if photo is None:
+    if photo is None or not photo.lower().endswith(IMAGE_ENDINGS):
         path += ".png"
         _save_png(path, sample["image"])
     else:

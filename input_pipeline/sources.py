@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import typing
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets import NAMES, Source
+from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 
 
 class Reading(typing.NamedTuple):
@@ -29,6 +32,7 @@ class Reading(typing.NamedTuple):
     allow_incomplete: bool = False
 
 
+_FIRST = 3  # images of a split that are read before training
 _READ_AS_THEY_ARE = Reading()
 
 
@@ -61,6 +65,7 @@ def open_source(config: ConfigDict, split: str, reading: Reading = _READ_AS_THEY
     source = module.open_split(config, split)
     if not reading.allow_incomplete:
         _check_complete(source)
+        _check_faultless(source)
     return source
 
 
@@ -72,7 +77,8 @@ def check_trainable(config: ConfigDict, reading: Reading = _READ_AS_THEY_ARE) ->
       the source of `val`.
 
     Raises:
-      UserError: one of them is missing, empty or incomplete, or their classes differ.
+      UserError: one of them is missing, empty, incomplete or without labels, their classes differ,
+        or one of the first images cannot be read.
     """
     if config.data.records:
         return _check_records(config, reading)
@@ -86,6 +92,8 @@ def check_trainable(config: ConfigDict, reading: Reading = _READ_AS_THEY_ARE) ->
             f"the splits {config.data.train_split!r} and 'val' of {_where(config)} have different "
             "classes; give both the same, in the same order."
         )
+    for split, source in sources.items():
+        _look_at_first(source, config, split)
     return held_out
 
 
@@ -108,6 +116,36 @@ def _check_not_empty(source: Source, config: ConfigDict, split: str) -> None:
             f"split {split!r} of {_where(config)} has no images; "
             "training needs some in train and in val."
         )
+
+
+def _look_at_first(source: Source, config: ConfigDict, split: str) -> None:
+    """Reads the first images, for what is wrong with all of them: as many as take no time.
+
+    `check_dataset.py` reads every image. Where there are no more than these, what it calls an error
+    is one here; else it is worth a warning.
+    """
+    count = min(_FIRST, len(source))
+    samples = [source[index] for index in range(count)]
+    images = f"the first {count} images of split {split!r} of {_where(config)}"
+    problems = []
+    if not any((sample["semantic"] != IGNORE_LABEL).any() for sample in samples):
+        problems.append(f"{images} have no labelled pixel; check the ids of the classes")
+    kinds = [{problem.kind for problem in source.problems(index)} for index in range(count)]
+    if all(BINARY_CLASSES in found for found in kinds):
+        problems.append(
+            f"the class masks of {images} hold 0 and 255 alone, and 255 does not count; give the "
+            "foreground the id 255 and write ignore: []"
+        )
+    for text in problems:
+        if count == len(source):
+            raise UserError(f"{text}.")
+        logging.warning("%s; scripts/check_dataset.py looks at all.", text)
+
+
+def _check_faultless(source: Source) -> None:
+    faults = source.faults()
+    if faults:
+        raise UserError(faults[0])
 
 
 def _check_complete(source: Source) -> None:

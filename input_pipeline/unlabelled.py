@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,13 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
-from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
 from deeperlab_tf.files.made import is_below, made_folders
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.files.results import is_result
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
+    first_unique,
     read_list,
     unique_names,
     walk_files,
@@ -88,7 +89,7 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
             f"there is no photo of split {split!r} in {root}{besides}; check config.data.root."
         )
     if dataset == "cityscapes":
-        photos.names = [storage.basename(n).replace(_CITYSCAPES_PHOTO, "") for n in photos.names]
+        photos.names = first_unique([_cityscapes_names(name) for name in photos.names])
     return photos
 
 
@@ -100,6 +101,12 @@ def _only(path, image_list):
         )
     name = storage.splitext(storage.basename(path))[0]
     return Photos([name], [path])
+
+
+def _cityscapes_names(name):
+    """What the server calls a photo; where two cities have that name, with the city."""
+    plain = name.replace(_CITYSCAPES_PHOTO, "")
+    return storage.basename(plain), plain, name
 
 
 def _usual_list(root, dataset, split):
@@ -141,6 +148,9 @@ def _listed(path, root, split):
         files, ids = _read_image_info(path)
     else:
         files, ids = read_list(path, "images"), ()
+    name, count = collections.Counter(files).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{path} names {name!r} {count} times; name each image once.")
     beside = storage.dirname(path) or "."
     voc = storage.normpath(storage.join(beside, "..", "..", "JPEGImages"))
     # COCO's test-dev are photos of test2017.

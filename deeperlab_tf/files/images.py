@@ -23,6 +23,11 @@ MAX_PIXELS = 2**27
 _MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 # Others are refused: some of Pillow's readers start other programs, or take any file for theirs.
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+# By which pictures are found in folders; what a file is, its content tells.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS += (".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".avif")
+# Pictures that no reader here decodes; they are named rather than passed over.
+UNREADABLE_ENDINGS = (".heic", ".heif", ".jxl", ".dng", ".nef", ".cr2", ".arw")
 _TURNED_BY_PILLOW = ("TIFF",)  # when it loads
 _FACTS = "chunks"  # where an opened PNG's are kept, beside Pillow's own
 _SUBFILE_TAG, _THUMBNAIL = 254, 1  # of TIFF
@@ -58,6 +63,8 @@ def _sample_bits(image, path):
 def read_mask(path: str | os.PathLike) -> np.ndarray:
     """Reads a mask of ids: 1-, 8-, 16- or 32-bit grey, or the indices (not colours) of a palette.
 
+    It is turned upright by its own metadata, as a photo is by its.
+
     Returns:
       int32 [H, W].
 
@@ -71,7 +78,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
                 f"mask {path} is a picture of mode {image.mode}, not a map of ids; "
                 "save it as a grey or palette PNG."
             )
-        return np.array(image).astype(np.int32)
+        return turn_upright(np.array(image).astype(np.int32), image_orientation(image))
 
 
 def image_file_size(path: str | os.PathLike) -> tuple[int, int]:

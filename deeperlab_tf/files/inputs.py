@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.images import is_animated
+from deeperlab_tf.files.images import IMAGE_ENDINGS, is_animated
 from deeperlab_tf.files.made import is_below, made_folders
 from deeperlab_tf.files.results import is_result
 
-IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff")
-IMAGES += (".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".avif")
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 FILMS += (".3gp", ".3g2", ".wmv", ".flv", ".ogv")
 # Images that often hold several frames; of a folder, only these are opened to see. An animated
@@ -92,7 +90,7 @@ def _of_folder(path):
     images, films, results = [], [], 0
     described = set(find_files(path, (".json",)))  # results have a JSON beside them
     made = made_folders(described)
-    for file in find_files(path, IMAGES + FILMS):
+    for file in find_files(path, IMAGE_ENDINGS + FILMS):
         if is_below(file, made) or is_result(file, described):
             results += 1
         elif _moves(file):
@@ -101,7 +99,8 @@ def _of_folder(path):
             images.append(file)
     if not images and not films:
         besides = f" besides {results} results of earlier parses" if results else ""
-        raise UserError(f"the folder {path} has no images{besides} ({', '.join(IMAGES)}) or films.")
+        kinds = ", ".join(IMAGE_ENDINGS)
+        raise UserError(f"the folder {path} has no images{besides} ({kinds}) or films.")
     return Inputs(path, sorted(images), sorted(films), results)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 
+LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".avif")  # unless misnamed
 _LOSSLESS = ("PNG", "BMP", "GIF", "PPM")
 _LOSSY_IN_TIFF = ("jpeg", "webp", "old_jpeg", "tiff_jpeg")
 _HEAD_BYTES = 2**16  # in which a WebP says how its first picture is stored

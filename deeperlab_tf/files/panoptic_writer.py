@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_text
 from deeperlab_tf.files.panoptic_json import image_key, to_json_categories
@@ -51,6 +52,7 @@ class PanopticWriter:
         check_absent(json_path)
         self.folder, self.json_path, self._dataset = folder, json_path, dataset
         self._images, self._annotations = [], []
+        self._names = set()
 
     def add(
         self, parsing: Parse, image_id: int | str, name: str, photo_name: str | None = None
@@ -64,8 +66,10 @@ class PanopticWriter:
           photo_name: of the photo; default: that of the PNG.
 
         Raises:
-          UserError: `name` leaves the folder, or the PNG is there already or cannot be written.
+          UserError: `name` leaves the folder or was there before, or the PNG is there already or
+            cannot be written.
         """
+        take_name(name, self._names)
         path = path_inside(self.folder, f"{name}.png")
         check_absent(path)
         png_name = storage.relpath(path, storage.abspath(self.folder))
@@ -85,6 +89,18 @@ class PanopticWriter:
         check_absent(self.json_path)
         content = panoptic_content(self._images, self._annotations, self._dataset)
         write_text(self.json_path, json.dumps(content))
+
+
+def take_name(name: str, taken: set[str]) -> None:
+    """Adds the name of a parse to those that a writer has had.
+
+    Raises:
+      UserError: it had it before; one parse would replace the other.
+    """
+    plain = storage.normpath(name)
+    if plain in taken:
+        raise UserError(f"two photos are called {name!r}; give each a name of its own.")
+    taken.add(plain)
 
 
 def panoptic_entries(

@@ -15,7 +15,7 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_text
-from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse
+from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse, take_name
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import Dataset, voc_color
 
@@ -38,7 +38,8 @@ class Results(Protocol):
           image_id: the photo's in the JSON that lists it, for forms that have ids; None: `name`.
 
         Raises:
-          UserError: the name leaves the folder, or the parse does not fit into the form.
+          UserError: the name leaves the folder or was there before, or the parse does not fit into
+            the form.
         """
 
     def close(self) -> None:
@@ -88,9 +89,11 @@ class CityscapesResults:
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
         self._panoptic = CocoResults(storage.join(folder, "panoptic"), dataset)
+        self._names = set()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
+        take_name(name, self._names)
         ids = _original_ids(parsing.semantic, self._dataset, _CITYSCAPES_UNLABELLED)
         _write_image(self._folder, f"semantic/{name}.png", Image.fromarray(ids))
 
@@ -126,10 +129,12 @@ class VocResults:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
+        self._names = set()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
         del image_id  # VOC has none
+        take_name(name, self._names)
         count = int(parsing.instance.max(initial=0))
         if count >= _VOC_VOID:
             raise UserError(

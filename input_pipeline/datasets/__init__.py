@@ -77,6 +77,10 @@ class Source:
         """Sentences about files that lack their counterpart, and so are in no sample."""
         return []
 
+    def faults(self) -> list[str]:
+        """Sentences about what forbids training, as far as it is known before samples are read."""
+        return []
+
     def problems(self, index: int) -> list[Problem]:
         """What is odd in a sample, though it can be read."""
         del index

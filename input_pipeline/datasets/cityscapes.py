@@ -20,7 +20,12 @@ from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.class_table import read_class_table
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
-from input_pipeline.datasets.layout import first_existing, masks_without_photo, missing_files
+from input_pipeline.datasets.layout import (
+    first_existing,
+    first_unique,
+    masks_without_photo,
+    missing_files,
+)
 
 _TABLE = """
   7  stuff  128  64 128  road
@@ -76,6 +81,8 @@ class Cityscapes(Source):
         self._images = first_existing(root, [f"leftImg8bit/{split}"], "folder of photos")
         self._masks = first_existing(root, [f"gtFine/{split}"], "folder of masks")
         self._names = _names_below(self._images)
+        # Without the city, unless two cities have a photo of one name.
+        self._image_ids = first_unique([(storage.basename(n), n) for n in self._names])
         if not self._names:
             raise UserError(
                 f"there is no */*{_PHOTO} in {self._images}; "
@@ -101,7 +108,7 @@ class Cityscapes(Source):
             "semantic": semantic,
             "instance": instance,
             "crowd": crowd,
-            "image_id": storage.basename(self._names[index]),
+            "image_id": self._image_ids[index],
         }
 
     def paths(self, index: int) -> tuple[str, str]:

@@ -13,6 +13,7 @@ The classes are the JSON's `categories`; where these are COCO's 133, or there ar
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
@@ -21,17 +22,22 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image
-from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
+from deeperlab_tf.files.panoptic_json import image_key, read_content, read_list, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.coco_classes import DATASET
-from input_pipeline.datasets.coco_json import find_json
+from input_pipeline.datasets.coco_json import SPLITS, find_json
 from input_pipeline.datasets.labels import check_size, labels_by_id
-from input_pipeline.datasets.layout import check_root, unique_names
+from input_pipeline.datasets.layout import check_root, unique_names, walk_files
 from input_pipeline.datasets.orientation import orientation_problems
-from input_pipeline.datasets.photos import find_photo, require_photos
+from input_pipeline.datasets.photos import (
+    check_photos_once,
+    find_photo,
+    require_photos,
+    unnamed_photos,
+)
 
 __all__ = ["DATASET", "CocoPanoptic", "labels_of_segments", "open_split"]
 
@@ -72,6 +78,7 @@ class CocoPanoptic(Source):
         check_root(root)
         names = _SPLIT_NAMES.get(split, (split,))
         root = os.fspath(root)
+        self._root, self._given = root, json_path
         self._json = find_json(root, json_path, _PLACES, names).path
         content = read_content(self._json)
         self.dataset = read_classes(content, self._json, root)
@@ -143,10 +150,19 @@ class CocoPanoptic(Source):
         return found
 
     def unlabelled(self) -> list[str]:
-        """Sentences about images of the JSON that have no annotation; they are not samples."""
+        """Sentences about images of the JSON that have no annotation, PNGs that it does not name,
+        and photos that no JSON names; they are not samples.
+        """
         annotated = {image_key(annotation["image_id"]) for annotation in self.annotations}
         missing = [name for number, name in self._file_names.items() if number not in annotated]
-        return [f"image {name!r} of {self._json} has no annotation" for name in sorted(missing)]
+        sentences = [f"image {n!r} of {self._json} has no annotation" for n in sorted(missing)]
+        # Beside the JSON there may be other splits' PNGs, too.
+        if self._masks == storage.splitext(self._json)[0]:
+            pngs = {path_inside(self._masks, entry["file_name"]) for entry in self.annotations}
+            found = set(map(storage.abspath, walk_files(self._masks, (".png",))))
+            sentences += [f"panoptic PNG {p} is not in {self._json}" for p in sorted(found - pngs)]
+        photos = {path for path in self._photos if path}
+        return sentences + unnamed_photos(photos, self._other_photos, self._masks)
 
     def problems(self, index: int) -> list[Problem]:
         """Segments of which PNG and JSON tell different things; photos that are turned."""
@@ -167,6 +183,18 @@ class CocoPanoptic(Source):
         found = [Problem(DISAGREE, text) for text in texts]
         return found + orientation_problems(self._names[index], photo)
 
+    def _other_photos(self) -> set[str]:
+        """Paths of the photos that are in a JSON without an annotation, or in other splits."""
+        paths = set()
+        for split in SPLITS:
+            names = _SPLIT_NAMES.get(split, (split,))
+            with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
+                path = find_json(self._root, self._given, _PLACES, names).path
+                files = _photo_names(read_list(path), path).values()
+                folders = _photo_folders(self._root, path, names)
+                paths.update(find_photo(file, folders) or "" for file in files)
+        return paths
+
     def _list_photos(self, root: str, names: tuple[str, ...]) -> None:
         """Sets the path of each annotation's photo, and what the samples are called."""
         folders = _photo_folders(root, self._json, names)
@@ -178,6 +206,7 @@ class CocoPanoptic(Source):
             path or (file and storage.join(folders[0], file)) for file, path in zip(files, found)
         ]
         pngs = [annotation["file_name"] for annotation in self.annotations]
+        check_photos_once(zip(self._photos, pngs), self._json)
         self._names = unique_names([file or png for file, png in zip(files, pngs)])
 
 

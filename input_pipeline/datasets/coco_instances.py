@@ -16,6 +16,7 @@ otherwise. Crowds lie below all other outlines.
 from __future__ import annotations
 
 import collections
+import contextlib
 
 from ml_collections import ConfigDict
 
@@ -24,6 +25,7 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.coco_json import (
+    SPLITS,
     CocoJson,
     check_same_categories,
     find_json,
@@ -48,7 +50,12 @@ from input_pipeline.datasets.outlines import (
     polygon_runs,
     union,
 )
-from input_pipeline.datasets.photos import find_photo, require_photos
+from input_pipeline.datasets.photos import (
+    check_photos_once,
+    find_photo,
+    require_photos,
+    unnamed_photos,
+)
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.datasets.values import shown, to_color, to_number, to_whole
 
@@ -109,12 +116,16 @@ class CocoInstances(Outlined):
             self._annotations[key].append(annotation)
         self._check_outlines(content)
 
+        self._root, self._places = root, (json_path, places)
         folders = _photo_folders(root, found.path, names)
         photos = self._list_photos(content, folders)
+        self._named = [photo.path for photo in photos]
         if not found.has_split:
             photos.sort(key=lambda photo: photo.name)
             photos = [photos[n] for n in split_every(photos, split, rules.val_every)]
+        self._skipped = []
         if rules.without_labels == "skip":
+            self._skipped = [p.name for p in photos if not self._annotations.get(p.key)]
             photos = [photo for photo in photos if self._annotations.get(photo.key)]
         super().__init__(classes, photos, rules)
 
@@ -149,7 +160,9 @@ class CocoInstances(Outlined):
         }
 
     def unlabelled(self) -> list[str]:
-        """What is in the JSON, but in no sample; and photos in which it says nothing is."""
+        """What is in the JSON or beside its photos, but in no sample; and photos in which it says
+        nothing is.
+        """
         sentences = []
         if self._strays:
             sentences.append(
@@ -167,7 +180,27 @@ class CocoInstances(Outlined):
                 f"{len(bare)} images of {self._json} have no annotation, and count as pictures of "
                 f"the background: {', '.join(bare)}"
             )
-        return sentences
+        if self._skipped:
+            skipped = ", ".join(self._skipped)
+            count = len(self._skipped)
+            sentences.append(
+                f"{count} images of {self._json} have no annotation and are left out: {skipped}"
+            )
+        return sentences + unnamed_photos(self._named, self._photos_of_others)
+
+    def _photos_of_others(self) -> set[str]:
+        """Paths of the photos of the other splits' JSONs."""
+        paths = set()
+        for split in SPLITS:
+            names = _SPLIT_NAMES.get(split, (split,))
+            with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
+                found = find_json(self._root, *self._places, names)
+                if found.path == self._json:
+                    continue
+                folders = _photo_folders(self._root, found.path, names)
+                images = read_coco_json(found.path).images
+                paths.update(find_photo(image["file_name"], folders) or "" for image in images)
+        return paths
 
     def _of_photos(self) -> list[dict]:
         """The annotations of all photos."""
@@ -207,6 +240,7 @@ class CocoInstances(Outlined):
                 path = storage.join(folders[0], file)
             photos.append(Photo(name, path, image_key(image["id"])))
         require_photos(lacking, len(photos), self._json, folders)
+        check_photos_once(zip([photo.path for photo in photos], files), self._json)
         return photos
 
 

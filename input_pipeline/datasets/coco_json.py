@@ -11,6 +11,8 @@ from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.panoptic_json import image_key
 from input_pipeline.datasets.values import shown, to_name, to_whole
 
+# In whose files a photo is looked for before it is called stray.
+SPLITS = ("train", "val", "test")
 _SPLIT = "{split}"
 
 

@@ -29,12 +29,14 @@ table; `stuff: [background, road]` then says which are no things.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import storage
-from deeperlab_tf.files.images import image_file_size, read_image
+from deeperlab_tf.files.images import image_file_size, open_image, read_image
+from deeperlab_tf.files.lossless import LOSSY_ENDINGS, check_lossless
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets import Problem, Sample, Source
@@ -44,7 +46,7 @@ from input_pipeline.datasets.labels import check_size, map_ids, things_and_crowd
 from input_pipeline.datasets.layout import check_root, described_by, read_list
 from input_pipeline.datasets.mask_problems import mask_problems
 from input_pipeline.datasets.masks import CHANNELS, read_numbers, unpack_color
-from input_pipeline.datasets.orientation import orientation_problems
+from input_pipeline.datasets.orientation import mask_orientation_problems, orientation_problems
 from input_pipeline.datasets.rules import IGNORE, Rules
 
 _DEFAULT_RULES = Rules()
@@ -67,7 +69,8 @@ class Folder(Source):
         empty one has.
 
     Raises:
-      UserError: the folder or the description is missing or does not fit.
+      UserError: the folder or the description is missing or does not fit, or several photos or
+        masks have one name.
     """
 
     def __init__(self, root: str, split: str, description: str = "", rules: Rules = _DEFAULT_RULES):
@@ -79,8 +82,11 @@ class Folder(Source):
         self.dataset = self._description.dataset
         self._files = FolderFiles(root, self._description.patterns)
         names = self._split_names(split)
+        self._files.check_single(names)
+        self._skipped = []
         if rules.without_labels == "skip":
-            names = [name for name in names if not self._lacking(name, self._masks())]
+            self._skipped = [name for name in names if self._lacking(name, self._masks())]
+            names = [name for name in names if name not in set(self._skipped)]
         self._names = names
 
     def __len__(self) -> int:
@@ -127,7 +133,25 @@ class Folder(Source):
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo, and about pictures that are left out."""
-        return self._files.unlabelled()
+        sentences = self._files.unlabelled(self._on_lists())
+        if self._skipped:
+            skipped = ", ".join(self._skipped)
+            sentences.append(f"{len(self._skipped)} photos without masks are left out: {skipped}")
+        return sentences
+
+    def faults(self) -> list[str]:
+        """The first mask whose ending is that of a photo, if it is stored with losses."""
+        for kind in self._masks():
+            paths = (self._files.path(kind, name) for name in self._names)
+            suspicious = next((p for p in paths if p and p.lower().endswith(LOSSY_ENDINGS)), None)
+            if suspicious is None:
+                continue
+            try:
+                with open_image(suspicious, "mask", load=False) as image:
+                    check_lossless(image, suspicious)
+            except UserError as error:
+                return [str(error)]
+        return []
 
     def problems(self, index: int) -> list[Problem]:
         """Objects without a class, masks of noise or of 0 and 255, photos that are turned."""
@@ -138,6 +162,8 @@ class Folder(Source):
         semantic = self._semantic(name, size, numbers)
         label_of_id = self._description.label_of_id
         found = mask_problems(name, numbers, semantic, self.dataset, label_of_id)
+        for kind in numbers:
+            found += mask_orientation_problems(self._path(kind, name))
         return found + orientation_problems(name, path)
 
     # === Samples ===
@@ -223,15 +249,21 @@ class Folder(Source):
             known = sorted(description.lists)
             raise UserError(f"split {split!r} is unknown: {self._description_path} lists {known}.")
         path = path_inside(self._root, description.lists[split])
-        names = read_list(path, f"split {split!r}")
-        return [self._without_ending(name) for name in names]
+        return self._files.listed(read_list(path, f"split {split!r}"), path)
 
-    def _without_ending(self, name: str) -> str:
-        """A list may name files instead: a.jpg is a, unless there is a photo a.jpg.jpg."""
-        stem, ending = storage.splitext(name)
-        if not ending or self._files.path("images", name):
-            return name
-        return stem if self._files.path("images", stem) else name
+    def _on_lists(self) -> set[str] | None:
+        """Paths of the photos of all lists; None where there are no lists."""
+        if self._description.every_nth:
+            return None
+        paths = set()
+        for split, name in self._description.lists.items():
+            # Of its own: what one list chooses by an ending is not what another does.
+            files = FolderFiles(self._root, self._description.patterns)
+            with contextlib.suppress(UserError):  # a list that is broken is told with its split
+                path = path_inside(self._root, name)
+                names = files.listed(read_list(path, f"split {split!r}"), path)
+                paths.update(files.path("images", name) or "" for name in names)
+        return paths
 
     def _every_nth(self, split: str) -> list[str]:
         if split not in ("train", "val"):

@@ -24,10 +24,9 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
-from deeperlab_tf.files.images import read_mask
+from deeperlab_tf.files.images import IMAGE_ENDINGS, read_mask
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
     described_by,
     existing_file,
@@ -47,6 +46,7 @@ from input_pipeline.datasets.outlines import (
     polygon_runs,
     union,
 )
+from input_pipeline.datasets.photos import check_photos_once
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.datasets.values import shown, to_name, to_number
 
@@ -73,7 +73,7 @@ class Labelme(Outlined):
       rules: what the files leave open.
 
     Raises:
-      UserError: there is no JSON of labelme's, or one is broken.
+      UserError: there is no JSON of labelme's, one is broken, or two are of one photo.
     """
 
     def __init__(self, root: str, split: str, labels: str = "", rules: Rules | None = None):
@@ -91,6 +91,7 @@ class Labelme(Outlined):
         self._folder, has_folder = _split_folder(root, split)
         files = [file for file in files if file.path.startswith(storage.join(self._folder, ""))]
         photos = [Photo("", _photo_of(file, root), file.path) for file in files]
+        check_photos_once((photo.path, photo.key) for photo in photos)
         self._bare = _without_json(self._folder, {photo.path for photo in photos})
         if rules.without_labels == "empty":
             photos += [Photo("", path, None) for path in self._bare]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import inputs, storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.text import read_text
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 ANY_ENDING = ".*"  # of a pattern: any of these
 
 
@@ -76,16 +77,25 @@ def existing_file(path: str) -> str | None:
     """`path`, or the file beside it whose ending differs in capitals alone; None if there is none.
 
     The ending `.*` is that of any image.
+
+    Raises:
+      UserError: several files could be meant.
     """
-    wanted, ending = _split_ending(path)
-    if ending != ANY_ENDING and storage.isfile(path):
+    if _split_ending(path)[1] != ANY_ENDING and storage.isfile(path):
         return path
+    found = existing_files(path)
+    if len(found) > 1:
+        raise UserError(f"{found[0]} and {found[1]} are both {path}; rename or remove one.")
+    return found[0] if found else None
+
+
+def existing_files(path: str) -> list[str]:
+    """All files that are `path` but for the capitals of its ending, sorted; `.*` as above."""
+    wanted, ending = _split_ending(path)
     folder = storage.dirname(path)
     entries = _listing_by_stem(folder).get(storage.basename(wanted), ())
-    for entry in entries:
-        if _same(_split_ending(entry)[1], ending):
-            return storage.join(folder, entry)
-    return None
+    same = [entry for entry in entries if _same(_split_ending(entry)[1], ending)]
+    return [storage.join(folder, entry) for entry in same]
 
 
 def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
@@ -126,17 +136,35 @@ def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[
 
 def unique_names(files: Sequence[str]) -> list[str]:
     """What samples are called: their files' names without ending, or with it where two would have
-    one name.
+    one name. Names of different files differ.
 
     Example:
       >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
       ['a', 'b/a', 'c.jpg', 'c.png']
     """
-    stems = [storage.splitext(file)[0] for file in files]
-    counts = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
-    return [stem if counts[stem] == 1 else file for stem, file in zip(stems, files)]
+    return first_unique([(storage.splitext(file)[0], file) for file in files])
+
+
+def first_unique(forms: Sequence[Sequence[str]]) -> list[str]:
+    """Of each item's possible names the first that no other item has.
+
+    Args:
+      forms: of each item its names, the shortest first; the last one is its own.
+    """
+    chosen = [0] * len(forms)
+    while True:
+        names = [names[place] for names, place in zip(forms, chosen)]
+        counts = collections.Counter(names)
+        # A longer name may be another item's shorter one: look again until nothing changes.
+        clashing = [
+            item
+            for item, name in enumerate(names)
+            if counts[name] > 1 and chosen[item] + 1 < len(forms[item])
+        ]
+        if not clashing:
+            return names
+        for item in clashing:
+            chosen[item] += 1
 
 
 # === Lists ===

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from deeperlab_tf.errors import UserError
-from deeperlab_tf.files.images import open_image, read_mask
+from deeperlab_tf.files.images import image_orientation, open_image, read_mask
 from deeperlab_tf.files.lossless import check_lossless
+from deeperlab_tf.files.orientation import turn_upright
 
 CHANNELS = ("red", "green", "blue")
 _COLOR_MODES = ("RGB", "RGBA", "P", "L")
@@ -36,6 +37,7 @@ def read_numbers(path: str, channels: tuple[int, ...]) -> np.ndarray:
                 "take semantic_in or instances_in out of the description."
             )
         pixels = np.asarray(image.convert("RGB")).astype(np.int32)
+        pixels = turn_upright(pixels, image_orientation(image))
     numbers = np.zeros(pixels.shape[:2], np.int32)
     for place, channel in enumerate(channels):
         numbers += pixels[..., channel] << 8 * place

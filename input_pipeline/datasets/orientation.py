@@ -9,6 +9,7 @@ UPRIGHT = 1
 FIRST_SIDEWAYS = 5  # orientations 5-8 lie on their side
 
 KIND = "photos that their metadata turn"
+MASK_KIND = "masks that their metadata turn"
 
 
 def orientation_problems(name: str, path: str, is_sized: bool = True) -> list[Problem]:
@@ -31,6 +32,20 @@ def orientation_problems(name: str, path: str, is_sized: bool = True) -> list[Pr
         "that its labels were drawn on the turned picture"
     )
     return [Problem(KIND, text)]
+
+
+def mask_orientation_problems(path: str) -> list[Problem]:
+    """What to look at in a mask that is turned: some tools copy the photo's metadata into masks
+    that they have turned already.
+    """
+    orientation = file_orientation(path)
+    if orientation == UPRIGHT:
+        return []
+    text = (
+        f"mask {path} is turned upright by its own orientation {orientation}: see on the sheet "
+        "that it fits its photo"
+    )
+    return [Problem(MASK_KIND, text)]
 
 
 def size_hint(path: str, size: tuple[int, int]) -> str:

@@ -14,6 +14,7 @@ https://docs.ultralytics.com/datasets/segment/
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import typing
@@ -22,14 +23,16 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text, read_yaml
 from deeperlab_tf.schema import IGNORE_LABEL
+from input_pipeline.datasets.coco_json import SPLITS
 from input_pipeline.datasets.layout import (
-    IMAGE_ENDINGS,
     check_root,
     described_by,
     existing_file,
+    existing_files,
     read_list,
     unique_names,
     walk_files,
@@ -42,6 +45,7 @@ from input_pipeline.datasets.outlines import (
     box_runs,
     polygon_runs,
 )
+from input_pipeline.datasets.photos import unnamed_photos
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
 from input_pipeline.datasets.values import shown, to_name, to_whole
 
@@ -66,7 +70,8 @@ class Yolo(Outlined):
       rules: what the files leave open.
 
     Raises:
-      UserError: the description is missing or broken, or there is no photo.
+      UserError: the description is missing or broken, there is no photo, or two photos share their
+        labels.
     """
 
     def __init__(self, root: str, split: str, description: str = "", rules: Rules | None = None):
@@ -85,7 +90,11 @@ class Yolo(Outlined):
         names = unique_names([storage.relpath(path, self._root) for path in paths])
         photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
         _check_labels_exist(photos, split)
+        _check_own_labels(photos)
+        self._named = paths
+        self._skipped = []
         if rules.without_labels == "skip":
+            self._skipped = [photo.name for photo in photos if not storage.isfile(photo.key)]
             photos = [photo for photo in photos if storage.isfile(photo.key)]
         super().__init__(classes, photos, rules)
 
@@ -129,7 +138,7 @@ class Yolo(Outlined):
         }
 
     def unlabelled(self) -> list[str]:
-        """Photos without a text file, and text files without a photo."""
+        """Photos without a text file or a split, and text files without a photo."""
         bare = [photo.name for photo in self._photos if not storage.isfile(photo.key)]
         sentences = []
         if bare:
@@ -137,12 +146,23 @@ class Yolo(Outlined):
                 f"{len(bare)} photos have no label file, and count as pictures of the background: "
                 f"{', '.join(bare)}"
             )
-        known = {photo.key for photo in self._photos}
+        if self._skipped:
+            sentences.append(
+                f"{len(self._skipped)} photos have no label file, and are left out: "
+                f"{', '.join(self._skipped)}"
+            )
+        sentences += unnamed_photos(self._named, self._photos_of_others)
+        return sentences + self._stray_labels()
+
+    def _stray_labels(self) -> list[str]:
+        """Text files without a photo."""
+        sentences = []
+        known = {self._label_path(path) for path in self._named}
         folders = {storage.dirname(path) for path in known}
         for folder in sorted(folders):
             if not storage.isdir(folder):
                 continue
-            files = sorted(f for f in storage.listdir(folder) if f.endswith(".txt"))
+            files = sorted(f for f in storage.listdir(folder) if f.lower().endswith(".txt"))
             stray = [storage.join(folder, f) for f in files if f != "classes.txt"]
             in_lists = storage.dirname(self._description) == folder
             stray = [path for path in stray if path not in known and not in_lists]
@@ -150,11 +170,19 @@ class Yolo(Outlined):
             sentences += [f"label file {path} has no photo" for path in stray]
         return sentences
 
+    def _photos_of_others(self) -> set[str]:
+        """Paths of the photos of all splits."""
+        content, paths = read_yaml(self._description, "dataset description"), set()
+        for split in SPLITS:
+            with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
+                paths.update(self._photos_of(content, split))
+        return paths
+
     def _has_photo(self, label_path: str) -> bool:
         """Whether any split has the photo of a text file."""
         stem = storage.splitext(storage.relpath(label_path, self._root))[0]
         stems = (_swap_last(stem, "labels", "images"), stem)
-        return any(existing_file(storage.join(self._root, f"{name}.*")) for name in stems)
+        return any(existing_files(storage.join(self._root, f"{name}.*")) for name in stems)
 
     # === Labels ===
 
@@ -165,7 +193,7 @@ class Yolo(Outlined):
         stem = storage.splitext(storage.relpath(photo, self._root))[0]
         places = [f"{name}.txt" for name in (_swap_last(stem, "images", "labels"), stem)]
         paths = [storage.join(self._root, place) for place in places]
-        return next((path for path in paths if storage.isfile(path)), paths[0])
+        return next((path for path in map(existing_file, paths) if path), paths[0])
 
     def _read_line(self, words: list[str], where: str) -> tuple[int, list[float]]:
         """Class and shares of a line."""
@@ -303,6 +331,18 @@ def _check_labels_exist(photos: list[Photo], split: str) -> None:
             f"none of the {len(photos)} photos of split {split!r} has a label file, such as "
             f"{first.key}; put them there."
         )
+
+
+def _check_own_labels(photos: list[Photo]) -> None:
+    """Photos whose names differ in the ending alone have one label file, but it is of one."""
+    owner = {}
+    for photo in photos:
+        if photo.key in owner and storage.isfile(photo.key):
+            raise UserError(
+                f"{owner[photo.key]} and {photo.path} share the label file {photo.key}; rename one "
+                "of them, and its labels alike."
+            )
+        owner[photo.key] = photo.path
 
 
 def _swap_last(path: str, old: str, new: str) -> str:

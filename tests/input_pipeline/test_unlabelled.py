@@ -57,6 +57,20 @@ def test_test_splits_are_found_where_archives_have_them(tmp_path, dataset, file,
     assert photos.names == [name] and photos[0]["image"].shape == (6, 8, 3)
 
 
+def test_photos_of_two_cities_with_one_name_keep_their_city(tmp_path):
+    places = ("berlin/a", "bonn/a", "bonn/b")
+    photos_at(tmp_path, *(f"leftImg8bit/test/{place}_leftImg8bit.png" for place in places))
+    assert opened(tmp_path, "cityscapes").names == ["berlin/a", "bonn/a", "b"]
+
+
+def test_a_list_that_names_a_photo_twice_is_refused(tmp_path):
+    photos_at(tmp_path, "a.png")
+    images = [{"id": number, "file_name": "a.png"} for number in (1, 2)]
+    (tmp_path / "some.json").write_text(json.dumps({"images": images}))
+    with pytest.raises(UserError, match=r"some\.json names 'a\.png' 2 times"):
+        opened(tmp_path, image_list=tmp_path / "some.json")
+
+
 def test_a_list_may_be_text(tmp_path):
     photos_at(tmp_path, "a.png", "in/b.png", "c.png")
     (tmp_path / "some.txt").write_text("in/b.png\na.png\n")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.images import _FORMATS, IMAGE_ENDINGS
 from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.results import writing_results
 from input_pipeline.datasets.layout import walk_files
@@ -30,6 +31,11 @@ def test_hidden_files_and_the_traces_of_other_systems_are_passed_over(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     found = names(tmp_path, find_inputs(str(tmp_path)))
     assert found == ["B.JPG", "a.jpg", "d [1].png", "e.jfif", "sub/c.jpeg"]
+
+
+def test_every_ending_of_the_list_is_of_a_decoder_that_may_read():
+    known = Image.registered_extensions()
+    assert {known[ending] for ending in IMAGE_ENDINGS} <= set(_FORMATS)
 
 
 def test_results_of_earlier_parses_are_passed_over_and_counted(tmp_path):

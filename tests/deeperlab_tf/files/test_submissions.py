@@ -105,6 +105,18 @@ def test_parses_read_back_score_the_same(form, name, truth_and_parse, dataset, t
     np.testing.assert_equal(after.result(), before.result())
 
 
+@pytest.mark.parametrize("form", sorted(RESULT_FORMATS))
+def test_a_second_photo_of_one_name_is_refused(form, truth_and_parse, dataset, tmp_path):
+    writer = RESULT_FORMATS[form](str(tmp_path), dataset)
+    writer.add(truth_and_parse[1], "in/a")
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    truth = truth_and_parse[0][0]
+    for name in ("in/a", "in/./a"):
+        with pytest.raises(UserError, match="two photos are called"):
+            writer.add(Parsing.from_maps(truth * 0, truth * 0, dataset), name)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == written
+
+
 def test_voc_palette_is_the_one_of_genuine_files(data_dir):
     genuine = Image.open(data_dir / "voc" / "SegmentationClass" / "2007_000063.png").getpalette()
     np.testing.assert_array_equal(voc_palette().reshape(-1)[: len(genuine)], genuine)

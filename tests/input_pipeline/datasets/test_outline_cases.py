@@ -252,6 +252,30 @@ def test_a_file_that_annotates_none_of_its_images_is_told(coco):
         coco.open()
 
 
+def test_photos_that_no_json_names_are_listed(coco):
+    outlined.save_photo(coco.root / "images" / "later.png", 0)
+    outlined.save_photo(coco.root / "images" / "held_out.png", 0)
+    coco.open()
+    coco.content["images"].append({"id": 5, "file_name": "held_out.png"})
+    (coco.root / "annotations" / "instances_val.json").write_text(json.dumps(coco.content))
+    config = outlined.config_of("coco_instances", coco.root)
+    config.data.annotations.stuff = ""
+    for split in ("train", "val"):
+        warning = open_source(config, split).unlabelled()[-1]
+        assert warning.startswith("1 photos in ") and warning.endswith("no split: later.png")
+
+
+def test_images_that_are_skipped_are_listed(coco):
+    warnings = coco.open(without_labels="skip").unlabelled()
+    assert len(warnings) == 1 and warnings[0].endswith("have no annotation and are left out: p9")
+
+
+def test_two_images_of_one_photo_are_refused(coco):
+    coco.content["images"].append({"id": 11, "file_name": "./p4.png"})
+    with pytest.raises(UserError, match=r"p4\.png and \./p4\.png in .* are both of the photo"):
+        coco.open()
+
+
 def test_the_file_may_be_named(coco):
     (coco.root / "mine.json").write_text(json.dumps(coco.content))
     config = outlined.config_of("coco_instances", coco.root)
@@ -334,6 +358,43 @@ def test_broken_lines_of_yolo_are_told(yolo, line, message):
         open_source(yolo, "train")[0]
 
 
+def test_label_files_of_yolo_may_have_their_ending_in_capitals(yolo, tmp_path):
+    whole = open_source(yolo, "train")[0]
+    path = tmp_path / "labels" / "train" / "im0.txt"
+    path.rename(path.with_suffix(".TXT"))
+    source = open_source(yolo, "train")
+    np.testing.assert_array_equal(source[0]["semantic"], whole["semantic"])
+    assert source.label_files(0)[0].endswith("im0.TXT") and not source.unlabelled()
+    path.with_name("gone.TXT").write_text("")
+    assert any("gone.TXT has no photo" in text for text in source.unlabelled())
+
+
+def test_photos_of_yolo_that_are_on_no_list_or_skipped_are_listed(yolo, tmp_path):
+    photos = sorted((tmp_path / "images" / "train").iterdir())
+    lines = [f"images/train/{photo.name}\n" for photo in photos]
+    (tmp_path / "train.txt").write_text("".join(lines[1:3]))
+    (tmp_path / "val.txt").write_text("".join(lines[3:]))
+    rewrite(yolo, "train: train.txt\nval: val.txt\nnames: [road, car, dog]")
+    for split in ("train", "val"):
+        warning = open_source(yolo, split).unlabelled()[-1]
+        assert warning.startswith("1 photos in ") and warning.endswith(f": {photos[0].name}")
+    (tmp_path / "labels" / "train" / f"{photos[1].stem}.txt").unlink()
+    yolo.data.annotations.without_labels = "skip"
+    source = open_source(yolo, "train")
+    assert len(source) == 1
+    assert any("are left out: images/train/im1" in text for text in source.unlabelled())
+
+
+def test_two_photos_of_yolo_with_one_label_file_are_refused(yolo, tmp_path):
+    outlined.save_photo(tmp_path / "images" / "train" / "im0.jpg", 0)
+    with pytest.raises(UserError, match=r"im0\.jpg and \S*im0\.png share the label file"):
+        open_source(yolo, "train")
+    # Two pictures of the background share nothing.
+    (tmp_path / "labels" / "train" / "im0.txt").unlink()
+    names = [open_source(yolo, "train")[n]["image_id"] for n in range(2)]
+    assert names == ["images/train/im0.jpg", "images/train/im0.png"]
+
+
 def test_labels_of_yolo_may_lie_beside_the_photos_and_below_a_folder_called_images(tmp_path):
     root = tmp_path / "images" / "mine"
     outlined.write_yolo(root)
@@ -391,6 +452,12 @@ def test_circles_and_ignored_shapes_of_labelme(labelme):
 def test_photos_of_labelme_are_found_beside_their_json(labelme, given):
     change_json(labelme, lambda content: content.update(imagePath=given))
     assert open_source(labelme, "train")[0]["image_id"] == "im0"
+
+
+def test_two_jsons_of_one_photo_are_refused(labelme, tmp_path):
+    (tmp_path / "later.json").write_bytes((tmp_path / "im0.json").read_bytes())
+    with pytest.raises(UserError, match=r"im0\.json and \S*later\.json are both of the photo"):
+        check_trainable(labelme)
 
 
 def test_photos_without_a_json_are_listed_or_empty(labelme, tmp_path):
