@@ -77,7 +77,6 @@ def write_results(
     """
     if not formats:
         raise UserError("nothing would be written; give --results=coco, say.")
-    _check_names(photos)
     writers = [
         RESULT_FORMATS[name](storage.join(folder, f"results_{name}"), predictor.dataset)
         for name in formats
@@ -101,18 +100,6 @@ def write_results(
         writer.close()
     mark_folder(folder, formats=list(formats), left_out=left_out)
     return left_out
-
-
-def _check_names(photos: PhotoSource) -> None:
-    """Two results of one name would be one file."""
-    files = {}
-    for name, path in zip(photos.names, photos.paths):
-        if name in files:
-            raise UserError(
-                f"the results of {files[name]} and of {path} would both be called {name!r}; "
-                "rename one of the photos, or parse them apart."
-            )
-        files[name] = path
 
 
 def _read(photos: PhotoSource, places: Sequence[int]) -> tuple[list[Sample], dict[str, UserError]]:

@@ -134,12 +134,6 @@ def test_a_bad_photo_is_named_and_the_results_of_the_rest_are_written(tmp_path, 
         write_results(EverythingIsADisc(), opened(tmp_path / "photos"), str(output), ["voc"])
 
 
-def test_two_photos_of_one_name_are_told_before_the_work(tmp_path):
-    photos_at(tmp_path, *(f"leftImg8bit/test/{town}/a_leftImg8bit.png" for town in ("x", "y")))
-    with pytest.raises(UserError, match=r"x/a_left.*y/a_left.* would both be called 'a'"):
-        write_results(None, opened(tmp_path, "cityscapes"), str(tmp_path / "out"), ["coco"])
-
-
 def test_results_have_the_ids_of_the_list(tmp_path):
     """By which the benchmark's server knows an image, whatever its file is called."""
     photos_at(tmp_path / "photos", "a.png", "in/b.png")
