@@ -1,4 +1,4 @@
-r"""Goes on where `street.py` ended, rare classes counting more; three times, each from the last one's.
+r"""Goes on where `street.py` ended, rare classes counting more: three rounds, one after the other.
 
     python scripts/train.py --config=experiments/street_more.py --workdir=runs/street_1 \
         --config.data.root=STREET --config.train.initial_checkpoint=runs/street
