@@ -9,7 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import lists, ops, upsample
+from deeperlab_tf.fusion import lists, upsample
 from deeperlab_tf.fusion.assign import Parts
 from deeperlab_tf.fusion.detect import Instances
 from deeperlab_tf.fusion.maps import Grid

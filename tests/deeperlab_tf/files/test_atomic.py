@@ -116,7 +116,7 @@ def saved_model(path):
 @pytest.mark.parametrize("write", [by_python, by_tensorflow, saved_model])
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, write):
     path = tmp_path / "results" / "big"
-    with pytest.raises(UserError, match=r"cannot write .*big: File too large; make room and run"):
-        with atomic_path(path) as temporary, files_may_have(10**5):
-            write(temporary)
+    told = pytest.raises(UserError, match=r"cannot write .*big: File too large; make room and run")
+    with told, atomic_path(path) as temporary, files_may_have(10**5):
+        write(temporary)
     assert not list(path.parent.iterdir())
