@@ -101,7 +101,8 @@ def test_heads_signature_gives_the_raw_maps(signatures, original, pictures):
     result = signatures["heads"](images=images)
     assert set(result) == set(expected)
     for name in expected:
-        np.testing.assert_allclose(result[name], expected[name], rtol=1e-4, atol=1e-4)
+        # Of up to 20; another graph adds in another order.
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-4, atol=1e-3)
 
 
 def test_predictor_reads_the_export_and_its_classes(
