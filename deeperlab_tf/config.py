@@ -129,10 +129,10 @@ def _fusion(radius: FieldReference, graph: FieldReference) -> ConfigDict:
     assignment.claim_reach_sizes = 0.5
 
     merging = fusion.merging = ConfigDict()
-    # Segments of fewer pixels are left unlabelled, for most of them are false; 0: off, as in the
-    # paper. Stuff, and what is left of a thing class when all instances have theirs
-    merging.least_stuff_pixels = 0
-    merging.least_unclaimed_pixels = 0
+    # Segments of a smaller share of the image are left unlabelled, for most of them are false; 0:
+    # off, as in the paper. Stuff, and what is left of a thing class when all instances have theirs
+    merging.least_stuff_share = 0.0
+    merging.least_unclaimed_share = 0.0
     return fusion
 
 
@@ -357,8 +357,8 @@ _RANGES = {
     "fusion.detection.radius_pixels": _ANY_COUNT,
     "fusion.detection.reach_sizes": _ANY_COUNT,
     "fusion.assignment.claim_reach_sizes": _ANY_COUNT,
-    "fusion.merging.least_stuff_pixels": _ANY_COUNT,
-    "fusion.merging.least_unclaimed_pixels": _ANY_COUNT,
+    "fusion.merging.least_stuff_share": _SHARE,
+    "fusion.merging.least_unclaimed_share": _SHARE,
     "data.annotations.val_every": _Range("give at least 2", low=2),
     "data.shuffle_buffer": _COUNT,
     "data.shuffle_megabytes": _POSITIVE,

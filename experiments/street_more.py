@@ -49,6 +49,6 @@ def get_config():
     # Chosen on 60 photos of train (`sweep_fusion.py`), where 0.45 alone adds 0.9 points of PQ.
     config.fusion.nms_iou = 0.45
     config.fusion.peak_threshold = 0.2
-    config.fusion.merging.least_stuff_pixels = 200
-    config.fusion.merging.least_unclaimed_pixels = 400
+    config.fusion.merging.least_stuff_share = 0.001
+    config.fusion.merging.least_unclaimed_share = 0.002
     return config

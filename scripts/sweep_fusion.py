@@ -38,7 +38,6 @@ from deeperlab_tf.evaluation.oracle import perfect_heads
 from deeperlab_tf.evaluation.replaced_heads import Labels
 from deeperlab_tf.evaluation.sweep import METRICS, best_of, grid, one_by_one, sweep, table
 from deeperlab_tf.files.atomic import write_json
-from deeperlab_tf.files.images import MAX_PIXELS
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.metrics import PanopticQuality
 from deeperlab_tf.prediction.overrides import override_config
@@ -79,8 +78,8 @@ CHOICES = {
     "box NMS at 0.8": {"fusion.nms_iou": 0.8},
     "every pixel claimed": {"fusion.assignment.claim_reach_sizes": 0.0},
     "claim reach 1": {"fusion.assignment.claim_reach_sizes": 1.0},
-    "no small stuff": {"fusion.merging.least_stuff_pixels": 200},
-    "nothing unclaimed": {"fusion.merging.least_unclaimed_pixels": MAX_PIXELS},
+    "no small stuff": {"fusion.merging.least_stuff_share": 0.001},
+    "nothing unclaimed": {"fusion.merging.least_unclaimed_share": 1.0},
     "proposals need not lead back": {"fusion.detection.return_reach_sizes": 0.0},
     "10 px for small things": {"fusion.detection.reach_sizes": 0.0},
 }

@@ -61,8 +61,8 @@ def merge_parse(
       float32 [T, 4], instance_keypoints float32 [T, P, 2].
     """
     num_instances = instances.scores.shape[0]
-    least = least_areas(num_instances, classes, fusion.merging)
-    segments = find_segments(parts, least, classes, grid, image_size)
+    shares = least_shares(num_instances, classes, fusion.merging)
+    segments = find_segments(parts, shares, classes, grid, image_size)
     code = upsample.fill(_codes(segments), parts.slots, grid, image_size)
     semantic = tf.bitwise.right_shift(code, _ID_BITS)
     instance = tf.bitwise.bitwise_and(code, 2**_ID_BITS - 1)
@@ -86,8 +86,8 @@ def merge_parse(
     }
 
 
-def least_areas(num_instances: int, classes: Classes, merging: ConfigDict) -> np.ndarray:
-    """With how many pixels a slot is a segment.
+def least_shares(num_instances: int, classes: Classes, merging: ConfigDict) -> np.ndarray:
+    """Which share of the image a slot must have to be a segment.
 
     Args:
       num_instances: J; S = J + the number of classes.
@@ -95,22 +95,22 @@ def least_areas(num_instances: int, classes: Classes, merging: ConfigDict) -> np
       merging: config.fusion.merging.
 
     Returns:
-      int32 [S], 1 or more.
+      float32 [S], 0 for instances: one pixel will do.
     """
-    least = np.full(num_instances + classes.count, merging.least_stuff_pixels, np.int32)
-    least[num_instances + np.asarray(classes.things, int)] = merging.least_unclaimed_pixels
-    least[:num_instances] = 0
-    return np.maximum(least, 1)
+    shares = np.full(num_instances + classes.count, merging.least_stuff_share, np.float32)
+    shares[num_instances + np.asarray(classes.things, int)] = merging.least_unclaimed_share
+    shares[:num_instances] = 0
+    return shares
 
 
 def find_segments(
-    parts: Parts, least: np.ndarray, classes: Classes, grid: Grid, image_size: Tensor
+    parts: Parts, shares: np.ndarray, classes: Classes, grid: Grid, image_size: Tensor
 ) -> Segments:
     """Counts pixels and resolves each slot's class by majority vote (ties: the lowest class).
 
     Args:
       parts: `Parts` of the image.
-      least: int32 [S], see `least_areas`: what has fewer pixels is left out.
+      shares: float32 [S], see `least_shares`: what has less of the image is left out.
       classes: `Classes`.
       grid: `Grid`.
       image_size: int32 [2], H and W.
@@ -118,7 +118,7 @@ def find_segments(
     Returns:
       `Segments`.
     """
-    num_slots = len(least)
+    num_slots = len(shares)
     num_instances = num_slots - classes.count
 
     def votes(areas, labels, slots):
@@ -133,7 +133,9 @@ def find_segments(
     of_pixels = votes(tf.cast(is_visible, tf.int32), labels.pixels, slots.pixels)
     counts = lists.sum_segments([of_cells, of_pixels], num_slots * classes.count)
     counts = tf.reshape(counts, [num_slots, classes.count])
-    is_kept = tf.reduce_sum(counts, axis=1) >= least
+    totals = tf.reduce_sum(counts, axis=1)
+    size = tf.cast(tf.reduce_prod(image_size), tf.float32)
+    is_kept = (totals > 0) & (tf.cast(totals, tf.float32) >= shares * size)
 
     majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
     # The slots of classes keep theirs.

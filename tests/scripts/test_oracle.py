@@ -36,12 +36,12 @@ def test_true_heads_in_place_of_predicted_ones_lead_to_the_ceiling(program, run,
 def test_settings_are_scored_on_heads_computed_once(program, run, tmp_path):
     output = tmp_path / "sweep.json"
     flags = (f"--model={run}", "--num_images=2", f"--output={output}", "--metric=miou")
-    values = ("--set=peak_threshold=0.1,0.9", "--set=merging.least_stuff_pixels=10000000")
+    values = ("--set=peak_threshold=0.1,0.9", "--set=merging.least_stuff_share=1.0")
     result = written(program("sweep_fusion.py", *flags, *values), output)
     assert [row["settings"] for row in result["rows"]] == [
         {},
-        {"fusion.peak_threshold": 0.1, "fusion.merging.least_stuff_pixels": 10**7},
-        {"fusion.peak_threshold": 0.9, "fusion.merging.least_stuff_pixels": 10**7},
+        {"fusion.peak_threshold": 0.1, "fusion.merging.least_stuff_share": 1.0},
+        {"fusion.peak_threshold": 0.9, "fusion.merging.least_stuff_share": 1.0},
     ]
     # Without any stuff.
     assert result["rows"][0]["pq_stuff"] > 0 == result["rows"][1]["pq_stuff"]

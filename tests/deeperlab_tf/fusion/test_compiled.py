@@ -32,8 +32,8 @@ OTHER = {
     "detection.rescore": "none",
     "detection.reach_sizes": 0.0,
     "assignment.claim_reach_sizes": 0.0,
-    "merging.least_stuff_pixels": 300,
-    "merging.least_unclaimed_pixels": 300,
+    "merging.least_stuff_share": 0.05,
+    "merging.least_unclaimed_share": 0.05,
 }
 SETTINGS = {
     "star": {},

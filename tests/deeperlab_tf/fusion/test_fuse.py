@@ -145,8 +145,8 @@ def left_out(parse, things, config):
     for label, number in np.unique(labels, axis=0):
         mask = (parse["semantic"] == label) & (parse["instance"] == number)
         is_claimed = label in things and parse["instance_score"][number - 1] > 0
-        least = config.least_unclaimed_pixels if label in things else config.least_stuff_pixels
-        if not is_claimed and mask.sum() < least:
+        least = config.least_unclaimed_share if label in things else config.least_stuff_share
+        if not is_claimed and mask.mean() < least:
             semantic[mask], instance[mask] = IGNORE_LABEL, 0
     kept = np.unique(instance[instance > 0])
     for next_id, number in enumerate(kept, start=1):
@@ -155,7 +155,7 @@ def left_out(parse, things, config):
 
 
 @pytest.mark.both_stacks
-@pytest.mark.parametrize("stuff, unclaimed", [(0, 10**6), (10**6, 0), (2200, 400)])
+@pytest.mark.parametrize("stuff, unclaimed", [(0.0, 1.0), (1.0, 0.0), (0.42, 0.08)])
 @pytest.mark.parametrize("seed", range(3))
 def test_too_small_segments_are_left_out(scene, things, stuff, unclaimed, seed):
     noisy = scene().add((6, 5, 30, 40)).add((34, 8, 60, 28), 3).add((20, 48, 50, 76))
@@ -165,7 +165,7 @@ def test_too_small_segments_are_left_out(scene, things, stuff, unclaimed, seed):
     heads["long_offsets"][:, :6] += 1e3  # some pixels are no instance's
     plain = noisy.fuse(heads)
     merging = noisy.config.fusion.merging
-    merging.least_stuff_pixels, merging.least_unclaimed_pixels = stuff, unclaimed
+    merging.least_stuff_share, merging.least_unclaimed_share = stuff, unclaimed
     parse = noisy.fuse(heads)
 
     semantic, instance, kept = left_out(plain, things, merging)

@@ -30,7 +30,7 @@ CHANGES = {
     "detection.oks_kappa": 0.5,
     "detection.radius_pixels": 0.1,
     "assignment.claim_reach_sizes": 0.01,
-    "merging.least_stuff_pixels": 10**6,
+    "merging.least_stuff_share": 1.0,
 }
 # Those that a scene of their own asks for.
 ELSEWHERE = {
@@ -38,7 +38,7 @@ ELSEWHERE = {
     "detection.return_reach_sizes",  # seen where no centre is found: below
     "detection.reach_sizes",  # seen on things smaller than the detection radius: test_select.py
     "detection.peak_window_cells",  # test_peaks.py
-    "merging.least_unclaimed_pixels",  # seen where no instance claims some pixels: test_fuse.py
+    "merging.least_unclaimed_share",  # seen where no instance claims some pixels: test_fuse.py
 }
 
 

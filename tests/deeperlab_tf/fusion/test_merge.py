@@ -26,8 +26,8 @@ def find(layout, num_instances, classes, **merging):
     """`find_segments` with changed values of config.fusion.merging."""
     config = default_config().fusion.merging
     config.update(merging)
-    least = merge.least_areas(num_instances, classes, config)
-    return merge.find_segments(layout, least, classes, GRID, SIZE)
+    shares = merge.least_shares(num_instances, classes, config)
+    return merge.find_segments(layout, shares, classes, GRID, SIZE)
 
 
 @pytest.mark.both_stacks
