@@ -43,9 +43,13 @@ def write_encoded(path: str | os.PathLike, pixels: np.ndarray, options: Sequence
     Raises:
       UserError: OpenCV cannot write such a picture in this format, or the disk is full.
     """
-    encoded = encode(path, pixels, options)
+    write_bytes(path, encode(path, pixels, options))
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes an encoded picture, whole or not at all."""
     with atomic_path(path) as temporary, storage.open(temporary, "wb") as file:
-        file.write(encoded)
+        file.write(content)
 
 
 def _cannot_write(path, pixels):

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import IMAGE_ENDINGS, is_animated
-from deeperlab_tf.files.made import is_below, made_folders
-from deeperlab_tf.files.results import is_result
+from deeperlab_tf.files.made import without_results
 
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 FILMS += (".3gp", ".3g2", ".wmv", ".flv", ".ogv")
@@ -87,21 +86,16 @@ def is_film(path: str) -> bool:
 
 
 def _of_folder(path):
-    images, films, results = [], [], 0
-    described = set(find_files(path, (".json",)))  # results have a JSON beside them
-    made = made_folders(described)
-    for file in find_files(path, IMAGE_ENDINGS + FILMS):
-        if is_below(file, made) or is_result(file, described):
-            results += 1
-        elif _moves(file):
-            films.append(file)
-        else:
-            images.append(file)
+    found = list(find_files(path, IMAGE_ENDINGS + FILMS))
+    files = without_results(found, set(find_files(path, (".json",))))
+    results = len(found) - len(files)
+    films = [file for file in files if _moves(file)]
+    images = sorted(set(files) - set(films))
     if not images and not films:
         besides = f" besides {results} results of earlier parses" if results else ""
         kinds = ", ".join(IMAGE_ENDINGS)
         raise UserError(f"the folder {path} has no images{besides} ({kinds}) or films.")
-    return Inputs(path, sorted(images), sorted(films), results)
+    return Inputs(path, images, sorted(films), results)
 
 
 def _moves(file):

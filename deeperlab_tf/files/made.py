@@ -1,7 +1,7 @@
-"""Folders that a program of this library made whole: every picture in them is a result.
+"""Which pictures are results of this library's programs, and no photos.
 
-What the benchmarks' servers take has no place of its own to say so: VOC's are PNGs alone. So a file
-beside these folders does.
+Results of an input are listed in its JSON (`files.results`), PNGs of ids say so themselves
+(`files.stamp`), and of a folder that a program made whole a file in it says so of the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.reports import read_json_object
-from deeperlab_tf.files.results import MAKER
+from deeperlab_tf.files.results import is_result
+from deeperlab_tf.files.stamp import MAKER, is_stamped
 
 MARK = "made_by.json"
 
@@ -27,18 +28,29 @@ def mark_folder(folder: str, **content: Any) -> None:
     write_json(storage.join(folder, MARK), dict(made_by=MAKER, **content))
 
 
-def made_folders(jsons: Iterable[str]) -> set[str]:
-    """Folders that are marked.
+def without_results(files: Iterable[str], jsons: Collection[str]) -> list[str]:
+    """Those of some files that are no results of earlier parses.
 
     Args:
-      jsons: paths of the JSONs that there are, the marks among them.
+      files: paths.
+      jsons: paths of all JSONs that lie among them.
     """
+    made = _made_folders(jsons)
+
+    def is_ours(file):
+        return _is_below(file, made) or is_result(file, jsons) or is_stamped(file)
+
+    return [file for file in files if not is_ours(file)]
+
+
+def _made_folders(jsons):
+    """Folders that are marked."""
     marks = [path for path in jsons if storage.basename(path) == MARK]
     contents = {storage.dirname(path): read_json_object(path) for path in marks}
     return {folder for folder, found in contents.items() if (found or {}).get("made_by") == MAKER}
 
 
-def is_below(path: str, folders: Collection[str]) -> bool:
+def _is_below(path, folders):
     """Whether a file is in one of these folders or below it."""
     parent = storage.dirname(path)
     while folders and parent not in folders:

@@ -10,8 +10,9 @@ import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.encode import write_encoded
+from deeperlab_tf.files.encode import encode, write_bytes
 from deeperlab_tf.files.images import open_image
+from deeperlab_tf.files.stamp import stamped
 
 VOID = 0  # id of pixels without a label
 ID_LIMIT = 1 << 24  # a colour holds ids below this
@@ -72,17 +73,20 @@ def write_ids(path: str | os.PathLike, ids: np.ndarray) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    write_encoded(path, to_bgr(ids))
+    write_bytes(path, encode_ids(path, ids))
 
 
-def to_bgr(ids: np.ndarray) -> np.ndarray:
-    """The pixels of a panoptic PNG as OpenCV encodes them, uint8 [H, W, 3].
+def encode_ids(path: str | os.PathLike, ids: np.ndarray) -> bytes:
+    """A panoptic PNG, which is stamped as no photo (`files.stamp`).
 
     Args:
-      ids: integer [H, W], below `ID_LIMIT`.
+      path, ids: as of `write_ids`.
+
+    Raises:
+      UserError: there are no such PNGs.
     """
     rgba = np.ascontiguousarray(ids, "<u4").view(np.uint8).reshape(*ids.shape, 4)
-    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR)
+    return stamped(encode(path, cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR)))
 
 
 def color_to_id(color: Sequence[int]) -> int:

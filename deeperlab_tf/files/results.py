@@ -23,8 +23,7 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import removing_new_folders, scratch_folder
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.reports import read_json_object
-
-MAKER = "DeeperLab for TensorFlow"  # `made_by` in the JSON's `info`
+from deeperlab_tf.files.stamp import MAKER
 
 PICTURES = ("semantic", "instances", "detection", "heatmap", "offsets", "sheet")
 OVERLAYS = ("_overlay.jpg", "_overlay.png", "_overlay.mp4")

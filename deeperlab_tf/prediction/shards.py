@@ -24,10 +24,9 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, remove_leftovers, write_json
-from deeperlab_tf.files.encode import encode
 from deeperlab_tf.files.images import read_image
 from deeperlab_tf.files.lock import only_job
-from deeperlab_tf.files.panoptic_png import to_bgr
+from deeperlab_tf.files.panoptic_png import encode_ids
 from deeperlab_tf.files.panoptic_writer import panoptic_entries, to_json_categories
 from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.prediction.identity import weights_digest
@@ -245,7 +244,7 @@ def _encode(name: str, parsing: Parsing) -> tuple[bytes, dict[str, Any]]:
     """The PNG and the line of an image."""
     ids, segments = parsing.to_coco()
     image, annotation = panoptic_entries(ids.shape, segments, name, f"{name}.png")
-    return encode(f"{name}.png", to_bgr(ids)), dict(image=image, annotation=annotation)
+    return encode_ids(f"{name}.png", ids), dict(image=image, annotation=annotation)
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
