@@ -25,6 +25,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_mask
+from deeperlab_tf.files.made import without_results
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
     check_root,
@@ -88,13 +89,16 @@ class Labelme(Outlined):
         entries = [OutlinedClass(name, name) for name in names]
         classes = list_classes(storage.basename(root), entries, rules, where)
 
-        self._folder, has_folder = _split_folder(root, split)
-        files = [file for file in files if file.path.startswith(storage.join(self._folder, ""))]
+        self._root = root
+        folder, has_folder = _split_folder(root, split)
+        files = [file for file in files if file.path.startswith(storage.join(folder, ""))]
         photos = [Photo("", _photo_of(file, root), file.path) for file in files]
         check_photos_once((photo.path, photo.key) for photo in photos)
-        self._bare = _without_json(self._folder, {photo.path for photo in photos})
-        if rules.without_labels == "empty":
-            photos += [Photo("", path, None) for path in self._bare]
+        bare = _without_json(folder, {photo.path for photo in photos})
+        self._loose = _loose_photos(root) if has_folder else []
+        self._skipped = bare if rules.without_labels == "skip" else []
+        if not self._skipped:
+            photos += [Photo("", path, None) for path in bare]
         photos.sort(key=lambda photo: photo.path)
         sample_names = unique_names([storage.relpath(photo.path, root) for photo in photos])
         photos = [p._replace(name=name) for p, name in zip(photos, sample_names)]
@@ -129,19 +133,28 @@ class Labelme(Outlined):
         return (path,) if path else ()
 
     def incomplete(self) -> dict[int, str]:
-        """JSONs whose photo is missing."""
-        return {
-            index: f"image {photo.name!r} has no image: neither the imagePath of {photo.key} nor "
-            f"{photo.path} exists"
-            for index, photo in enumerate(self._photos)
-            if not storage.isfile(photo.path)
-        }
+        """JSONs whose photo is missing and, unless the rules allow them, photos without a JSON."""
+        found = {}
+        for index, photo in enumerate(self._photos):
+            if photo.key is None and self._rules.without_labels == "error":
+                found[index] = f"image {photo.name!r} has no JSON: no file of labelme's is of it"
+            elif not storage.isfile(photo.path):
+                found[index] = (
+                    f"image {photo.name!r} has no image: neither the imagePath of {photo.key} nor "
+                    f"{photo.path} exists"
+                )
+        return found
 
     def unlabelled(self) -> list[str]:
-        """Sentences about photos without a JSON, which are in no sample."""
-        if self._rules.without_labels == "empty":
-            return []
-        return [f"photo {path} has no JSON" for path in self._bare]
+        """Sentences about the photos without a JSON that are left out, and those in no split."""
+        sentences = []
+        if self._skipped:
+            skipped = ", ".join(storage.relpath(path, self._root) for path in self._skipped)
+            sentences.append(f"{len(self._skipped)} photos without a JSON are left out: {skipped}")
+        if self._loose:
+            loose = ", ".join(self._loose)
+            sentences.append(f"{len(self._loose)} photos in {self._root} are in no split: {loose}")
+        return sentences
 
     def _label(self, shape: dict) -> int:
         name = to_name(shape.get("label"))
@@ -205,6 +218,12 @@ def _split_folder(root: str, split: str) -> tuple[str, bool]:
     return root, False
 
 
+def _loose_photos(root: str) -> list[str]:
+    """Names of the pictures beside the folders of the splits."""
+    names = sorted(name for name in storage.listdir(root) if name[0] != ".")
+    return [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
+
+
 def _photo_of(file: _File, root: str) -> str:
     """Path of the photo of a JSON; where it should be, if there is none."""
     folder, given = storage.dirname(file.path), file.image_path
@@ -223,7 +242,9 @@ def _photo_of(file: _File, root: str) -> str:
 
 
 def _without_json(folder: str, photos: set[str]) -> list[str]:
-    return [path for path in walk_files(folder, IMAGE_ENDINGS) if path not in photos]
+    """The pictures of a folder that are not among these photos, nor results of a parse."""
+    left = [path for path in walk_files(folder, IMAGE_ENDINGS) if path not in photos]
+    return without_results(left, set(walk_files(folder, (".json",)))) if left else []
 
 
 # === Shapes ===

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files.panoptic_png import write_ids
+from deeperlab_tf.prediction.parsing import Parsing
 from input_pipeline.checks import check_source
 from input_pipeline.datasets.orientation import KIND as TURNED
 from input_pipeline.datasets.outlined import BOX_ONLY, HIDDEN, NO_AREA
@@ -460,14 +462,44 @@ def test_two_jsons_of_one_photo_are_refused(labelme, tmp_path):
         check_trainable(labelme)
 
 
-def test_photos_without_a_json_are_listed_or_empty(labelme, tmp_path):
-    outlined.save_photo(tmp_path / "later.png", 0)
+def test_photos_without_a_json_are_an_error_or_empty_or_left_out(labelme, tmp_path):
+    for name in ("later.png", "sub/last.png"):
+        outlined.save_photo(tmp_path / name, 0)
+    with pytest.raises(UserError, match=r"'later' has no JSON.*so do 1 others.*without_labels to"):
+        check_trainable(labelme)
+    source = open_source(labelme, "train", Reading(allow_incomplete=True))
+    errors = report_of(source)["errors"]
+    assert [text.partition(":")[0] for text in errors] == [
+        "image 'later' has no JSON",
+        "image 'sub/last' has no JSON",
+    ]
+    for choice, count in (("empty", 2), ("skip", 0)):
+        labelme.data.annotations.without_labels = choice
+        splits = [open_source(labelme, split) for split in ("train", "val")]
+        assert sum(map(len, splits)) == outlined.COUNT + count
+        told = [text for source in splits for text in source.unlabelled()]
+        skipped = "2 photos without a JSON are left out: later.png, sub/last.png"
+        assert set(told) == ({skipped} if choice == "skip" else set())
+
+
+def test_results_of_a_parse_are_no_photos_of_labelme(labelme, tmp_path):
+    dataset = open_source(labelme, "train").dataset
+    nothing = np.zeros((4, 5), int)
+    Parsing.from_maps(nothing, nothing + 1, dataset).save(tmp_path / "parses", "im0")
+    write_ids(tmp_path / "ids" / "im0.png", nothing)
+    assert sum(len(open_source(labelme, split)) for split in ("train", "val")) == outlined.COUNT
+
+
+def test_photos_beside_the_folders_of_labelmes_splits_are_named(labelme, tmp_path):
+    for number in range(outlined.COUNT):
+        folder = tmp_path / ("val" if number == 1 else "train")
+        folder.mkdir(exist_ok=True)
+        for ending in (".png", ".json"):
+            (tmp_path / f"im{number}{ending}").rename(folder / f"im{number}{ending}")
+    outlined.save_photo(tmp_path / "loose.png", 0)
     source = open_source(labelme, "train")
-    assert any("later.png has no JSON" in text for text in source.unlabelled())
-    labelme.data.annotations.without_labels = "empty"
-    splits = [open_source(labelme, split) for split in ("train", "val")]
-    assert sum(map(len, splits)) == outlined.COUNT + 1
-    assert not any(source.unlabelled() for source in splits)
+    assert len(source) == outlined.COUNT - 1
+    assert source.unlabelled() == [f"1 photos in {tmp_path} are in no split: loose.png"]
 
 
 @pytest.mark.parametrize(
