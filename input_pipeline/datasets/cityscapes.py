@@ -21,6 +21,7 @@ from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.class_table import read_class_table
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
 from input_pipeline.datasets.layout import (
+    existing_file,
     first_existing,
     first_unique,
     masks_without_photo,
@@ -115,7 +116,7 @@ class Cityscapes(Source):
         """Paths of the photo and of the instanceIds."""
         photo = storage.join(self._images, self._names[index] + _PHOTO)
         mask = storage.join(self._masks, self._names[index] + _MASK)
-        return photo, mask
+        return existing_file(photo) or photo, existing_file(mask) or mask
 
     def incomplete(self) -> dict[int, str]:
         """Samples whose photo or mask is missing."""
@@ -126,6 +127,11 @@ class Cityscapes(Source):
         return masks_without_photo(self._masks, _MASK, self._names)
 
 
+def _is_photo(name: str) -> bool:
+    stem, ending = storage.splitext(_PHOTO)
+    return storage.splitext(name)[0].endswith(stem) and name.lower().endswith(ending)
+
+
 def _names_below(folder: str) -> list[str]:
     """CITY/NAME of the photos in the folders of the cities, sorted."""
     names = []
@@ -133,5 +139,5 @@ def _names_below(folder: str) -> list[str]:
         inside = storage.join(folder, city)
         if city[0] != "." and storage.isdir(inside):
             files = [name for name in storage.listdir(inside) if name[0] != "."]
-            names += [f"{city}/{n[: -len(_PHOTO)]}" for n in files if n.endswith(_PHOTO)]
+            names += [f"{city}/{n[: -len(_PHOTO)]}" for n in files if _is_photo(n)]
     return sorted(names)

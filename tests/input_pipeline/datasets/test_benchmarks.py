@@ -12,8 +12,10 @@ from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.panoptic_png import VOID
 from input_pipeline import open_source
+from input_pipeline.checks import check_source
 from input_pipeline.datasets import cityscapes, coco, vistas, voc
 from input_pipeline.records import write
+from input_pipeline.sources import check_trainable
 
 
 @pytest.fixture
@@ -139,6 +141,33 @@ def test_coco_crowds_are_no_instances(coco_root):
     edit_json(coco_root / "annotations" / "panoptic_val2017.json", make_crowds)
     sample = coco.CocoPanoptic(coco_root, "val")[0]
     assert sample["crowd"].any() and not sample["instance"].any()
+
+
+def test_photos_of_one_name_in_two_cities_are_both_trained_on(tmp_path):
+    places = {"berlin/a": 10, "bonn/a": 20, "bonn/b": 30}
+    for split in ("train", "val"):
+        for (place, grey), ending in zip(places.items(), ("png", "png", "PNG")):
+            for kind, pixels in (
+                ("leftImg8bit", np.full((6, 8, 3), grey, np.uint8)),
+                ("gtFine", np.full((6, 8), 26_000 + grey, np.uint16)),
+            ):
+                suffix = {"leftImg8bit": "leftImg8bit", "gtFine": "gtFine_instanceIds"}[kind]
+                path = tmp_path / kind / split / f"{place}_{suffix}.{ending}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    config = default_config()
+    config.data.dataset, config.data.root = "cityscapes", str(tmp_path)
+    check_trainable(config)
+    source = open_source(config, "train")
+    samples = [source[index] for index in range(len(source))]
+    assert [(s["image_id"], s["image"][0, 0, 0]) for s in samples] == [
+        ("berlin/a", 10),
+        ("bonn/a", 20),
+        ("b", 30),
+    ]
+    assert all((sample["instance"] == 1).all() for sample in samples)
+    report = check_source(source, 256)
+    assert report["images"] == 3 and report["errors"] == []
 
 
 def test_several_coco_crowds_of_one_class_keep_their_order(coco_root):
