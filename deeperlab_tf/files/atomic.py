@@ -49,6 +49,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
     path = storage.realpath(path)
     if storage.isdir(path):
         raise _exists(path)
+    if not storage.is_remote(path) and os.path.islink(path):
+        raise UserError(f"the link {path} leads back to itself; remove it or choose another name.")
 
     with scratch_folder(storage.dirname(path), path) as scratch:
         # Keeps the extension: writers look at it.
@@ -75,8 +77,7 @@ def scratch_folder(folder: str, what: str) -> Iterator[str]:
         if storage.is_remote(folder):
             scratch = tempfile.mkdtemp(prefix=SCRATCH[1:])
         else:
-            # The folder may be a link to one that is not there yet.
-            os.makedirs(storage.realpath(folder), exist_ok=True)
+            storage.makedirs(folder)
             scratch = tempfile.mkdtemp(prefix=_scratch_prefix(what), dir=folder)
     except OSError as error:
         raise _cannot_write(what, error.strerror, "check the folder and its permissions") from error

@@ -1,4 +1,7 @@
-"""Reports, one file that the user names: they replace reports of their kind, and nothing else."""
+"""Reports, one file that the user names: they replace reports of their kind, and nothing else.
+
+A link that leads nowhere is nothing: what it leads to is made.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,13 @@ def check_report(path: str, keys: Collection[str]) -> None:
       check_report("metrics.json", {"pq", "sq", "rq"})
     """
     found = read_json_object(path)
-    if storage.lexists(path) and not (found and set(keys) <= set(found)):
+    if storage.exists(path) and not (found and set(keys) <= set(found)):
         raise _not_own_report(path)
 
 
 def check_page(path: str, mark: str) -> None:
     """As `check_report`, for a page of text that holds `mark` near its beginning."""
-    if not storage.lexists(path):
+    if not storage.exists(path):
         return
     try:
         with storage.open(path, encoding="utf-8") as file:
@@ -51,7 +54,7 @@ def check_absent(*paths: str) -> None:
       UserError: which one.
     """
     for path in paths:
-        if storage.lexists(path):
+        if storage.exists(path):
             raise UserError(f"{path} exists already; remove it or choose another --output.")
 
 

@@ -215,7 +215,8 @@ def makedirs(folder: Path) -> None:
     if is_remote(folder):
         _remote().makedirs(os.fspath(folder))
     else:
-        os.makedirs(folder, exist_ok=True)
+        # The folder may be a link to one that is not there yet.
+        os.makedirs(os.path.realpath(folder), exist_ok=True)
 
 
 def remove(path: Path) -> None:

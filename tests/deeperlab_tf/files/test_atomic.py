@@ -47,6 +47,23 @@ def test_a_folder_appears_whole_and_is_never_replaced(tmp_path):
             assert not expected_error
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_link_leads_to_is_made_where_it_is_not_there(tmp_path, kind):
+    link = tmp_path / "link"
+    link.symlink_to("disk/new")
+    with atomic_path(link) as temporary:
+        if kind == "folder":
+            os.mkdir(temporary)
+        else:
+            write_text(temporary, "x")
+    assert link.is_symlink() and (tmp_path / "disk/new").is_dir() == (kind == "folder")
+
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(UserError, match="round leads back to itself"):
+        write_text(tmp_path / "round", "x")
+    assert (tmp_path / "round").is_symlink()
+
+
 KILLED_WRITER = """
 import os, signal, sys
 from deeperlab_tf.files.atomic import atomic_path

@@ -23,7 +23,16 @@ def test_a_report_replaces_only_a_report(tmp_path):
     check_page(str(tmp_path / "page.html"), "<title>Evaluation on ")
 
 
-def test_links_count_as_files_even_if_they_lead_nowhere(tmp_path):
-    (tmp_path / "link").symlink_to("nowhere")
+def test_a_link_counts_as_what_it_leads_to(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("disk")
+    check_absent(str(tmp_path / "new"), str(link))
+    check_report(str(link), {"pq"})
+    check_page(str(link), "<title>Evaluation on ")
+    (tmp_path / "disk").write_text("mine")
     with pytest.raises(UserError, match="link exists already; remove it"):
-        check_absent(str(tmp_path / "new"), str(tmp_path / "link"))
+        check_absent(str(tmp_path / "new"), str(link))
+    with pytest.raises(UserError, match="link exists already and is not a report"):
+        check_report(str(link), {"pq"})
+    with pytest.raises(UserError, match="link exists already and is not a report"):
+        check_page(str(link), "<title>Evaluation on ")
