@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.schema import Category, Dataset
 from input_pipeline.datasets.layout import first_existing
 from input_pipeline.imagenet_crops import middle, random_part
@@ -26,7 +27,7 @@ from input_pipeline.order import ENDLESS, Numbers, sample_index
 from input_pipeline.records.files import record_offsets, shard_count, shards_in
 from input_pipeline.records.stream import read_shards
 
-_EXTENSIONS = (".jpeg", ".jpg", ".png")
+_DECODED = (".jpeg", ".jpg", ".jpe", ".jfif", ".png")  # of `IMAGE_ENDINGS`, by TensorFlow
 _SPLITS = {"train": ("train",), "val": ("val", "validation")}
 _NO_LABEL = 2**16 - 1  # more classes than a label map may have
 _TAIL_BYTES = 64  # of a file, in which its format's end mark must be
@@ -276,11 +277,17 @@ def _file_reader(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _image_files(folder: str) -> list[str]:
-    names = [name for name in storage.listdir(folder) if name.lower().endswith(_EXTENSIONS)]
-    paths = [storage.join(folder, name) for name in names]
-    if not paths:
+    names = sorted(name for name in storage.listdir(folder) if name[0] != ".")
+    names = [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
+    others = [name for name in names if not name.lower().endswith(_DECODED)]
+    if others:
+        raise UserError(
+            f"image {storage.join(folder, others[0])} is neither a JPEG nor a PNG, which alone are "
+            "read here; convert or remove it."
+        )
+    if not names:
         raise UserError(f"folder {folder} holds no JPEG or PNG; remove or fill it.")
-    return sorted(paths)
+    return [storage.join(folder, name) for name in names]
 
 
 def _describe(classes: Sequence[str]) -> Dataset:

@@ -24,7 +24,7 @@ from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError, as_installed
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import MAX_PIXELS, read_image
-from deeperlab_tf.files.inputs import find_files
+from deeperlab_tf.files.inputs import find_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +143,7 @@ def _tflite(run: tuple) -> None:
 
 def _check_flags() -> None:
     precision, offered = PRECISION.value, _PRECISIONS[FORMAT.value]
-    if storage.lexists(OUTPUT.value):
+    if storage.exists(OUTPUT.value):
         raise UserError(
             f"{OUTPUT.value} exists already; "
             "choose another --output, the next version number for example."
@@ -163,9 +163,9 @@ def _check_flags() -> None:
 
 def _calibration_images() -> list[np.ndarray]:
     """Up to `_MAX_CALIBRATION_IMAGES` images of the folder, evenly spread over it."""
-    files = sorted(find_files(CALIBRATION.value, (".jpg", ".jpeg", ".png")))
+    files = find_inputs(CALIBRATION.value).images
     if not files:
-        raise UserError(f"{CALIBRATION.value} has no JPEG or PNG images to calibrate int8 on.")
+        raise UserError(f"{CALIBRATION.value} has no images, but films, to calibrate int8 on.")
 
     step = -(-len(files) // _MAX_CALIBRATION_IMAGES)  # rounded up
     return [read_image(path) for path in files[::step]]

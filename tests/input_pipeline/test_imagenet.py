@@ -159,6 +159,22 @@ def test_another_number_of_classes_is_named(folders, shards):
         list(imagenet.make_dataset(config, "val"))
 
 
+def test_pictures_that_cannot_be_decoded_are_named_and_hidden_files_passed_over(folders, tmp_path):
+    for label, name in enumerate(CLASSES[:2]):
+        for split in ("train", "val"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index, ending in enumerate(("JPEG", "jpe", "jfif")):
+                (tmp_path / split / name / f"{index}.{ending}").write_bytes(encoded(label, index))
+            (tmp_path / split / name / "._0.JPEG").write_bytes(b"no image")
+    config = default_config()
+    config.data.root, config.pretrain.num_classes = str(tmp_path), 2
+    paths = imagenet.open_source(config, "train").paths
+    assert [path.rpartition("/")[2] for path in paths] == ["0.JPEG", "1.jpe", "2.jfif"] * 2
+    (tmp_path / "train" / CLASSES[0] / "3.webp").write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"3\.webp is neither a JPEG nor a PNG"):
+        imagenet.open_source(config, "train")
+
+
 def test_missing_data_is_named(folders, tmp_path):
     config = default_config()
     config.data.root = str(tmp_path)
