@@ -29,10 +29,12 @@ from deeperlab_tf.evaluation.evaluate import evaluate
 from deeperlab_tf.evaluation.files import evaluate_files
 from deeperlab_tf.evaluation.report.page import write_report
 from deeperlab_tf.evaluation.results import summary
+from deeperlab_tf.evaluation.samples import Forgiving
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
+from deeperlab_tf.prediction.many import complain_of, some_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -106,6 +108,18 @@ def main() -> None:
 
     if result is not None:
         print(f"{summary(result)}\n  wrote {OUTPUT.value}")
+        _complain(result)
+
+
+def _complain(result: dict[str, Any]) -> None:
+    """Ends the work with a sentence about images that are not scored, or not in all results."""
+    if unfit := result.get("unfit"):
+        raise UserError(
+            f"{len(unfit)} of {result['num_images']} parses do not fit into results that were "
+            f"asked for, as said above ({some_of(unfit)}); all else is in {OUTPUT.value}."
+        )
+    left_out = result.get("left_out", ())
+    complain_of(left_out, len(left_out) + result["num_images"], OUTPUT.value)
 
 
 def _check_files(files: dict[str, str | None]) -> None:
@@ -169,7 +183,6 @@ def _write_results() -> None:
     """Parses of photos without labels, in the forms of --results."""
     # Imported here: scoring files needs no TensorFlow, which takes seconds to load.
     from deeperlab_tf.evaluation.submit import write_results
-    from deeperlab_tf.prediction.many import complain_of
     from deeperlab_tf.prediction.predictor import Predictor
     from input_pipeline import open_photos
 
@@ -200,7 +213,7 @@ def _score_model() -> dict[str, Any] | None:
 
     batch_size = config.eval.batch_size
     if not is_chief(strategy):
-        for _ in predictor.predict_all(source, batch_size):
+        for _ in predictor.predict_all(Forgiving(source), batch_size):
             pass
         return None
 

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from deeperlab_tf.evaluation.evaluate import add_scores, oddities_of
+from deeperlab_tf.errors import UserError
+from deeperlab_tf.evaluation.evaluate import add_scores, oddities_of, readable
 from deeperlab_tf.evaluation.files import Files, FilesJob, compare_range, image_ids_of
 from deeperlab_tf.evaluation.results import Evaluation
-from deeperlab_tf.evaluation.samples import Chosen, Source, with_classes_of
+from deeperlab_tf.evaluation.samples import Chosen, Forgiving, Source, with_classes_of
 from deeperlab_tf.files.oddities import Found, notes
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.prediction.overrides import Overrides
@@ -33,17 +34,19 @@ class Scores(NamedTuple):
       aps: number of the first of several images -> their `InstanceAP`, whose order matters where
         scores are equal.
       oddities: the same of what is odd in their files.
+      left_out: the same of the images that cannot be read.
     """
 
     metrics: ParsingMetrics
     aps: dict[int, InstanceAP]
     oddities: dict[int, list[Found]]
+    left_out: dict[int, list[str]]
 
     @classmethod
     def of(cls, dataset: Dataset) -> Scores:
         """Those of no image yet."""
         arguments = (dataset.num_classes, dataset.thing_classes, dataset.ignore_label)
-        return cls(ParsingMetrics(*arguments), {}, {})
+        return cls(ParsingMetrics(*arguments), {}, {}, {})
 
     def odd_in_order(self) -> list[Found]:
         """What is odd, in the order of the images."""
@@ -55,6 +58,7 @@ def merge(scores: Scores, others: Scores) -> Scores:
     scores.metrics.merge(others.metrics)
     scores.aps.update(others.aps)
     scores.oddities.update(others.oddities)
+    scores.left_out.update(others.left_out)
     return scores
 
 
@@ -162,19 +166,25 @@ def _open(shared: ModelJob) -> tuple[Predictor, Source]:
 
 def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
     predictor, source = once(shared.key, _open, shared)
-    chosen = Chosen(source, range(*task))
+    chosen = Forgiving(Chosen(source, range(*task)))
     evaluation = Evaluation.of(predictor.dataset, _no_pictures)
     batch_size = predictor.config.eval.batch_size
     odd = []
-    for _, sample, parsing in predictor.predict_all(chosen, batch_size):
+    for _, sample, parsing in readable(predictor.predict_all(chosen, batch_size), chosen):
         add_scores(evaluation, sample, parsing)
         odd += oddities_of(sample)
     first, _ = task
-    return Scores(evaluation.metrics, {first: evaluation.instance_ap}, {first: odd})
+    left_out = [f"number {first + index + 1}" for index in sorted(chosen.errors)]
+    return Scores(
+        evaluation.metrics, {first: evaluation.instance_ap}, {first: odd}, {first: left_out}
+    )
 
 
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:
-    predictor, _ = once(shared.key, _open, shared)
+    predictor, source = once(shared.key, _open, shared)
     evaluation = _evaluation(scores, predictor.dataset, has_ap=True)
+    evaluation.left_out = [name for _, names in sorted(scores.left_out.items()) for name in names]
+    if len(evaluation.left_out) == len(source):
+        raise UserError(f"none of {len(source)} images can be read; the workers' logs say why.")
     evaluation.notes_on_files = notes(scores.odd_in_order(), may_be_strict=False)
     return evaluation.result()

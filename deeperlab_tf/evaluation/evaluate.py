@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from deeperlab_tf.evaluation.results import Evaluation, ScoredImage
-from deeperlab_tf.evaluation.samples import Sample, Source, with_classes_of
+from deeperlab_tf.evaluation.samples import Forgiving, Sample, Source, with_classes_of
+from deeperlab_tf.evaluation.submit import add_to_all, writers_of
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.coco_panoptic import PanopticFiles
 from deeperlab_tf.files.made import mark_folder
 from deeperlab_tf.files.oddities import Found, Oddity, notes
-from deeperlab_tf.files.submissions import RESULT_FORMATS, CocoResults
+from deeperlab_tf.files.submissions import CocoResults
 from deeperlab_tf.metrics.overlaps import overlap_table
+from deeperlab_tf.prediction.many import none_can_be_read
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.visualize.drawing import write_image
@@ -66,7 +70,8 @@ def evaluate(
       `Evaluation`; its `result()` has the numbers.
 
     Raises:
-      UserError: the model has other classes than the data, or there are no images.
+      UserError: the model has other classes than the data, or there are no images that can be
+        read. Single ones that cannot are named and left out, see `Evaluation`.
 
     Example:
       predictor = deeperlab_tf.Predictor("runs/shapes")
@@ -75,25 +80,27 @@ def evaluate(
       print(result["pq"], result["pc"])
     """
     dataset = predictor.dataset
-    source = with_classes_of(dataset, source)
+    source = Forgiving(with_classes_of(dataset, source))
     folder = storage.join(output, "parses")
-    writers = [CocoResults(folder, dataset)]
-    for name in result_formats:
-        writers.append(RESULT_FORMATS[name](storage.join(output, f"results_{name}"), dataset))
+    parses, writers = CocoResults(folder, dataset), writers_of(result_formats, output, dataset)
 
-    evaluation = Evaluation.of(dataset, _loader(source, folder, dataset))
+    numbers = []  # of the samples that are scored
+    evaluation = Evaluation.of(dataset, _loader(source, numbers, folder, dataset))
     # One in so many images is shown on the contact sheet.
     every = math.ceil(len(source) / _SHEET_ROWS)
     rows, odd = [], []
-    for index, sample, parsing in predictor.predict_all(source, batch_size):
+    for index, sample, parsing in readable(predictor.predict_all(source, batch_size), source):
+        numbers.append(index)
         add_scores(evaluation, sample, parsing)
-        for writer in writers:
-            writer.add(parsing, sample["image_id"], sample.get("coco_id"))
-        if index % every == 0:
+        parses.add(parsing, sample["image_id"], sample.get("coco_id"))
+        if add_to_all(writers, sample, parsing):
+            evaluation.unfit.append(sample["image_id"])
+        if (len(numbers) - 1) % every == 0:
             rows.append(_sheet_row(sample, parsing))
         odd += oddities_of(sample)
 
-    for writer in writers:
+    evaluation.left_out = left_out_of(source)
+    for writer in (parses, *writers.values()):
         writer.close()
     sheet = contact_sheet(rows, _SHEET_TITLES, _CELL_SIDE, footer=error_legend)
     write_image(storage.join(output, "contact_sheet.png"), sheet)
@@ -102,15 +109,40 @@ def evaluate(
     return evaluation
 
 
-def _loader(source, folder, dataset):
-    """`Evaluation.load`: the prediction is read back from the parses in `folder`."""
+Parsed = Iterator[tuple[int, Sample, Parsing]]
+
+
+def readable(parsed: Parsed, source: Forgiving) -> Parsed:
+    """Those of a source's parses whose images can be read; the others are named."""
+    for index, sample, parsing in parsed:
+        if index in source.errors:
+            tqdm.write(f"left out: {source.errors[index]}", file=sys.stderr)
+        else:
+            yield index, sample, parsing
+
+
+def left_out_of(source: Forgiving) -> list[str]:
+    """What the images are called that cannot be read, after all have been asked for.
+
+    Raises:
+      UserError: none can be read.
+    """
+    if len(source.errors) == len(source):
+        raise none_can_be_read([error for _, error in sorted(source.errors.items())])
+    return [f"number {index + 1}" for index in sorted(source.errors)]
+
+
+def _loader(source, numbers, folder, dataset):
+    """`Evaluation.load`: the prediction is read back from the parses in `folder`; of each image
+    that is scored, `numbers` has the place in the source.
+    """
 
     @functools.cache  # they are there only after the last image
     def written_parses():
         return PanopticFiles(storage.join(folder, "parses.json"), folder, dataset)
 
     def load(number):
-        sample = source[number]
+        sample = source[numbers[number]]
         parses, image_id = written_parses(), sample.get("coco_id", sample["image_id"])
         semantic, instance, _, scores = parses.to_labels(image_id, *parses.read(image_id))
         parse = Parsing.from_maps(semantic, instance, dataset, scores=scores)

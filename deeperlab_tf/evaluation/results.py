@@ -45,6 +45,8 @@ class Evaluation:
       names: what each image is called.
       tables: `OverlapTable` of each image.
       notes_on_files: sentences about what is odd in them.
+      left_out: images that cannot be read, and so are not scored.
+      unfit: names of images whose parse does not fit into a form that was asked for.
     """
 
     dataset: Dataset
@@ -54,6 +56,8 @@ class Evaluation:
     names: list[str] = dataclasses.field(default_factory=list)
     tables: list[OverlapTable] = dataclasses.field(default_factory=list)
     notes_on_files: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    unfit: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of(cls, dataset: Dataset, load: Callable[[int], ScoredImage]) -> Evaluation:
@@ -74,7 +78,7 @@ class Evaluation:
           dict of floats in 0-1 (NaN: nothing to measure) `pq, sq, rq` and the same with `_things`,
           `_stuff`; `pc, pc_normalized, miou, ap, ap50`; counts `num_classes...`, `num_images`;
           `per_class`, a list of dicts with `name`, `id`, `is_thing` and the metrics of the class;
-          `notes`, a list of sentences.
+          `notes`, a list of sentences; where there are any, `left_out` and `unfit`, see above.
         """
         result = self.metrics.result()
         result.update(ap=math.nan, ap50=math.nan)
@@ -89,10 +93,16 @@ class Evaluation:
             result.update(ap)
         result["per_class"] = per_class
         result["notes"] = self._notes(result)
+        for key in ("left_out", "unfit"):
+            if names := getattr(self, key):
+                result[key] = names
         return result
 
     def _notes(self, result):
         notes = list(self.notes_on_files)
+        if self.left_out:
+            count, total = len(self.left_out), len(self.left_out) + result["num_images"]
+            notes.append(f"{count} of {total} images cannot be read, and do not count.")
         if math.isinf(result["pq"]):
             notes.append("pq is infinite, as an IoU is; metrics.json has null for it.")
         if math.isnan(result["pc"]):

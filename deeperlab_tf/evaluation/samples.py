@@ -12,6 +12,8 @@ from deeperlab_tf.schema import Dataset
 
 Sample = Mapping[str, Any]
 
+_NOTHING_SIDE = 65  # pixels, where no size is known yet
+
 
 class Source(Protocol):
     """Random access to the labelled images of a split, as of `input_pipeline.open_source`."""
@@ -41,6 +43,37 @@ class Chosen:
 
     def __getitem__(self, index: int) -> Sample:
         return self._source[self._numbers[index]]
+
+
+class Forgiving:
+    """A source that has a picture of nothing in the place of a sample that cannot be read.
+
+    So the work on the others goes on; the picture has the size of the one before, with which it may
+    share a batch.
+
+    Args:
+      source: random access to samples.
+
+    Attributes:
+      errors: dict, from the number of each such sample that was asked for to what is wrong with it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.dataset, self._source = source.dataset, source
+        self.errors: dict[int, UserError] = {}
+        self._size = (_NOTHING_SIDE, _NOTHING_SIDE, 3)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        try:
+            sample = self._source[index]
+        except UserError as error:
+            self.errors[index] = error
+            return {"image": np.zeros(self._size, np.uint8)}
+        self._size = sample["image"].shape
+        return sample
 
 
 def spread(numbers: Sequence[int], count: int) -> Sequence[int]:

@@ -7,6 +7,7 @@ Classes are written as `Category.original_id`, the ids of the dataset's own file
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +15,11 @@ from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import atomic_path, write_text
+from deeperlab_tf.files.atomic import write_text
+from deeperlab_tf.files.encode import write_bytes
 from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse, take_name
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.stamp import stamped
 from deeperlab_tf.schema import Dataset, voc_color
 
 _VOC_VOID = 255
@@ -24,8 +27,16 @@ _CITYSCAPES_UNLABELLED = 0
 _BYTE_VALUES = 256
 
 
+class DoesNotFit(UserError):
+    """A parse is one that a form cannot hold; the parses of other images may well fit."""
+
+
 class Results(Protocol):
-    """Writer of one form; made with the folder to write into and the dataset."""
+    """Writer of one form; made with the folder to write into and the dataset.
+
+    Raises:
+      UserError: the form has no room for the ids of the dataset's classes.
+    """
 
     def __init__(self, folder: str, dataset: Dataset) -> None: ...
 
@@ -38,8 +49,8 @@ class Results(Protocol):
           image_id: the photo's in the JSON that lists it, for forms that have ids; None: `name`.
 
         Raises:
-          UserError: the name leaves the folder or was there before, or the parse does not fit into
-            the form.
+          DoesNotFit: the form cannot hold this parse, of which nothing was written.
+          UserError: the name leaves the folder or was there before, or a file cannot be written.
         """
 
     def close(self) -> None:
@@ -88,14 +99,15 @@ class CityscapesResults:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
+        self._table = _table_of_ids(dataset, _CITYSCAPES_UNLABELLED)
         self._panoptic = CocoResults(storage.join(folder, "panoptic"), dataset)
         self._names = set()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
         take_name(name, self._names)
-        ids = _original_ids(parsing.semantic, self._dataset, _CITYSCAPES_UNLABELLED)
-        _write_image(self._folder, f"semantic/{name}.png", Image.fromarray(ids))
+        ids = Image.fromarray(self._table[parsing.semantic])
+        _write_image(self._folder, f"semantic/{name}.png", ids)
 
         lines = []
         for segment in parsing.segments:
@@ -129,20 +141,21 @@ class VocResults:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
+        self._table = _table_of_ids(dataset, _VOC_VOID)
         self._names = set()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
         del image_id  # VOC has none
-        take_name(name, self._names)
         count = int(parsing.instance.max(initial=0))
         if count >= _VOC_VOID:
-            raise UserError(
-                f"the parse of {name} has {count} instances; "
-                f"a VOC PNG holds at most {_VOC_VOID - 1}."
+            raise DoesNotFit(
+                f"the parse of {name} has {count} instances; a VOC PNG holds at most "
+                f"{_VOC_VOID - 1}: lower config.fusion.max_instances, or take another form."
             )
+        take_name(name, self._names)
 
-        classes = _original_ids(parsing.semantic, self._dataset, _VOC_VOID)
+        classes = self._table[parsing.semantic]
         is_void = parsing.semantic == self._dataset.ignore_label
         objects = np.where(is_void, _VOC_VOID, parsing.instance).astype(np.uint8)
         for folder, ids in (("SegmentationClass", classes), ("SegmentationObject", objects)):
@@ -172,9 +185,8 @@ def _shifted(category):
     return dataclasses.replace(category, original_id=category.original_id + 1)
 
 
-def _original_ids(semantic, dataset, void):
-    """Class indices [H, W] as the dataset's own ids, uint8."""
-    # The id of each value of `semantic`: [256].
+def _table_of_ids(dataset, void):
+    """The dataset's own id of each value of a semantic map, uint8 [256]."""
     table = np.full(_BYTE_VALUES, void, np.int64)
     table[: dataset.num_classes] = [category.original_id for category in dataset.categories]
     if table.max() >= _BYTE_VALUES or table.min() < 0:
@@ -182,9 +194,10 @@ def _original_ids(semantic, dataset, void):
             f"the class ids of {dataset.name} do not fit into 8 bits, which this format has."
         )
     table[dataset.ignore_label] = void
-    return table.astype(np.uint8)[semantic]
+    return table.astype(np.uint8)
 
 
 def _write_image(folder, name, image):
-    with atomic_path(path_inside(folder, name)) as temporary:
-        image.save(temporary)
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    write_bytes(path_inside(folder, name), stamped(png.getvalue()))

@@ -83,11 +83,13 @@ def check_job(job: Job) -> None:
     raise none_can_be_read(errors, "files" if job.films else "images")
 
 
-def none_can_be_read(errors: Sequence[UserError], what: str = "images") -> UserError:
+def none_can_be_read(
+    errors: Sequence[UserError], what: str = "images", done: str = "read"
+) -> UserError:
     """What to say where there is nothing else than these errors."""
     if len(errors) == 1:
         return errors[0]
-    return UserError(f"none of {len(errors)} {what} can be read; the first: {errors[0]}")
+    return UserError(f"none of {len(errors)} {what} can be {done}; the first: {errors[0]}")
 
 
 def parse_files(
@@ -194,11 +196,11 @@ def complain_of(left_out: Sequence[str], total: int, output: str, what: str = "i
     done = f"the other {rest} are in {output}" if rest else "there are no others"
     raise UserError(
         f"{len(left_out)} of {total} {what} were left out, for the reasons above "
-        f"({_some(left_out)}); {done}."
+        f"({some_of(left_out)}); {done}."
     )
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -1,6 +1,7 @@
 """Photos without labels: where the benchmarks' archives and lists have them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -134,6 +135,38 @@ def test_a_bad_photo_is_named_and_the_results_of_the_rest_are_written(tmp_path, 
         write_results(EverythingIsADisc(), opened(tmp_path / "photos"), str(output), ["voc"])
 
 
+class EverythingIsCrowded(EverythingIsADisc):
+    """As many instances as pixels; in small photos more than VOC's form has room for."""
+
+    def predict_all(self, source, batch_size, progress=True):
+        for index in range(len(source)):
+            height, width = source[index]["image"].shape[:2]
+            instance = np.arange(1, height * width + 1).reshape(height, width)
+            parse = Parsing.from_maps(np.full_like(instance, 2), instance, self.dataset)
+            yield index, source[index], parse
+
+
+def test_a_parse_that_a_form_cannot_hold_is_named_and_the_rest_is_written(tmp_path, capsys):
+    photos_at(tmp_path / "photos", "a.png", "c.png")
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "photos/b.png")
+    photos, output = opened(tmp_path / "photos"), tmp_path / "out"
+    predictor = EverythingIsCrowded()
+    left_out = write_results(predictor, photos, str(output), ["voc", "coco"], batch_size=2)
+    assert left_out == [str(tmp_path / "photos/b.png")]
+    said = capsys.readouterr().err
+    assert "left out of results_voc: the parse of b has 400 instances; a VOC PNG holds" in said
+    for folder, names in (
+        ("results_voc/SegmentationClass", ["a.png", "c.png"]),
+        ("results_voc/SegmentationObject", ["a.png", "c.png"]),
+        ("results_coco", ["a.png", "b.png", "c.png", "parses.json"]),
+    ):
+        assert sorted(path.name for path in (output / folder).iterdir()) == names
+    for name in ("a", "c"):
+        (tmp_path / f"photos/{name}.png").unlink()
+    with pytest.raises(UserError, match="the parse of b has 400 instances"):
+        write_results(predictor, opened(tmp_path / "photos"), str(tmp_path / "none"), ["voc"])
+
+
 def test_results_have_the_ids_of_the_list(tmp_path):
     """By which the benchmark's server knows an image, whatever its file is called."""
     photos_at(tmp_path / "photos", "a.png", "in/b.png")
@@ -184,3 +217,20 @@ def test_results_inside_the_photos_folder_are_no_photos(tmp_path):
     parse = Parsing.from_maps(np.full((6, 8), 2), np.ones((6, 8), int), toy_dataset())
     parse.save(tmp_path, "a_parse")
     assert opened(tmp_path).names == names
+
+
+@pytest.mark.parametrize("form", sorted(RESULT_FORMATS))
+def test_results_that_were_moved_are_no_photos(form, tmp_path):
+    photos_at(tmp_path / "photos", "a.png", "in/b.png")
+    out = tmp_path / "out"
+    write_results(EverythingIsADisc(), opened(tmp_path / "photos"), str(out), [form])
+    shutil.copytree(out / f"results_{form}", tmp_path / "photos/copied")
+    moved = next(path for path in out.rglob("*.png") if path.name.startswith("b"))
+    moved.rename(tmp_path / "photos/moved.png")
+    (out / f"results_{form}").rename(tmp_path / "photos/in/elsewhere")
+    photos, inputs = opened(tmp_path / "photos"), find_inputs(str(tmp_path / "photos"))
+    assert photos.names == ["a", "in/b"] and inputs.images == photos.paths
+    assert photos.passed_over == inputs.passed_over > 3
+    # What somebody drew over a result is that person's.
+    Image.open(tmp_path / "photos/moved.png").convert("RGB").save(tmp_path / "photos/moved.png")
+    assert opened(tmp_path / "photos").names == ["a", "moved", "in/b"]

@@ -52,6 +52,7 @@ def test_results_are_written_of_all_photos_that_can_be_read(
     for name, image in zip(("a.png", "c.png"), images):
         write_image(str(tmp_path / "photos" / name), image)
     (tmp_path / "photos" / "b.png").write_bytes(b"no image")
+    (tmp_path / "evaluate.py").symlink_to("disk/new")
     data = (f"--config.data.root={tmp_path / 'photos'}", "--config.data.dataset=folder")
     programs = {
         "predict.py": [f"--input={tmp_path / 'photos'}"],

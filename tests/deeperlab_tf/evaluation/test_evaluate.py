@@ -150,6 +150,56 @@ def test_other_formats_are_written_beside(toy_dataset, tmp_path):
     assert (tmp_path / "results_voc" / "SegmentationObject" / "image_1.png").exists()
 
 
+class WithBroken(Source):
+    """Some of its images cannot be read."""
+
+    def __init__(self, dataset, length, broken):
+        super().__init__(dataset, length)
+        self._broken = broken
+
+    def __getitem__(self, index):
+        if index in self._broken:
+            raise UserError(f"image {index}.png cannot be read.")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("broken", [(0,), (1,), (0, 2)])
+def test_images_that_cannot_be_read_are_named_and_the_others_scored(
+    broken, toy_dataset, tmp_path, capsys
+):
+    source = WithBroken(toy_dataset, 3, broken)
+    evaluation = evaluate(FakePredictor(toy_dataset), source, str(tmp_path), 1, ["voc"])
+    result = evaluation.result()
+    assert result["pq"] == 1.0 and result["num_images"] == 3 - len(broken)
+    assert result["left_out"] == [f"number {index + 1}" for index in broken]
+    assert f"{len(broken)} of 3 images cannot be read, and do not count." in result["notes"]
+    said = capsys.readouterr().err
+    assert all(f"left out: image {index}.png cannot be read" in said for index in broken)
+    for number, name in enumerate(evaluation.names):
+        assert (tmp_path / "parses" / f"{name}.png").exists()
+        assert name not in [f"image_{index}" for index in broken]
+        scored = evaluation.load(number)
+        np.testing.assert_array_equal(scored.truth.semantic, scored.parse.semantic)
+
+
+def test_no_image_that_can_be_read_is_an_error(toy_dataset, tmp_path):
+    source = WithBroken(toy_dataset, 3, (0, 1, 2))
+    with pytest.raises(UserError, match=r"none of 3 images can be read; the first: image 0\.png"):
+        evaluate(FakePredictor(toy_dataset), source, str(tmp_path))
+
+
+def test_a_parse_that_does_not_fit_into_a_form_is_scored_all_the_same(
+    toy_dataset, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("deeperlab_tf.files.submissions._VOC_VOID", 1)
+    result = evaluate(
+        FakePredictor(toy_dataset), Source(toy_dataset), str(tmp_path), 1, ["voc", "coco"]
+    ).result()
+    assert result["pq"] == 1.0 and result["unfit"] == ["image_0", "image_1"]
+    assert "left out of results_voc: the parse of image_0" in capsys.readouterr().err
+    assert (tmp_path / "results_coco" / "image_1.png").exists()
+
+
 def test_data_of_other_classes_and_empty_splits_are_refused(toy_dataset, tmp_path):
     import dataclasses
 

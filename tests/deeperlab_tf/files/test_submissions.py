@@ -126,15 +126,33 @@ def test_ids_and_instances_that_do_not_fit_are_named(dataset, tmp_path):
     many = np.arange(1, 301).reshape(15, 20)
     parse = Parsing.from_maps(np.full((15, 20), 2), many, dataset)
     with pytest.raises(UserError, match="has 300 instances"):
-        VocResults(str(tmp_path), dataset).add(parse, "scene")
+        VocResults(str(tmp_path / "voc"), dataset).add(parse, "scene")
+    assert not (tmp_path / "voc").exists()
     large = dataclasses.replace(dataset.categories[0], original_id=300)
     wide = dataclasses.replace(dataset, categories=(large, *dataset.categories[1:]))
     with pytest.raises(UserError, match="do not fit into 8 bits"):
-        CityscapesResults(str(tmp_path), wide).add(parse, "scene")
+        CityscapesResults(str(tmp_path), wide)
+    with pytest.raises(UserError, match="do not fit into 8 bits"):
+        VocResults(str(tmp_path), wide)
     with pytest.raises(UserError, match="leaves the folder"):
         VocResults(str(tmp_path / "in"), dataset).add(
             Parsing.from_maps(many * 0, many * 0, dataset), "../../out"
         )
+
+
+@pytest.mark.parametrize("form", ["cityscapes", "coco", "vistas"])
+def test_a_thousand_instances_of_a_class_and_more_fit(form, dataset, tmp_path):
+    """Neither 255 nor 999 nor 9,999 is the end."""
+    many = np.arange(1, 10_501).reshape(100, 105)
+    scores = np.linspace(0.9, 0.1, many.size)
+    if form == "cityscapes":  # a file for each
+        many, scores = many % 1_100 + 1, scores[:1_100]
+    parse = Parsing.from_maps(np.full(many.shape, 2), many, dataset, scores=scores)
+    writer = RESULT_FORMATS[form](str(tmp_path), dataset)
+    writer.add(parse, "scene")
+    writer.close()
+    semantic, instance = READERS[form](tmp_path, "scene", dataset)
+    assert (semantic == 2).all() and len(np.unique(instance)) == len(np.unique(many))
 
 
 # === Genuine annotations, written as if they were parses, against the files the benchmarks' own
