@@ -19,15 +19,17 @@ SERVING = [
     f"tensorflow-serving-api>=2.15,<2.16; {REFERENCE}",
     f"tensorflow-serving-api>=2.18; {CURRENT}",
 ]
+# tf2onnx 1.17 is the first for the protobuf that TensorFlow 2.15 wants, and not for Python 3.9.
+HAS_ONNX = 'python_version >= "3.10"'
 ONNX = [
-    "tf2onnx>=1.17,<1.18",
+    f"tf2onnx>=1.17,<1.18; {HAS_ONNX}",
     # 1.19 and newer want an ml_dtypes that TensorFlow 2.15 refuses.
-    f"onnx>=1.17,<1.19; {REFERENCE}",
+    f"onnx>=1.17,<1.19; {HAS_ONNX} and {REFERENCE}",
     f"onnx>=1.17; {CURRENT}",
     # Of those TensorFlow 2.15 takes, the one that is not slow pure Python.
-    f"protobuf>=4.25,<5; {REFERENCE}",
-    "onnxruntime",
-    "sympy",  # which onnxruntime's quantisation imports without asking for it
+    f"protobuf>=4.25,<5; {HAS_ONNX} and {REFERENCE}",
+    f"onnxruntime; {HAS_ONNX}",
+    f"sympy; {HAS_ONNX}",  # which onnxruntime's quantisation imports without asking for it
 ]
 # Apache Beam, and checksums of TFRecords.
 BEAM = ["apache-beam[tfrecord]>=2.60"]

@@ -302,6 +302,16 @@ def test_tensorflow_addons_is_optional_and_asked_for_only_where_it_has_wheels(re
     assert with_addons == {("linux", "addons"), ("linux", "test")}
 
 
+def test_what_onnx_needs_is_asked_for_only_where_it_can_be_had(required):
+    """There is no tf2onnx for Python 3.9 that fits, and the tests' extra must install there."""
+    for extra in ("onnx", "test"):
+        packages = {v: required("linux", "x86_64", v, extra) for v in (*REFERENCE, *CURRENT)}
+        wanted = {"tf2onnx", "onnx", "onnxruntime", "sympy"}
+        assert {v: wanted & set(packages[v]) for v in packages} == {
+            v: set() if v == "3.9" else wanted for v in packages
+        }
+
+
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
 def test_of_opencv_only_the_headless_package_is_asked_for(required, platform):
     """Both packages own the folder `cv2`: one beside the other breaks it."""
