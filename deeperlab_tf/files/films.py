@@ -130,7 +130,10 @@ class AnimationReader:
                     with decoding(self._path, "film"):
                         image.seek(number)
                         image.load()
-                        frame = to_rgb(image.copy(), _BITS, str(self._path))
+                        # Without a copy of the picture: Pillow holds it twice already.
+                        info = dict(image.info)
+                        frame = to_rgb(image, _BITS, str(self._path))
+                        image.info.update(info)
                         frame = turn_upright(frame, orientation)
                 except UserError:  # it breaks off
                     return
