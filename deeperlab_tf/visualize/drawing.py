@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 from collections.abc import Collection, Mapping
 
 import cv2
@@ -69,8 +70,8 @@ def shades(color: Color, count: int) -> list[Color]:
         turn = (0.5 + index * _GOLDEN_ANGLE) % 1.0 - 0.5
         other = (0.5 + index * _GOLDEN_ANGLE * _GOLDEN_ANGLE * 5) % 1.0 - 0.5
         shade_hue = (hue + 0.22 * turn) % 1.0
-        shade_saturation = float(np.clip(saturation + 0.35 * other, 0.3, 1.0))
-        shade_value = float(np.clip(value + 0.3 * turn, 0.5, 1.0))
+        shade_saturation = min(max(saturation + 0.35 * other, 0.3), 1.0)
+        shade_value = min(max(value + 0.3 * turn, 0.5), 1.0)
         result.append(_rgb(shade_hue, shade_saturation, shade_value))
     return result
 
@@ -93,6 +94,7 @@ def _rgb(hue: float, saturation: float, value: float) -> Color:
 # === Text ===
 
 
+@functools.lru_cache(maxsize=4096)
 def text_size(text: str, size: int) -> tuple[int, int]:
     """(height, width) in pixels of the pill that `draw_label` draws in font size `size`."""
     text, font = font_for(text, size)
@@ -114,22 +116,51 @@ def draw_label(
     """
     height, width = text_size(text, size)
     y, x = top_left
-    place = np.s_[y : y + height, x : x + width]
-    patch = Image.fromarray(image[place])
+    patch = np.ascontiguousarray(image[y : y + height, x : x + width])
 
-    # The pill, a little transparent.
-    pill = Image.new("L", patch.size, 0)
+    pill, letters = _label_masks(text, size)
+    _blend(patch, (18, 18, 22), pill)
+    patch[size // 3 : height - size // 3 + 1, : max(size // 6, 1) + 1] = color
+    _blend(patch, (255, 255, 255), letters)
+    image[y : y + height, x : x + width] = patch
+
+
+@functools.lru_cache(maxsize=1024)
+def _label_masks(text, size):
+    """How much of a label's pixels is pill, a little transparent, and letters: uint8 [h, w] each.
+
+    Photos of one kind have the same labels again and again.
+    """
+    height, width = text_size(text, size)
+    pill = Image.new("L", (width, height), 0)
     outline = (0, 0, width - 1, height - 1)
     ImageDraw.Draw(pill).rounded_rectangle(outline, radius=size // 3, fill=195)
-    patch.paste((18, 18, 22), (0, 0), pill)
 
-    draw = ImageDraw.Draw(patch)
-    stripe = (0, size // 3, max(size // 6, 1), height - size // 3)
-    draw.rectangle(stripe, fill=tuple(color))
+    letters = Image.new("L", (width, height), 0)
+    drawn, font = font_for(text, size)
     start = (size * 0.45, height / 2)
-    text, font = font_for(text, size)
-    draw.text(start, text, fill=(255, 255, 255), font=font, anchor="lm")
-    image[place] = np.asarray(patch)
+    ImageDraw.Draw(letters).text(start, drawn, fill=255, font=font, anchor="lm")
+    return np.asarray(pill), np.asarray(letters)
+
+
+def _blend(picture, color, mask):
+    alpha = mask.reshape(-1, 1) * np.float32(1 / 255)
+    blend_at(picture, np.s_[:], color, alpha)
+
+
+def blend_at(picture: Picture, places: np.ndarray | slice, color: Color, alpha: np.ndarray) -> None:
+    """Blends a colour into some pixels of a picture, in place.
+
+    Args:
+      picture: uint8 [H, W, 3], contiguous.
+      places: of the pixels, row by row: int [N].
+      color: what they are blended with.
+      alpha: how much of the colour each gets: float32 [N, 1], 0-1.
+    """
+    pixels = picture.reshape(-1, 3)
+    under = pixels[places].astype(np.float32)
+    mixed = under + alpha * (np.array(color, np.float32) - under)
+    pixels[places] = mixed + 0.5  # rounded, as the cast cuts off
 
 
 def caption(text: str, width: int, height: int = STRIP_HEIGHT, left: int | None = None) -> Picture:

@@ -13,6 +13,7 @@ from deeperlab_tf.schema import Dataset
 from deeperlab_tf.visualize.drawing import (
     Color,
     Picture,
+    blend_at,
     draw_label,
     enlarge,
     shades,
@@ -46,7 +47,8 @@ def paint(labels: np.ndarray, colors: Mapping[int, Color]) -> Picture:
     """Integer map [H, W] in the colours of its values: uint8 [H, W, 3]; others are black."""
     values, index = dense(np.asarray(labels, np.int64).reshape(-1))
     table = [colors.get(value, UNLABELLED_COLOR) for value in values.tolist()]
-    return np.array(table, np.uint8)[index].reshape(*labels.shape, 3)
+    colored = np.array(table, np.uint8).take(index, axis=0)
+    return colored.reshape(*labels.shape, 3)
 
 
 def semantic_map(labels: np.ndarray, dataset: Dataset) -> Picture:
@@ -136,14 +138,13 @@ def draw_parsing(
     opacity[parsing.semantic == parsing.dataset.ignore_label] = 0.0
 
     # Everything at the picture's size; labels and opacity must not blur.
-    labels = _enlarge_labels(parsing.panoptic, scale)
-    opacity = _enlarge_labels(opacity, scale)[..., np.newaxis]
-    picture = enlarge(image, scale).astype(np.float32)
-    picture += opacity * (paint(labels, colors) - picture)
+    opacity = _enlarge_labels(opacity, scale)
+    color = _enlarge_labels(paint(parsing.panoptic, colors), scale)
+    picture = cv2.blendLinear(enlarge(image, scale), color, 1 - opacity, opacity)
 
+    labels = _enlarge_labels(parsing.panoptic, scale)
     on_thing = _enlarge_labels(is_thing.astype(np.uint8), scale)
-    picture = _draw_boundaries(picture, labels, on_thing)
-    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    _draw_boundaries(picture, labels, on_thing)
     if names:
         _write_names(picture, parsing, colors, scale)
     return picture
@@ -179,26 +180,24 @@ def _enlarge_labels(labels, scale):
 
 
 def _draw_boundaries(picture, labels, on_thing):
-    """Strokes white lines around things, dark ones elsewhere; float32 [H, W, 3]."""
+    """Strokes white lines around things, dark ones elsewhere, into the picture."""
     width = max(1, round(max(labels.shape) / 700))
     edges = boundaries(labels, width)
     # A boundary counts as a thing's if the thing lies on either side of its line.
     reach = 2 * width + 1
     touches_thing = cv2.dilate(on_thing, np.ones((reach, reach), np.uint8)) > 0
-    picture = _stroke(picture, edges & ~touches_thing, (30, 30, 34), 0.5)
-    return _stroke(picture, edges & touches_thing, (255, 255, 255), 0.95)
+    _stroke(picture, edges & ~touches_thing, (30, 30, 34), 0.5)
+    _stroke(picture, edges & touches_thing, (255, 255, 255), 0.95)
 
 
 def _stroke(picture, mask, color, opacity):
-    """Blends `color` into float32 [H, W, 3] where `mask`, with softened edges; gives `picture`."""
-    softened = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.6)
+    """Blends `color` into a picture where `mask`, with softened edges, in place."""
+    softened = cv2.GaussianBlur(mask.view(np.uint8) * 255, (0, 0), 0.6)
     # Lines are a few of the pixels.
-    places = np.flatnonzero(softened)
-    alpha = np.minimum(softened.reshape(-1)[places, np.newaxis] * 1.3, 1.0)
-    pixels = picture.reshape(-1, 3)
-    under = pixels[places]
-    pixels[places] = under + alpha * opacity * (np.array(color, np.float32) - under)
-    return picture
+    places = np.flatnonzero(softened > 0)
+    alpha = softened.reshape(-1)[places, np.newaxis] * np.float32(1.3 / 255)
+    alpha = np.minimum(alpha, 1) * np.float32(opacity)
+    blend_at(picture, places, color, alpha)
 
 
 # === Names ===
@@ -242,7 +241,7 @@ def _label_corner(parsing, segment, label_size, scale, picture_size):
     y1, x1, y2, x2 = segment.box
     is_segment = parsing.panoptic[y1:y2, x1:x2] == segment.id
     # Beyond the box, and beyond the image, it is outside.
-    padded = np.pad(is_segment.astype(np.uint8), 1)
+    padded = cv2.copyMakeBorder(is_segment.view(np.uint8), *[1] * 4, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
     y, x = np.unravel_index(depth.argmax(), depth.shape)
 
