@@ -55,6 +55,8 @@ def main() -> None:
     name = storage.basename(storage.normpath(MODEL.value))
     address = Address(HOST.value, PORT.value)
     with serve(keeper, limits, address, f"DeeperLab: {name}") as url:
+        # While the first photo is looked for.
+        threading.Thread(target=keeper.warm_up, daemon=True).start()
         print(f"open {url} in a browser; Ctrl-C ends the page", flush=True)
         if not _is_private(HOST.value):
             print("whoever can reach this machine can use it; it asks for no password", flush=True)

@@ -69,6 +69,11 @@ class HeadKeeper:
         self.settings = FusionSettings(fusion.peak_threshold, fusion.nms_iou)
         self._fuse = self._traceable()
 
+    def warm_up(self) -> None:
+        """Parses an empty image, so that no photo has to wait for the graphs to be made."""
+        size = self._config.eval.image_size
+        self.fuse(self.keep(np.zeros([*size, 3], np.uint8)))
+
     def keep(self, image: np.ndarray) -> KeptHeads:
         """Runs the network.
 

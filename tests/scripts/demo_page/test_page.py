@@ -14,8 +14,9 @@ from PIL import Image
 
 from deeperlab_tf.visualize.drawing import write_image
 from demo_page.photos import Limits
-from tests.scripts.demo_page.browser import Browser, find_chromium
+from tests.scripts.demo_page.browser import Browser
 from tests.scripts.demo_page.made_up import MadeUpKeeper
+from tests.scripts.demo_page.steps import all_layers, open_page, wait_for_note
 
 pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
@@ -36,21 +37,11 @@ def url(keeper):
 
 
 @pytest.fixture
-def browser(url, tmp_path):
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("there is no Chromium; $DEEPERLAB_TEST_CHROMIUM names one")
+def browser(url, chromium, tmp_path):
     with Browser(chromium, str(tmp_path)) as one:
         one.resize(1280, 900)
         open_page(one, url)
         yield one
-
-
-def open_page(browser, url):
-    """Opens the page, and waits until it answers."""
-    browser.open(url)
-    browser.wait_for("document.body?.dataset.pointer && document.readyState === 'complete'")
-    browser.wait_for("!!document.querySelector('#photo input[type=file]')")
 
 
 @pytest.fixture
@@ -60,18 +51,9 @@ def photo(tmp_path):
     return path
 
 
-def note(browser, text):
-    """Waits for a text below the photo."""
-    browser.wait_for(f"document.querySelector('#note').innerText.includes({json.dumps(text)})")
-
-
-def layer_of(browser):
-    return browser.evaluate("document.querySelector('img.layer').src")
-
-
 def drop(browser, photo):
     browser.drop("#photo", photo)
-    note(browser, "240 × 120 pixels, 2 objects")
+    wait_for_note(browser, "240 × 120 pixels, 2 objects")
     browser.wait_for("document.querySelector('img.segments')?.naturalWidth")
 
 
@@ -99,12 +81,8 @@ def test_a_dropped_photo_is_parsed_and_the_pointer_reads_it(browser, photo, url)
 
 def test_layers_change_the_picture_and_not_the_parse(browser, photo, keeper):
     drop(browser, photo)
-    runs, seen = keeper.runs, {layer_of(browser)}
-    for layer in ("classes", "objects", "keypoints", "heatmap", "offsets"):
-        browser.click(f"#layer input[value={layer}]")
-        known = json.dumps(sorted(seen))
-        browser.wait_for(f"!{known}.includes(document.querySelector('img.layer').src)")
-        seen.add(layer_of(browser))
+    runs = keeper.runs
+    assert len(all_layers(browser)) == 6
     browser.wait_for("document.querySelector('#field input')?.value.startsWith('long')")
     assert keeper.runs == runs
 
@@ -113,14 +91,14 @@ def test_sliders_fuse_again_without_the_network(browser, photo, keeper):
     drop(browser, photo)
     runs = keeper.runs
     browser.click("#peak_threshold input[type=range]")  # its middle
-    note(browser, "1 object,")
+    wait_for_note(browser, "1 object,")
     assert keeper.runs == runs
 
 
 def test_downloads_are_what_is_shown(browser, photo):
     drop(browser, photo)
     browser.click("#peak_threshold input[type=range]")
-    note(browser, "1 object,")
+    wait_for_note(browser, "1 object,")
     for name in ("segments", "labels", "overlay"):
         browser.click(f"#{name}")
     with open(browser.downloaded(".json"), encoding="utf-8") as file:
@@ -134,10 +112,10 @@ def test_files_that_are_refused_say_why_and_the_next_photo_works(browser, photo,
     (tmp_path / "broken.png").write_bytes(b"no picture")
     Image.new("1", (10_000, 6_000)).save(tmp_path / "huge.png")
     browser.drop("#photo", tmp_path / "broken.png")
-    note(browser, "broken.png cannot be read as a picture")
+    wait_for_note(browser, "broken.png cannot be read as a picture")
     open_page(browser, url)
     browser.drop("#photo", tmp_path / "huge.png")
-    note(browser, "huge.png has 10000 × 6000 pixels")
+    wait_for_note(browser, "huge.png has 10000 × 6000 pixels")
 
     open_page(browser, url)
     drop(browser, photo)

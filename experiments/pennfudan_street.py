@@ -1,0 +1,39 @@
+r"""Penn-Fudan pedestrians from the network that ships: 136 photos, 34 others are held out.
+
+    python scripts/train.py --config=experiments/pennfudan_street.py --workdir=runs/pennfudan_street \
+        --config.data.root=PennFudanPed --config.train.initial_checkpoint=street
+    python scripts/evaluate.py --workdir=runs/pennfudan_street --output=runs/pennfudan_street/evaluation
+
+What one does with a few photos of one's own: the network's last convolution of the classes is new,
+all else goes on from the street. Data as of `pennfudan.py`, which trains from scratch.
+"""
+
+import runpy
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def get_config():
+    config = runpy.run_path(str(HERE / "pennfudan.py"))["get_config"]()
+    street = runpy.run_path(str(HERE / "street_more.py"))["get_config"]()
+    config.model = street.model
+    config.fusion.nms_iou = street.fusion.nms_iou
+
+    config.data.longer_side = 321
+    config.data.crop_size = (225, 225)
+    config.eval.image_size = (321, 321)
+
+    config.train.initial_part = "all_but_classes"
+    config.train.optimizer = "adam"
+    config.train.learning_rate = 5e-4
+    config.train.backbone_rate = 0.3
+    config.train.freeze_low_level = True
+    config.train.warmup_steps = 50
+    config.train.steps = 1000
+    config.train.ema = 0.0
+    config.train.weight_decay = street.train.weight_decay
+    config.train.hard_pixel_fraction = 0.5
+    config.train.hard_pixel_steps = 1000
+    config.train.checkpoint_every = 250
+    return config
