@@ -1,8 +1,8 @@
 r"""Penn-Fudan pedestrians from the network that ships: 136 photos, 34 others are held out.
 
-    python scripts/train.py --config=experiments/pennfudan_street.py --workdir=runs/pennfudan_street \
+    python scripts/train.py --config=experiments/pennfudan_street.py --workdir=runs/people \
         --config.data.root=PennFudanPed --config.train.initial_checkpoint=street
-    python scripts/evaluate.py --workdir=runs/pennfudan_street --output=runs/pennfudan_street/evaluation
+    python scripts/evaluate.py --workdir=runs/people --output=runs/people/evaluation
 
 What one does with a few photos of one's own: the network's last convolution of the classes is new,
 all else goes on from the street. Data as of `pennfudan.py`, which trains from scratch.
