@@ -12,7 +12,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
-from deeperlab_tf.files.made import is_below, made_folders
+from deeperlab_tf.files.made import is_below, look_at_jsons
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.files.results import is_result
 from input_pipeline.datasets.layout import (
@@ -134,8 +134,7 @@ def _folder(root, dataset, split):
 
 def _found(folder):
     pictures = list(walk_files(folder, IMAGE_ENDINGS))
-    described = set(walk_files(folder, (".json",)))  # results have a JSON beside them
-    made = made_folders(described)
+    described, made = look_at_jsons(walk_files(folder, (".json",)))
     paths = [p for p in pictures if not is_below(p, made) and not is_result(p, described)]
     photos = Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
     photos.passed_over = len(pictures) - len(paths)

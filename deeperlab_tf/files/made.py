@@ -13,6 +13,7 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.reports import read_json_object
 from deeperlab_tf.files.results import MAKER
+from deeperlab_tf.work.names import NameSet
 
 MARK = "made_by.json"
 
@@ -27,15 +28,27 @@ def mark_folder(folder: str, **content: Any) -> None:
     write_json(storage.join(folder, MARK), dict(made_by=MAKER, **content))
 
 
-def made_folders(jsons: Iterable[str]) -> set[str]:
-    """Folders that are marked.
+def look_at_jsons(paths: Iterable[str]) -> tuple[NameSet, set[str]]:
+    """What the JSONs among pictures tell: results have one beside them.
 
     Args:
-      jsons: paths of the JSONs that there are, the marks among them.
+      paths: of all JSONs that there are.
+
+    Returns:
+      which there are; the folders that are marked.
     """
-    marks = [path for path in jsons if storage.basename(path) == MARK]
+    marks = []
+
+    def passing():
+        for path in paths:
+            if storage.basename(path) == MARK:
+                marks.append(path)
+            yield path
+
+    there = NameSet(passing())
     contents = {storage.dirname(path): read_json_object(path) for path in marks}
-    return {folder for folder, found in contents.items() if (found or {}).get("made_by") == MAKER}
+    made = {folder for folder, found in contents.items() if (found or {}).get("made_by") == MAKER}
+    return there, made
 
 
 def is_below(path: str, folders: Collection[str]) -> bool:
