@@ -172,7 +172,8 @@ def check_job(config: ConfigDict, split: str, limit: int = 0, skip_corrupt: bool
     # An empty split has a report too.
     tasks = ranges(len(_chosen(len(source), limit)), _IMAGES) or [(0, 0)]
     sizes = lengths(tasks)
-    return Job("checking", "image", _check_part, shared, tasks, sizes, operator.or_, _finish)
+    how = (operator.or_, _finish, _counts)
+    return Job("checking", "image", _check_part, shared, tasks, sizes, *how)
 
 
 def _open(shared: CheckJob) -> _Checked:
@@ -186,6 +187,10 @@ def _check_part(shared: CheckJob, task: tuple[int, int]) -> dict[int, _Found]:
     source, lacking = once(shared.key, _open, shared)
     numbers = _chosen(len(source), shared.looking.limit)[slice(*task)]
     return {task[0]: _look(source, lacking, numbers)}
+
+
+def _counts(parts: dict[int, _Found]) -> dict[str, int]:
+    return {"bad": sum(len(found.errors) + len(found.corrupt) for found in parts.values())}
 
 
 def _finish(shared: CheckJob, parts: dict[int, _Found]) -> dict:

@@ -12,7 +12,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
-from deeperlab_tf.files.made import without_results
+from deeperlab_tf.files.made import results_among
 from deeperlab_tf.files.panoptic_json import image_key
 from input_pipeline.datasets.layout import (
     check_root,
@@ -133,7 +133,8 @@ def _folder(root, dataset, split):
 
 def _found(folder):
     pictures = list(walk_files(folder, IMAGE_ENDINGS))
-    paths = without_results(pictures, set(walk_files(folder, (".json",))))
+    is_ours = results_among(walk_files(folder, (".json",)))
+    paths = [path for path in pictures if not is_ours(path)]
     photos = Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
     photos.passed_over = len(pictures) - len(paths)
     return photos

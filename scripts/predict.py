@@ -23,6 +23,7 @@ from absl import flags
 
 from deeperlab_tf import cli
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path
 from deeperlab_tf.files.inputs import find_inputs
 from deeperlab_tf.files.reports import check_absent
@@ -38,12 +39,18 @@ from deeperlab_tf.prediction.many import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deeperlab_tf import Parsing, Predictor
+    from deeperlab_tf.prediction.planned import Records
     from deeperlab_tf.work.job import Run
 
 cli.define_model("A run, an export or the name of a shipped model.")
 INPUT = flags.DEFINE_string(
-    "input", None, "An image, a film, or a folder of both (with subfolders)."
+    "input",
+    None,
+    "An image, a film, a folder of both (with subfolders), a list of files (.txt, one a line), a "
+    "pattern in quotes ('photos/*/left_?.jpg'; ** is any folders), or a folder of records.",
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the parses.")
 BATCH_SIZE = flags.DEFINE_integer(
@@ -74,6 +81,9 @@ SHARDS = flags.DEFINE_integer(
     "and go on from those that are there.",
     lower_bound=0,
 )
+RECORDS_SPLIT = flags.DEFINE_string(
+    "records_split", "", "With --shards, where --input is a folder of records: which of its splits."
+)
 cli.define_runner()
 COMPILE = cli.define_compile()
 
@@ -83,6 +93,8 @@ _DRAWN_FROM_MAPS = {"heatmap", "offsets", "sheet"}
 def main() -> None:
     if RESULTS.value or IMAGE_LIST.value:
         return _write_results()
+    if RECORDS_SPLIT.value:
+        return _parse_records(cli.runner(OUTPUT.value))
     inputs = find_inputs(INPUT.value)
     job = Job.of(inputs, OUTPUT.value, PICTURES.value)
     run = cli.runner(OUTPUT.value)
@@ -130,27 +142,48 @@ def _predict_films(predictor: Predictor, job: Job) -> list[str]:
 
 
 def _write_shards(job: Job, run: Run | None) -> None:
+    if not job.files:
+        raise UserError(f"--shards are of images, and {INPUT.value} has none.")
+    if job.films:
+        print(f"passed over {len(job.films)} films, for --shards are of images")
+    _parse_shards(job.files, run)
+
+
+def _parse_records(run: Run | None) -> None:
+    # Imported here: they load TensorFlow.
+    from deeperlab_tf.prediction.planned import Records
+    from input_pipeline import open_source
+    from input_pipeline.records.files import find_shards
+    from input_pipeline.records.index import index_records
+
+    if not SHARDS.value or COMPILE.value:
+        raise UserError("records are parsed into --shards=N, without --compile.")
+    shards = find_shards(INPUT.value, RECORDS_SPLIT.value)
+    count = len(index_records(shards).offset)
+    records = Records(INPUT.value, RECORDS_SPLIT.value, count, open_source)
+    _parse_shards({storage.basename(shard): shard for shard in shards}, run, records)
+
+
+def _parse_shards(
+    files: Mapping[str, str], run: Run | None, records: Records | None = None
+) -> None:
     # Imported here: mistakes in the input need not wait for TensorFlow.
     from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
     from deeperlab_tf.work import local
 
     if PICTURES.value:
         raise UserError("--shards have no pictures; leave out --pictures or --shards.")
-    if not job.files:
-        raise UserError(f"--shards are of images, and {INPUT.value} has none.")
-    if job.films:
-        print(f"passed over {len(job.films)} films, for --shards are of images")
     # One process of this machine: the network uses all of its processors.
     run = run or functools.partial(local.run, processes=1)
-    photos = Photos(job.files, cli.required_model(), cli.overrides(), BATCH_SIZE.value)
+    photos = Photos(files, cli.required_model(), cli.overrides(), BATCH_SIZE.value, records)
     start = time.perf_counter()
     summary = parse_shards(photos, OUTPUT.value, SHARDS.value, run)
     _print_rate(summary["images"], "images", start)
     if summary["bad"]:
         first = next(bad_images(OUTPUT.value, summary))
         raise UserError(
-            f"{summary['bad']} of {len(job.files)} images were left out, the first: "
-            f"{first['error']} The others are in {OUTPUT.value}; the .bad.jsonl files there "
+            f"{summary['bad']} of {summary['images'] + summary['bad']} images were left out, the "
+            f"first: {first['error']} The others are in {OUTPUT.value}; the .bad.jsonl files there "
             "name all."
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.models.shipped import SUMS_FILE, verify
+from deeperlab_tf.models.weights import check_inflated
 
 _FILE = "weights.npz"
 _SHIPPED = storage.join(storage.dirname(storage.dirname(storage.abspath(__file__))), "models")
@@ -59,6 +60,7 @@ class NumpyFile:
         self.path = path
         try:
             with storage.open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                check_inflated(file, storage.getsize(path))
                 self._values = {name: file[name].astype(np.float32) for name in file.files}
         except _READ_ERRORS as error:
             raise UserError(

@@ -6,7 +6,7 @@ Results of an input are listed in its JSON (`files.results`), PNGs of ids say so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from deeperlab_tf.files import storage
@@ -14,6 +14,7 @@ from deeperlab_tf.files.atomic import write_json
 from deeperlab_tf.files.reports import read_json_object
 from deeperlab_tf.files.results import is_result
 from deeperlab_tf.files.stamp import MAKER, is_stamped
+from deeperlab_tf.work.names import NameSet
 
 MARK = "made_by.json"
 
@@ -28,26 +29,34 @@ def mark_folder(folder: str, **content: Any) -> None:
     write_json(storage.join(folder, MARK), dict(made_by=MAKER, **content))
 
 
-def without_results(files: Iterable[str], jsons: Collection[str]) -> list[str]:
-    """Those of some files that are no results of earlier parses.
+def results_among(jsons: Iterable[str]) -> Callable[[str], bool]:
+    """Function of a path that says whether the file is a result of an earlier parse.
 
     Args:
-      files: paths.
-      jsons: paths of all JSONs that lie among them.
+      jsons: paths of all JSONs that lie among the files.
     """
-    made = _made_folders(jsons)
+    there, made = _look_at(jsons)
 
     def is_ours(file):
-        return _is_below(file, made) or is_result(file, jsons) or is_stamped(file)
+        return _is_below(file, made) or is_result(file, there) or is_stamped(file)
 
-    return [file for file in files if not is_ours(file)]
+    return is_ours
 
 
-def _made_folders(jsons):
-    """Folders that are marked."""
-    marks = [path for path in jsons if storage.basename(path) == MARK]
+def _look_at(jsons):
+    """Which JSONs there are; the folders that are marked."""
+    marks = []
+
+    def passing():
+        for path in jsons:
+            if storage.basename(path) == MARK:
+                marks.append(path)
+            yield path
+
+    there = NameSet(passing())
     contents = {storage.dirname(path): read_json_object(path) for path in marks}
-    return {folder for folder, found in contents.items() if (found or {}).get("made_by") == MAKER}
+    made = {folder for folder, found in contents.items() if (found or {}).get("made_by") == MAKER}
+    return there, made
 
 
 def _is_below(path, folders):

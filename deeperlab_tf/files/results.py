@@ -7,16 +7,12 @@ and does not take them for pictures to parse. Whatever else there is stays as it
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import hashlib
 import json
 import os
-import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
@@ -24,6 +20,7 @@ from deeperlab_tf.files.atomic import removing_new_folders, scratch_folder
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.reports import read_json_object
 from deeperlab_tf.files.stamp import MAKER
+from deeperlab_tf.work.names import NameSet
 
 PICTURES = ("semantic", "instances", "detection", "heatmap", "offsets", "sheet")
 OVERLAYS = ("_overlay.jpg", "_overlay.png", "_overlay.mp4")
@@ -118,15 +115,15 @@ def check_all_results(
     Raises:
       UserError: as of `check_results`.
     """
-    listed, there = None, set()
+    listed, there = None, NameSet(())
     for name, source in sources.items():
         prefix = _prefix(folder, name)
         parent, stem = storage.split(prefix)
         # Inputs come folder by folder.
         if parent != listed:
-            listed, there = parent, set(storage.listdir(parent) if storage.isdir(parent) else ())
+            listed, there = parent, NameSet(name for name, _ in storage.scan(parent))
         names = [stem + ending for ending in endings]
-        if not there.isdisjoint(names):
+        if any(name in there for name in names):
             _check_free(parent, names, _own_files(prefix, source))
 
 
@@ -150,7 +147,7 @@ def check_lengths(folder: str | os.PathLike, name: str, endings: Iterable[str]) 
         )
 
 
-def is_result(path: str, jsons: Collection[str] | None = None) -> bool:
+def is_result(path: str, jsons: Container[str] | None = None) -> bool:
     """Whether a file is among the results that a NAME.json beside it lists.
 
     Args:
@@ -165,34 +162,6 @@ def is_result(path: str, jsons: Collection[str] | None = None) -> bool:
             if there and storage.basename(path) in _own_files(prefix):
                 return True
     return False
-
-
-def result_names(files: Collection[str], root: str) -> dict[str, str]:
-    """Which results' name each input has.
-
-    It is the input's path below `root` without its ending: `a.jpg` becomes `a`. Where results of
-    two inputs would have one name, all of these keep their ending: `a.jpg` beside `a.png` become
-    `a_jpg` and `a_png`, and `b.jpg` beside `b_semantic.jpg` `b_jpg` and `b_semantic_jpg`.
-
-    Args:
-      files: paths of the inputs.
-      root: the folder they are in or below.
-
-    Returns:
-      dict name -> path, in the order of `files`.
-    """
-    root = root or "."
-    names = {file: storage.splitext(storage.relpath(file, root))[0] for file in files}
-    tries = collections.Counter()
-    while clashing := _clashing(names):
-        for number, file in enumerate(clashing, start=1):
-            tries[file] += 1
-            longer = "_".join(_split(storage.relpath(file, root)))
-            is_new = names[file] != longer and tries[file] == 1
-            # `a.jpg` beside `a.JPG`, which some disks take for one name.
-            further = "" if is_new else "_" * max(tries[file] - 1, 1) + str(number)
-            names[file] = longer + further
-    return {name: file for file, name in names.items()}
 
 
 # === Whose files they are ===
@@ -262,58 +231,3 @@ def _write_json(path, content, info):
 def _content_checksum(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-# === Names ===
-
-
-def _split(path):
-    """("a", "jpg") of a.jpg; ("a",) of a file without an ending."""
-    stem, ending = storage.splitext(path)
-    return (stem, ending[1:]) if ending else (stem,)
-
-
-def _clashing(names):
-    """Those files, sorted, of whose results' names another file's have one, too."""
-    owners = {}
-    for file in _perhaps_clashing(names):
-        for ending in ENDINGS:
-            owners.setdefault(_folded(names[file] + ending), set()).add(file)
-    shared = (files for files in owners.values() if len(files) > 1)
-    return sorted(set().union(*shared))
-
-
-def _perhaps_clashing(names):
-    """Those files whose names another's begin with, or are; of millions, usually none.
-
-    Two results have one name where `b` + `_semantic.png` is `b_semantic` + `.png`.
-    """
-    hashes = np.fromiter((_hash(_folded(name)) for name in names.values()), np.uint64, len(names))
-    hashes.sort()
-    repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-    more = {one[: -len(two)] for one in ENDINGS for two in ENDINGS if one.endswith(two)} - {""}
-
-    def is_name(text):
-        value = np.uint64(_hash(text))
-        place = np.searchsorted(hashes, value)
-        return place < len(hashes) and hashes[place] == value
-
-    found = set()
-    for name in names.values():
-        folded = _folded(name)
-        if repeated and _hash(folded) in repeated:
-            found.add(folded)
-        for end in more:
-            if folded.endswith(end) and is_name(folded[: -len(end)]):
-                found.update((folded, folded[: -len(end)]))
-    return [file for file, name in names.items() if found and _folded(name) in found]
-
-
-def _folded(name):
-    """As disks compare names that fold case and accents."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _hash(text):
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")

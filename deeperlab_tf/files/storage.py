@@ -70,6 +70,7 @@ __all__ = [
     "relpath",
     "remove",
     "rmtree",
+    "scan",
     "sha256",
     "sha256_of",
     "split",
@@ -149,6 +150,26 @@ def listdir(folder: Path) -> list[str]:
         return os.listdir(folder)
     folders, names = _remote().scan(os.fspath(folder))
     return folders + names
+
+
+def scan(folder: Path) -> Iterator[tuple[str, bool]]:
+    """(name, whether it is a folder) of all in a folder, in no order; nothing where none can be
+    read. On a disk, names are not held; local links are followed.
+    """
+    if is_remote(folder):
+        folders, names = _remote().scan(os.fspath(folder))
+        yield from [*((name, True) for name in folders), *((name, False) for name in names)]
+        return
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.name, _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, np.ndarray]  # float32, by the names of the variables without ":0"
 
+_MOST_TIMES = 100  # that weights shrink: all zeros shrink a thousandfold
+_SMALL = 2**26  # bytes that are never too many
 _HALVED_FROM = 2  # axes: kernels; batch norm's moments may lie beyond half precision's range
 
 
@@ -39,11 +41,27 @@ def read_weights(path: str) -> dict[str, np.ndarray]:
     """
     try:
         with storage.open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            check_inflated(file, storage.getsize(path))
             return {name: file[name].astype(np.float32) for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"the weights {path} cannot be read ({error}); fetch them again."
         ) from error
+
+
+def check_inflated(file: np.lib.npyio.NpzFile, size: int) -> None:
+    """Fails if arrays would take very much more room than their file: weights hardly shrink.
+
+    Args:
+      file: as NumPy has opened it; what its list says, reading does not exceed.
+      size: bytes of the file.
+
+    Raises:
+      ValueError: says how much.
+    """
+    inflated = sum(entry.file_size for entry in file.zip.infolist())
+    if inflated > _MOST_TIMES * size + _SMALL:
+        raise ValueError(f"its {size} bytes would become {inflated}")
 
 
 def fill(network: keras.Model, weights: Weights, source: str) -> None:

@@ -49,6 +49,8 @@ PARSE = (
 
 Arrays = dict[str, np.ndarray]
 
+_MOST = 2**26  # bytes of a graph without its weights, which has some hundred thousand
+
 
 class GraphFile(NamedTuple):
     """A traced parse without its weights.
@@ -80,7 +82,9 @@ class GraphFile(NamedTuple):
         """
         try:
             with storage.open(storage.join(folder, GRAPH_FILE), "rb") as file:
-                graph = gzip.decompress(file.read())
+                graph = gzip.GzipFile(fileobj=file).read(_MOST + 1)
+            if len(graph) > _MOST:
+                raise ValueError(f"it has more than {_MOST} bytes")
             with storage.open(storage.join(folder, LAYERS_FILE), encoding="utf-8") as file:
                 layers = json.load(file)
             return cls(graph, layers["variables"], layers["norms"])

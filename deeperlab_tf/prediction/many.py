@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.films import broke_off, open_film
 from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.files.inputs import Inputs
-from deeperlab_tf.files.results import check_all_results, check_lengths, result_names
+from deeperlab_tf.files.results import check_all_results, check_lengths
+from deeperlab_tf.prediction.names import Joined, result_names
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.video import FILM_ENDINGS, batches, parse_video
 
@@ -33,7 +35,7 @@ class Job(NamedTuple):
     """What is to be parsed, and where the results go.
 
     Attributes:
-      files: results' name -> image file, of `files.results.result_names`.
+      files: results' name -> image file, of `prediction.names.result_names`.
       output: folder of the results.
       kinds: of pictures that are written beside the overlay.
       films: results' name -> film, likewise.
@@ -47,14 +49,8 @@ class Job(NamedTuple):
     @classmethod
     def of(cls, inputs: Inputs, output: str, kinds: Sequence[str] = ()) -> Job:
         """What is to be done with all inputs."""
-        names = result_names([*inputs.images, *inputs.films], inputs.root)
-        images, films = set(inputs.images), set(inputs.films)
-        return cls(
-            {name: file for name, file in names.items() if file in images},
-            output,
-            kinds,
-            {name: file for name, file in names.items() if file in films},
-        )
+        names = result_names(Joined(inputs.images, inputs.films), inputs.root)
+        return cls(names.of(inputs.images), output, kinds, names.of(inputs.films))
 
     @property
     def endings(self) -> list[str]:
@@ -71,9 +67,9 @@ def check_job(job: Job) -> None:
     check_all_results(job.output, job.files, job.endings)
     check_all_results(job.output, job.films, FILM_ENDINGS)
     errors = []
-    opens = [(image_file_size, file) for file in job.files.values()]
-    opens += [(open_film, file) for file in job.films.values()]
-    for open_file, file in opens:
+    images = ((image_file_size, file) for file in job.files.values())
+    films = ((open_film, file) for file in job.films.values())
+    for open_file, file in itertools.chain(images, films):
         try:
             open_file(file)
         except UserError as error:

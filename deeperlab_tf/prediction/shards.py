@@ -2,6 +2,7 @@
 
 OUTPUT/
   plan.json                        what is parsed, and by which model
+  plan.files                       a line for each image: its name, its file, bytes and time
   parses-00000-of-00100.tar        NAME.png, COCO panoptic PNGs
   parses-00000-of-00100.jsonl      a line for each: its entries in `images` and `annotations`
   parses-00000-of-00100.bad.jsonl  a line for each image that could not be parsed: file, error
@@ -12,12 +13,14 @@ A shard's .jsonl is written last: where it is, the shard is whole and is not mad
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import functools
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -32,9 +35,10 @@ from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.prediction.identity import weights_digest
 from deeperlab_tf.prediction.many import one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.planned import PLANNED, PlannedFiles, Records, planned, read_planned
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.prediction.video import batches
-from deeperlab_tf.work.job import Job, Run, divided, new_key, once
+from deeperlab_tf.work.job import Job, Run, add_counts, divided, new_key, once
 
 _PLAN = "plan.json"
 _PLAN_KEYS = {"model", "weights", "overrides", "images", "files", "shards"}
@@ -46,32 +50,43 @@ class Photos(NamedTuple):
     """What is parsed.
 
     Attributes:
-      files: results' name -> image file, of `files.results.result_names`.
+      files: results' name -> image file, of `prediction.names.result_names`; of records, their
+        shards.
       model: a run, an export or the name of a shipped model.
       overrides: changed values of its config.
       batch_size: images that run at once.
+      records: of which images, instead of files; None: files.
     """
 
     files: Mapping[str, str]
     model: str
     overrides: Mapping[str, Any]
     batch_size: int
+    records: Records | None = None
 
 
 class ShardsJob(NamedTuple):
-    """What the tasks are told: the model, its changed values as (key, value), and the job's key."""
+    """What the tasks are told: the model, its changed values as (key, value), the records or the
+    list of the files, and the job's key.
+    """
 
     model: str
     overrides: tuple[tuple[str, Any], ...]
     batch_size: int
+    records: Records | None
+    files: str
     key: str
 
 
 class ShardTask(NamedTuple):
-    """Names and files of the images that become the shard whose paths begin with `prefix`."""
+    """The images `first` … `last` - 1 become the shard whose paths begin with `prefix`; the line of
+    the first is at byte `place` of the list.
+    """
 
     prefix: str
-    files: tuple[tuple[str, str], ...]
+    first: int
+    last: int
+    place: int = 0
 
 
 def parse_shards(photos: Photos, output: str, num_shards: int, run: Run) -> dict[str, Any]:
@@ -93,15 +108,17 @@ def parse_shards(photos: Photos, output: str, num_shards: int, run: Run) -> dict
     """
     summary_path = storage.join(output, "parses.json")
     check_report(summary_path, _RESULT_KEYS)
-    with only_job(output, "parses"):
-        tasks = _tasks(photos, output, num_shards)
+    with only_job(output, "parses"), planned(photos.files, output) as files:
+        tasks = _tasks(photos, output, num_shards, files)
         if not storage.exists(storage.join(output, _PLAN)):
             _check_free(output, tasks)
-        _check_plan(photos, output, num_shards)
+        _check_plan(photos, output, num_shards, files)
+        files.keep()
         remove_leftovers(output, [task.prefix + kind for task in tasks for kind in _KINDS])
         missing = [task for task in tasks if not storage.exists(task.prefix + ".jsonl")]
+        overrides = tuple(photos.overrides.items())
         shared = ShardsJob(
-            photos.model, tuple(photos.overrides.items()), photos.batch_size, new_key()
+            photos.model, overrides, photos.batch_size, photos.records, files.path, new_key()
         )
         categories = run(_job(shared, missing)) if missing else _categories(shared, {})
         shards = [_describe_shard(task.prefix) for task in tasks]
@@ -129,50 +146,50 @@ def bad_images(output: str, summary: Mapping[str, Any]) -> Iterator[dict[str, st
 # === What to do ===
 
 
-def _tasks(photos: Photos, output: str, num_shards: int) -> list[ShardTask]:
-    names = list(photos.files.items())
-    parts = divided(len(names), num_shards)
+def _tasks(photos: Photos, output: str, num_shards: int, files: PlannedFiles) -> list[ShardTask]:
+    length = len(photos.records) if photos.records else len(photos.files)
+    parts = divided(length, num_shards)
+    firsts = [first for first, _ in parts]
+    places = [0] * len(parts) if photos.records else files.places(firsts)
     tasks = []
-    for shard, part in enumerate(parts):
+    for shard, ((first, last), place) in enumerate(zip(parts, places)):
         prefix = storage.join(output, f"parses-{shard:05d}-of-{len(parts):05d}")
-        tasks.append(ShardTask(prefix, tuple(names[slice(*part)])))
+        tasks.append(ShardTask(prefix, first, last, place))
     return tasks
 
 
 def _job(shared: ShardsJob, tasks: Sequence[ShardTask]) -> Job:
     """A job that writes the shards, and comes to `_categories`."""
-    sizes = [len(task.files) for task in tasks]
-    return Job("parsing", "image", write_shard, shared, tasks, sizes, _add, _categories, dict)
+    sizes = [task.last - task.first for task in tasks]
+    return Job("parsing", "image", write_shard, shared, tasks, sizes, add_counts, _categories, dict)
 
 
 def _categories(shared: ShardsJob, _: Mapping[str, int]) -> list[dict[str, Any]]:
     """The classes of the model, as COCO's format has them."""
-    return to_json_categories(once(shared.key, _open, shared).dataset)
+    return to_json_categories(once(shared.key, _open, shared)[0].dataset)
 
 
 def _check_free(output: str, tasks: Sequence[ShardTask]) -> None:
     """Without a plan, files called as shards are nobody's but the user's."""
     there = set(storage.listdir(output)) if storage.isdir(output) else set()
-    for task in tasks:
-        for path in (task.prefix + kind for kind in _KINDS):
+    listed = storage.join(output, PLANNED)
+    for paths in ([listed], *([task.prefix + kind for kind in _KINDS] for task in tasks)):
+        for path in paths:
             if storage.basename(path) in there:
                 raise UserError(
-                    f"{path} exists already and is no shard of this program's, for {_PLAN} is not "
+                    f"{path} exists already and is none of this program's, for {_PLAN} is not "
                     "beside it; choose another --output."
                 )
 
 
-def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
+def _check_plan(photos: Photos, output: str, num_shards: int, files: PlannedFiles) -> None:
     """Compares what is asked for with what the shards that are there are of, or writes it down."""
-    digest = hashlib.sha256()
-    for name, file in photos.files.items():
-        digest.update(json.dumps([name, file, *_state(file)]).encode())
     plan = dict(
         model=photos.model,
         weights=weights_digest(photos.model),
         overrides=json.loads(json.dumps(dict(photos.overrides))),
-        images=len(photos.files),
-        files=digest.hexdigest(),
+        images=len(photos.records) if photos.records else len(photos.files),
+        files=files.digest,
         shards=num_shards,
     )
     path = storage.join(output, _PLAN)
@@ -180,61 +197,97 @@ def _check_plan(photos: Photos, output: str, num_shards: int) -> None:
     before = read_json_object(path) if storage.exists(path) else plan
     differing = [key for key in plan if before.get(key) != plan[key]]
     if differing:
+        which = files.changes() if "files" in differing else ""
         raise UserError(
-            f"{output} holds parses of another job: {', '.join(differing)} differ; "
+            f"{output} holds parses of another job: {', '.join(differing)} differ{which}; "
             "choose another --output."
         )
     write_json(path, plan)
 
 
-def _state(file: str) -> tuple[int, ...]:
-    """Size and time; nothing in a bucket, where asking for millions takes hours."""
-    found = None if storage.is_remote(file) else storage.facts(file)
-    return () if found is None else (found.size, found.changed)
-
-
 # === A shard ===
 
 
-def _open(shared: ShardsJob) -> Predictor:
-    return Predictor(shared.model, dict(shared.overrides))
+def _open(shared: ShardsJob) -> tuple[Predictor, Sequence[Any] | None]:
+    """The model, and the records."""
+    predictor = Predictor(shared.model, dict(shared.overrides))
+    return predictor, shared.records and shared.records.open(predictor.config)
 
 
 def write_shard(shared: ShardsJob, task: ShardTask) -> dict[str, int]:
     """Parses the images of a shard and writes it; written twice, it is the same.
 
     Returns:
-      {"bad": how many images could not be parsed}.
+      counters: `bad`, how many images could not be parsed; `bytes` of the PNGs; and milliseconds in
+      the network.
 
     Raises:
       UserError: the model cannot be loaded, or there is no room.
     """
-    predictor = once(shared.key, _open, shared)
-    archive, lines, bad = io.BytesIO(), [], []
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        read = one_ahead(_read, batches(task.files, shared.batch_size))
-        for readable, unreadable in read:
-            bad += unreadable
+    predictor, source = once(shared.key, _open, shared)
+    counts = {"bad": 0, "bytes": 0, "network_ms": 0}
+    images = _images(shared, task, source)
+    with _writing_shard(task.prefix) as (tar, lines, bad):
+        for readable, unreadable in one_ahead(_read, batches(images, shared.batch_size)):
+            bad.write(_to_lines(unreadable))
+            counts["bad"] += len(unreadable)
             names = [name for name, _ in readable]
+            start = time.perf_counter()
             parsings = predictor([image for _, image in readable]) if readable else []
+            counts["network_ms"] += round(1000 * (time.perf_counter() - start))
             for name, parsing in zip(names, parsings):
                 png, line = _encode(name, parsing)
                 _add_file(tar, f"{name}.png", png)
-                lines.append(line)
-    for kind, content in zip(_KINDS, (archive.getvalue(), _to_lines(bad), _to_lines(lines))):
-        with atomic_path(task.prefix + kind) as temporary, storage.open(temporary, "wb") as file:
-            file.write(content)
-    return {"bad": len(bad)}
+                lines.write(_to_lines([line]))
+                counts["bytes"] += len(png)
+    return counts
+
+
+@contextlib.contextmanager
+def _writing_shard(prefix: str) -> Iterator[tuple[tarfile.TarFile, IO[bytes], IO[bytes]]]:
+    """The files of a shard, all of which are there when the block ends, or none."""
+    with contextlib.ExitStack() as stack:
+        files = []
+        # What is begun last is placed first.
+        for kind in reversed(_KINDS):
+            temporary = stack.enter_context(atomic_path(prefix + kind))
+            files.append(stack.enter_context(storage.open(temporary, "wb")))
+        lines, bad, archive = files
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            yield tar, lines, bad
+
+
+def _images(shared: ShardsJob, task: ShardTask, source: Sequence[Any] | None) -> Iterator[Image]:
+    """The images of a shard: functions that read them."""
+    if source is None:
+        for name, file in read_planned(shared.files, task.place, task.last - task.first):
+            yield Image(file, functools.partial(_read_file, name, file))
+        return
+    seen = set()
+    for number in range(task.first, task.last):
+        read = functools.partial(shared.records.read, source, number, seen)
+        yield Image(f"image {number} of {shared.records.folder}", read)
+
+
+class Image(NamedTuple):
+    """An image that is not yet read: its name in errors, and what gives name and pixels."""
+
+    file: str
+    read: Callable[[], tuple[str, np.ndarray]]
+
+
+def _read_file(name: str, file: str) -> tuple[str, np.ndarray]:
+    return name, read_image(file)
 
 
 def _read(
-    files: Sequence[tuple[str, str]],
+    images: Sequence[Image],
 ) -> tuple[list[tuple[str, np.ndarray]], list[dict[str, str]]]:
-    """Names and images of the files that can be read, and what is wrong with the others."""
+    """Names and pixels of the images that can be read, and what is wrong with the others."""
     readable, bad = [], []
-    for name, file in files:
+    for file, read in images:
         try:
-            readable.append((name, read_image(file)))
+            readable.append(read())
         except UserError as error:
             bad.append(dict(file=file, error=str(error)))
     return readable, bad
@@ -252,25 +305,22 @@ def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))
+    tar.members = []  # of which it would keep all
 
 
 def _to_lines(entries: Sequence[dict[str, Any]]) -> bytes:
     return "".join(f"{json.dumps(entry)}\n" for entry in entries).encode()
 
 
-def _read_lines(path: str) -> list[dict[str, Any]]:
+def _read_lines(path: str) -> Iterator[dict[str, Any]]:
     with storage.open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def _add(counts: dict[str, int], others: dict[str, int]) -> dict[str, int]:
-    return {name: count + others[name] for name, count in counts.items()}
+        yield from map(json.loads, file)
 
 
 def _describe_shard(prefix: str) -> dict[str, Any]:
     checksums = {}
     for kind in _KINDS:
         checksums[kind] = storage.sha256(prefix + kind)
-    images, bad = (len(_read_lines(prefix + kind)) for kind in (".jsonl", ".bad.jsonl"))
+    images, bad = (sum(1 for _ in _read_lines(prefix + kind)) for kind in (".jsonl", ".bad.jsonl"))
     name = storage.basename(prefix)
     return dict(name=name, images=images, bad=bad, sha256=checksums)

@@ -70,6 +70,11 @@ def lengths(tasks: Sequence[tuple[int, int]]) -> list[int]:
     return [last - first for first, last in tasks]
 
 
+def add_counts(counts: dict[str, int], others: dict[str, int]) -> dict[str, int]:
+    """`Job.merge` of parts that are counters."""
+    return {name: counts.get(name, 0) + others.get(name, 0) for name in {**counts, **others}}
+
+
 # === What a process opens once ===
 
 

@@ -17,6 +17,7 @@ from deeperlab_tf.files.images import MAX_PIXELS, image_orientation
 from deeperlab_tf.files.orientation import UPRIGHT
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample
+from input_pipeline.records.bombs import inflate, picture_size
 from input_pipeline.records.encoding import LabelEncoding, own_encoding
 
 # Keys, those of DeepLab2.
@@ -36,6 +37,7 @@ _FEATURES = {
 }
 _BIT_DEPTH = 24  # byte of a PNG file
 _ZLIB = "zlib"  # ours, besides DeepLab2's "raw" and "png": labels shrink fiftyfold and more
+_OTHER_SIZE = "has another size than it states"
 _LEVEL = 3  # of zlib: 1 takes as long, 6 three times as long for half the size
 
 
@@ -134,8 +136,10 @@ def decode_example(
     name = example[NAME]
     size = tf.stack([example[HEIGHT], example[WIDTH]])
     # Before the picture is decoded: what is larger may be a decompression bomb.
-    is_allowed = tf.reduce_prod(size) <= MAX_PIXELS
-    with _require(is_allowed, f"is larger than {MAX_PIXELS} pixels", name):
+    is_allowed = tf.reduce_all(size >= 0) & (tf.reduce_prod(size) <= MAX_PIXELS)
+    stated = tf.reduce_all(tf.equal(picture_size(example[IMAGE]), size))
+    small = _require(is_allowed, f"is larger than {MAX_PIXELS} pixels", name)
+    with small, _require(stated, f"{_OTHER_SIZE}, or is neither a JPEG nor a PNG", name):
         # decode_jpeg reads PNGs too. Accurately, as every other reader does: else pixels differ by
         # 2 on average.
         image = tf.io.decode_jpeg(example[IMAGE], channels=3, dct_method="INTEGER_ACCURATE")
@@ -150,7 +154,7 @@ def decode_example(
     label_fits = tf.equal(label_size, size)
     fits = tf.reduce_all(image_fits & label_fits)
     known = _require(_is_known(semantic, dataset), outside, name)
-    with known, _require(fits, "has another size", name):
+    with known, _require(fits, _OTHER_SIZE, name):
         semantic = tf.identity(semantic)
 
     instance, crowd = _instance_and_crowd(semantic, label, dataset, encoding)
@@ -176,7 +180,9 @@ def _decode_label(
         depth = tf.strings.substr(label, _BIT_DEPTH, 1)
         depth = tf.io.decode_raw(depth, tf.uint8)
         is_wide = tf.reduce_all(tf.equal(depth, 16))
-        with _require(is_wide, "has labels of 8 bits, without instances", example[NAME]):
+        stated = tf.reduce_all(tf.equal(picture_size(label), size))
+        wide = _require(is_wide, "has labels of 8 bits, without instances", example[NAME])
+        with wide, _require(stated, "has labels of another size than it states", example[NAME]):
             decoded = tf.io.decode_png(label, channels=1, dtype=tf.uint16)
             decoded = decoded[..., 0]
             return tf.cast(decoded, tf.int32)
@@ -186,7 +192,11 @@ def _decode_label(
         return tf.reshape(decoded, size)
 
     def from_zlib():
-        return from_raw(tf.io.decode_compressed(label, "ZLIB"))
+        num_bytes = tf.reduce_prod(size) * tf.int32.size
+        inflated = inflate(label, num_bytes)
+        fits = tf.equal(tf.cast(tf.strings.length(inflated), tf.int64), num_bytes)
+        with _require(fits, "has labels that inflate to more or less than its size", example[NAME]):
+            return from_raw(tf.identity(inflated))
 
     def nothing():
         return tf.fill(size, encoding.void * encoding.divisor)

@@ -27,6 +27,8 @@ class CorruptRecord(UserError):
     """A record whose checksum does not fit its data."""
 
 
+_OF_A_RECORD = re.compile(r"UserError: (the record of image .*?)\]?$", re.M)  # of `decode_example`
+
 _skipped = set()  # (path, number) of the records that this process has left out
 
 
@@ -153,7 +155,7 @@ def read_shard_skipping(
 @contextlib.contextmanager
 def naming_corrupt_records(folder: str, split: str) -> Iterator[None]:
     """Context in which TensorFlow's error about a corrupt record, which names no file, becomes one
-    that does.
+    that does; one about what a record holds, which names the image, says how to find its file.
 
     Args:
       folder: of the records that are read in it; "": there are none.
@@ -166,6 +168,15 @@ def naming_corrupt_records(folder: str, split: str) -> Iterator[None]:
             for number, (offset, _) in enumerate(record_offsets(path)):
                 read_record(path, number, offset)
         raise
+    except tf.errors.InvalidArgumentError as error:
+        told = _OF_A_RECORD.search(error.message)
+        if not folder or told is None:
+            raise
+        sentence = told[1].replace("\\'", "'")
+        raise UserError(
+            f"{sentence}; scripts/check_dataset.py --records={folder} --split={split} says in "
+            "which shard it is: build that again."
+        ) from error
 
 
 def skipped_records() -> str:

@@ -28,6 +28,7 @@ from input_pipeline.datasets import Source
 _NAMED = 5  # files that an error names of each kind
 _ASKED_AT_ONCE = 32  # files of a bucket
 _CHUNK = 1024  # samples
+_LONGEST = 2**16  # bytes of a line
 _NUM_SHARDS = "the number of shards"  # as an error says that it differs
 
 
@@ -63,7 +64,9 @@ def changes(old: bytes, new: bytes) -> str:
     """
     if digest(old) == digest(new):
         return ""
-    (before, old_files), (after, new_files) = _parse(old), _parse(new)
+    with _reading(old) as before_text, _reading(new) as after_text:
+        before, after = _read_header(before_text), _read_header(after_text)
+        old_files, new_files = _differing(before_text, after_text)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     sentences = [f"{key} differs" for key in keys if key != "images"]
     differing = sorted(
@@ -88,8 +91,7 @@ def num_shards(description: bytes) -> int:
       ValueError: the description cannot be read.
     """
     with _reading(description) as file:
-        header = json.loads(file.readline())
-    count = header.get(_NUM_SHARDS) if isinstance(header, dict) else None
+        count = _read_header(file).get(_NUM_SHARDS)
     if not isinstance(count, int):
         raise ValueError("it does not say the number of shards")
     return count
@@ -147,12 +149,39 @@ def _reading(description: bytes) -> Iterator[IO[bytes]]:
         raise ValueError(str(error)) from error
 
 
-def _parse(description: bytes) -> tuple[dict, dict[str, str]]:
-    """The header, and from each file's name to its bytes and time."""
-    with _reading(description) as file:
-        header, *lines = file.read().decode().splitlines()
-    files = {}
-    for line in lines:
-        size, changed, name = line.split(" ", 2)
-        files[json.loads(name)] = (size, changed)
-    return json.loads(header), files
+def _read_header(file: IO[bytes]) -> dict[str, Any]:
+    header = json.loads(file.readline(_LONGEST))
+    if not isinstance(header, dict):
+        raise ValueError("it does not begin with what decides about the records")
+    return header
+
+
+def _differing(before: IO[bytes], after: IO[bytes]) -> tuple[dict[str, str], dict[str, str]]:
+    """From the name of each file whose lines differ to its bytes and time, of both texts; what is
+    equal is not held.
+    """
+    old, new = {}, {}
+
+    def note(line, own, others):
+        if line is None:
+            return
+        size, changed, name = line.decode().split(" ", 2)
+        state, name = f"{size} {changed}", json.loads(name)
+        if others.get(name) == state:  # elsewhere, as another one was taken out before it
+            del others[name]
+        else:
+            own[name] = state
+
+    for one, two in itertools.zip_longest(_lines_of(before), _lines_of(after)):
+        if one != two:
+            note(one, old, new)
+            note(two, new, old)
+    return old, new
+
+
+def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    # Compressed, a line without an end may be of any length.
+    while line := file.readline(_LONGEST):
+        if not line.endswith(b"\n"):
+            raise ValueError("it ends within a line, or has one that is too long")
+        yield line

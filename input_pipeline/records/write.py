@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 import typing
 
 import numpy as np
@@ -23,7 +22,7 @@ from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work import local
-from deeperlab_tf.work.job import Job, Run, divided
+from deeperlab_tf.work.job import Job, Run, add_counts, divided
 from input_pipeline.records import fingerprint
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets, shards_in
@@ -99,11 +98,13 @@ def _job(plan: Plan) -> Job:
     """The shards that are missing."""
     sizes = [task.last - task.first for task in plan.missing]
     shared = (plan.config_text, plan.split)
-    return Job(plan.split, "image", _do, shared, plan.missing, sizes, operator.add)
+    return Job(plan.split, "image", _do, shared, plan.missing, sizes, add_counts, counts=dict)
 
 
-def _do(shared: tuple[str, str], task: ShardTask) -> int:
-    return write_shard(*shared, task)
+def _do(shared: tuple[str, str], task: ShardTask) -> dict[str, int]:
+    """The shard's counters."""
+    write_shard(*shared, task)
+    return {"bytes": storage.getsize(task.path)}
 
 
 # === What to do ===

@@ -1,6 +1,7 @@
 """Which files are parsed: the user's pictures and films, not hidden files or earlier results."""
 
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import _FORMATS, IMAGE_ENDINGS
 from deeperlab_tf.files.inputs import find_inputs
-from deeperlab_tf.files.results import writing_results
+from deeperlab_tf.files.results import check_all_results, writing_results
+from deeperlab_tf.prediction.many import Job
+from deeperlab_tf.work import names as work_names
 from input_pipeline.datasets.layout import walk_files
 
 
@@ -108,3 +111,83 @@ def test_nothing_to_parse_is_told(tmp_path):
     (tmp_path / "text").write_text("x")
     with pytest.raises(UserError, match="not an image of a known format"):
         find_inputs(str(tmp_path / "text"))
+
+
+# === Lists and patterns ===
+
+
+def test_a_list_names_files_from_its_own_folder(tmp_path):
+    put(tmp_path / "in" / "b.jpg")
+    elsewhere = tmp_path / "elsewhere" / "a.png"
+    put(elsewhere)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    lines = ["\ufeff../in/b.jpg", "", f"  {elsewhere}", "film.mp4", "gone.jpg"]
+    (lists / "photos.txt").write_text("\r\n".join(lines), "utf-8")
+    inputs = find_inputs(str(lists / "photos.txt"))
+    assert list(inputs.images) == sorted(
+        [str(lists / "../in/b.jpg"), str(elsewhere), str(lists / "gone.jpg")]
+    )
+    assert list(inputs.films) == [str(lists / "film.mp4")] and inputs.root == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\n \n", "is empty"),
+        (b"a.jpg\nb.jpg\na.jpg\n", "names '.*a.jpg' twice"),
+        (b"\xff\xfe\xff", "not text in UTF-8"),
+    ],
+)
+def test_a_bad_list_is_told(tmp_path, content, message):
+    (tmp_path / "photos.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        find_inputs(str(tmp_path / "photos.txt"))
+
+
+@pytest.mark.parametrize(
+    "pattern, found",
+    [
+        ("*.jpg", ["a.jpg", "c [1].jpg"]),
+        ("*/left_?.jpg", ["x/left_1.jpg", "y/left_2.jpg"]),
+        ("[!y]/*.*", ["x/left_1.jpg", "x/right.png"]),
+        ("**/*.png", ["b.png", "x/deep/er/d.png", "x/right.png"]),
+        ("x/**/d.*", ["x/deep/er/d.png"]),
+        ("x/**", ["x/deep/er/d.png", "x/left_1.jpg", "x/right.png"]),
+        ("*[[]1*", ["c [1].jpg"]),
+    ],
+)
+def test_patterns_lead_to_what_fits(tmp_path, pattern, found):
+    put_all = ["a.jpg", "b.png", "c [1].jpg", ".h.jpg", ".git/a.jpg", "x/left_1.jpg"]
+    for name in [*put_all, "x/right.png", "x/deep/er/d.png", "y/left_2.jpg"]:
+        put(tmp_path / name)
+    inputs = find_inputs(f"{tmp_path}/{pattern}")
+    root = tmp_path / "x" if pattern.startswith("x/") else tmp_path
+    assert [str(pathlib.Path(p).relative_to(tmp_path)) for p in inputs.images] == found
+    assert inputs.root == str(root)
+
+
+def test_what_exists_is_no_pattern_and_one_without_files_is_told(tmp_path):
+    put(tmp_path / "a[1]*.jpg")
+    assert find_inputs(str(tmp_path / "a[1]*.jpg")).images == [str(tmp_path / "a[1]*.jpg")]
+    with pytest.raises(UserError, match=r"the pattern .*\*\.png leads to no images"):
+        find_inputs(str(tmp_path / "*.png"))
+
+
+def peak_of_job(folder, count):
+    """Bytes that the names of `count` photos take at most, from their list to their results."""
+    (folder / "photos.txt").write_text("".join(f"{n % 7}/{n:07d}.jpg\n" for n in range(count)))
+    tracemalloc.start()
+    job = Job.of(find_inputs(str(folder / "photos.txt")), str(folder / "out"))
+    check_all_results(job.output, job.files, job.endings)
+    assert sum(1 for _ in job.files.items()) == len(job.files) == count
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_hardly_grows_with_the_names(tmp_path, monkeypatch):
+    """By sixteen bytes each, for the time in which names that repeat are looked for."""
+    monkeypatch.setattr(work_names, "HELD", 1000)
+    grown = peak_of_job(tmp_path, 20_000) - peak_of_job(tmp_path, 2000)
+    assert grown < 17 * 18_000 + 2**19

@@ -14,9 +14,9 @@ from deeperlab_tf.files.results import (
     check_lengths,
     check_results,
     is_result,
-    result_names,
     writing_results,
 )
+from deeperlab_tf.prediction.names import result_names
 
 
 def write(folder, name="photo", source="", text="parse"):

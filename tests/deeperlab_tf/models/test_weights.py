@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deeperlab_tf.backbones.numpy_file import NumpyFile
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.models.weights import Norm, fill, fold, read_weights, weights_of, write_weights
 
@@ -113,3 +114,11 @@ def test_a_folded_convolution_is_the_convolution_and_its_batch_norm(shape, is_de
     assert folded.shape == kernel.shape and bias.shape == (channels,)
     found = dot(patch, folded, is_depthwise) + bias
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_that_would_become_very_large_is_refused(tmp_path):
+    path = str(tmp_path / "weights.npz")
+    np.savez_compressed(path, kernel=np.zeros(2**25, np.float32))
+    for read in (read_weights, NumpyFile):
+        with pytest.raises(UserError, match=r"weights\.npz .*would become 134217"):
+            read(path)

@@ -5,16 +5,20 @@ import io
 import json
 import os
 import pathlib
+import pickle
 import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from deeperlab_tf.config import default_config
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.panoptic_png import read_ids
 from deeperlab_tf.prediction import shards
+from deeperlab_tf.prediction.names import ResultNames
 from deeperlab_tf.prediction.parsing import Parsing
+from deeperlab_tf.prediction.planned import Records, planned, read_planned
 from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
 from deeperlab_tf.work import local
 
@@ -141,6 +145,60 @@ def test_what_was_parsed_by_another_job_is_refused(photos, run, tmp_path, change
     assert contents(output) == before
 
 
+def test_it_says_which_files_changed(photos, run, tmp_path):
+    parse_shards(photos, str(tmp_path / "out"), 3, run)
+    another_photo(photos)
+    files = dict(photos.files, p9=photos.files["p6"].replace("p6", "p9"))
+    del files["p2"], files["p3"]
+    pathlib.Path(files["p9"]).write_bytes(b"new")
+    with pytest.raises(UserError) as raised:
+        parse_shards(photos._replace(files=files), str(tmp_path / "out"), 3, run)
+    where = tmp_path / "photos"
+    expected = f"changed: {where}/p0.png; new: {where}/p9.png; gone: {where}/p2.png, {where}/p3.png"
+    assert f"files differ ({expected})" in str(raised.value)
+
+
+def test_parses_of_records_are_those_of_the_photos(photos, run, tmp_path):
+    samples = [
+        {"image_id": name, "image": np.asarray(Image.open(path))}
+        for name, path in photos.files.items()
+        if name != "p4"
+    ]
+    samples.append(dict(samples[0]))
+    samples.append(dict(samples[0], image_id="../p"))
+    config = default_config()
+
+    class Model(type(shards.Predictor(photos.model, {}))):
+        pass
+
+    records = Records("records", "val", len(samples), lambda *_: samples)
+    Model.config = config
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "Predictor", lambda *_: Model())
+        of_records = photos._replace(files={"s": photos.files["p0"]}, records=records)
+        summary = parse_shards(of_records, str(tmp_path / "records"), 1, run)
+    assert (summary["images"], summary["bad"]) == (6, 2)
+    errors = [bad["error"] for bad in bad_images(str(tmp_path / "records"), summary)]
+    assert "name 'p0' of another" in errors[0] and "'../p' leaves the folder" in errors[1]
+    parse_shards(photos, str(tmp_path / "files"), 1, run)
+    name = "parses-00000-of-00001.tar"
+    assert (tmp_path / "records" / name).read_bytes() == (tmp_path / "files" / name).read_bytes()
+
+
+def test_what_the_tasks_are_told_does_not_grow_with_the_images(photos, tmp_path):
+    """Their names are in a file."""
+    sizes = []
+    for count in (1000, 50_000):
+        many = photos._replace(files=ResultNames([f"p{n:06d}.png" for n in range(count)], "", {}))
+        with planned(many.files, str(tmp_path)) as files:
+            tasks = shards._tasks(many, str(tmp_path), 7, files)
+            sizes.append(len(pickle.dumps(tasks)))
+            task = tasks[3]
+            read = list(read_planned(files.now, task.place, task.last - task.first))
+        assert read == list(many.files.items())[task.first : task.last]
+    assert sizes[1] < sizes[0] + 200
+
+
 def test_a_model_is_opened_once_where_one_process_does_all(photos, run, tmp_path, monkeypatch):
     opened, model = [], shards.Predictor(photos.model, {})
     monkeypatch.setattr(shards, "Predictor", lambda *_: opened.append(1) or model)
@@ -163,7 +221,7 @@ def test_a_file_that_is_called_like_a_shard_stays(photos, run, tmp_path, kind):
     output.mkdir()
     mine = output / f"parses-00001-of-00003{kind}"
     mine.write_text("mine")
-    with pytest.raises(UserError, match=rf"{mine.name} exists already and is no shard"):
+    with pytest.raises(UserError, match=rf"{mine.name} exists already and is none"):
         parse_shards(photos, str(output), 3, run)
     assert contents(output) == {mine.name: b"mine"}
 

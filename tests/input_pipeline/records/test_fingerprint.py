@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 
@@ -221,3 +222,22 @@ def test_scenes_are_known_by_their_config(tmp_path):
     config.data.seed = 1
     with pytest.raises(UserError, match=r"config\.data\.seed differs"):
         write.write_records(config, "train", str(tmp_path), num_shards=2, processes=1)
+
+
+def texts_of(*lines):
+    """Descriptions of files, without a source."""
+    return gzip.compress("".join(f"{line}\n" for line in ["{}", *lines]).encode())
+
+
+def test_what_moved_in_the_list_is_not_held():
+    """Of lists in which all lines stand elsewhere, what differs is named alone."""
+    lines = [f'{number} 7 "f{number:05d}"' for number in range(20_000)]
+    old, new = texts_of(*lines), texts_of('1 1 "a"', *lines[:100], '5 5 "f00100"', *lines[102:])
+    said = fingerprint.changes(old, new)
+    assert said == "changed: f00100; new: a; gone: f00101"
+
+
+@pytest.mark.parametrize("content", [b"[]\n", b"{}\n" + b"0" * 2**20 + b"\n", b"{}\n0"])
+def test_a_list_that_is_none_is_told(content):
+    with pytest.raises(ValueError, match=r"it (does not begin|ends within)"):
+        fingerprint.changes(gzip.compress(content), texts_of('1 1 "a"'))
