@@ -121,7 +121,8 @@ def check_all_results(
         parent, stem = storage.split(prefix)
         # Inputs come folder by folder.
         if parent != listed:
-            listed, there = parent, NameSet(name for name, _ in storage.scan(parent))
+            found = storage.scan(parent) if storage.isdir(parent) else ()
+            listed, there = parent, NameSet(name for name, _ in found)
         names = [stem + ending for ending in endings]
         if any(name in there for name in names):
             _check_free(parent, names, _own_files(prefix, source))
