@@ -25,7 +25,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_mask
-from deeperlab_tf.files.made import without_results
+from deeperlab_tf.files.made import results_among
 from deeperlab_tf.schema import IGNORE_LABEL
 from input_pipeline.datasets.layout import (
     check_root,
@@ -244,7 +244,10 @@ def _photo_of(file: _File, root: str) -> str:
 def _without_json(folder: str, photos: set[str]) -> list[str]:
     """The pictures of a folder that are not among these photos, nor results of a parse."""
     left = [path for path in walk_files(folder, IMAGE_ENDINGS) if path not in photos]
-    return without_results(left, set(walk_files(folder, (".json",)))) if left else []
+    if not left:
+        return []
+    is_ours = results_among(walk_files(folder, (".json",)))
+    return [path for path in left if not is_ours(path)]
 
 
 # === Shapes ===
