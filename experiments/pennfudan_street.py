@@ -6,6 +6,9 @@ r"""Penn-Fudan pedestrians from the network that ships: 136 photos, 34 others ar
 
 What one does with a few photos of one's own: the network's last convolution of the classes is new,
 all else goes on from the street. Data as of `pennfudan.py`, which trains from scratch.
+
+Two shared CPU cores: 25 minutes for 700 steps (--config.train.steps and hard_pixel_steps); person
+PQ 0.584, SQ 0.736, RQ 0.793 on 34 held-out photos, PC 0.820, mIoU 0.834. The loss still fell.
 """
 
 import runpy
