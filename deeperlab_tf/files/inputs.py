@@ -135,7 +135,8 @@ def of_list(path: str) -> Inputs:
     if not ends:
         raise UserError(f"the list {path} is empty; write the path of one image per line.")
     for some in (found, films):
-        twice = next((one for one, two in itertools.pairwise(some) if one == two), None)
+        neighbours = zip(some, itertools.islice(some, 1, None))
+        twice = next((one for one, two in neighbours if one == two), None)
         if twice is not None:
             raise UserError(f"the list {path} names {twice!r} twice; name each image once.")
     return Inputs(common_folder(min(ends), max(ends)), found, films)
