@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import codecs
 import collections
+import itertools
 import json
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import yaml
 
@@ -18,6 +20,7 @@ from deeperlab_tf.files import storage
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DEEPEST = 32  # brackets in brackets, on a line of YAML
 _HEAD_BYTES = 64  # in which UTF-16 without a mark shows
+_BLOCK_BYTES = 1 << 16  # of a long file that are decoded at once
 
 
 def decode_text(data: bytes) -> str:
@@ -26,13 +29,32 @@ def decode_text(data: bytes) -> str:
     Raises:
       ValueError: it is neither UTF-8 nor UTF-16.
     """
-    if data.startswith(_UTF_16_MARKS):
-        return data.decode("utf-16")
+    return data.decode(_encoding(data[:_HEAD_BYTES]))
+
+
+def _encoding(head: bytes) -> str:
+    """Of a file that begins so."""
+    if head.startswith(_UTF_16_MARKS):
+        return "utf-16"
     # Every other byte of Latin letters is 0 in UTF-16, and none is in UTF-8.
-    head = data[:_HEAD_BYTES]
-    if head and b"\0" in head:
-        return data.decode("utf-16-le" if head[1:2] == b"\0" else "utf-16-be")
-    return data.decode("utf-8-sig")
+    if b"\0" in head:
+        return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+    return "utf-8-sig"
+
+
+def lines_of(file: IO[bytes]) -> Iterator[str]:
+    """The lines of an open text file of any length, which is never held.
+
+    Raises:
+      ValueError: as of `decode_text`.
+    """
+    head = file.read(_HEAD_BYTES)
+    blocks = itertools.chain([head], iter(lambda: file.read(_BLOCK_BYTES), b""))
+    rest = ""
+    for text in codecs.iterdecode(blocks, _encoding(head)):
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+    yield rest
 
 
 def read_text(path: str | os.PathLike, what: str = "file") -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.text import lines_of
 from deeperlab_tf.work.names import sorted_names
 
 _NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
 _ANY_DEPTH = "**"
-_MARK = b"\xef\xbb\xbf"
 
 
 def walk(
@@ -114,11 +114,10 @@ def read_lines(path: str) -> Iterator[str]:
     folder = storage.dirname(path)
     try:
         with storage.open_large(path) as file:
-            for number, line in enumerate(iter(file.readline, b"")):
-                name = (line.removeprefix(_MARK) if not number else line).decode().strip()
-                if name:
+            for line in lines_of(file):
+                if name := line.strip():
                     yield storage.join(folder, storage.expanduser(name))
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise UserError(f"the list {path} is not text in UTF-8; save it as such.") from error
     except OSError as error:
         raise UserError(f"cannot read the list {path}: {error.strerror}.") from error

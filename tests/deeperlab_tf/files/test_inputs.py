@@ -191,3 +191,11 @@ def test_memory_hardly_grows_with_the_names(tmp_path, monkeypatch):
     monkeypatch.setattr(work_names, "HELD", 1000)
     grown = peak_of_job(tmp_path, 20_000) - peak_of_job(tmp_path, 2000)
     assert grown < 17 * 18_000 + 2**19
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_list_may_be_in_any_unicode_and_long(tmp_path, encoding):
+    names = [f"ph\u00f6to_{number:05d}.jpg" for number in range(9000)]
+    (tmp_path / "list.txt").write_bytes("\r\n".join(names).encode(encoding))
+    found = find_inputs(str(tmp_path / "list.txt")).images
+    assert list(found) == [str(tmp_path / name) for name in names]
