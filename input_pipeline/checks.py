@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import operator
@@ -16,6 +17,7 @@ from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
+from deeperlab_tf.work.names import hash_of
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 from input_pipeline.records.files import CorruptRecord
@@ -24,21 +26,22 @@ from input_pipeline.sources import Reading, open_source
 
 @dataclasses.dataclass
 class _Found:
-    """What has been seen so far.
+    """What has been seen so far, in few bytes an image: there may be millions.
 
     Attributes:
       totals: int64 [classes, 3]: images, segments and pixels of each class.
       sizes: how many images have each "height x width".
-      names: how often each image name occurs.
-      instances: of each image.
+      instances: how many images have so many instances.
+      numbers, names: of each image that was read, its place in the source and its name's hash.
       errors, corrupt, warnings: sentences.
       problems: names of the images that have a kind of problem.
     """
 
     totals: np.ndarray
     sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    names: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    instances: list[int] = dataclasses.field(default_factory=list)
+    instances: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    numbers: array.array = dataclasses.field(default_factory=lambda: array.array("Q"))
+    names: array.array = dataclasses.field(default_factory=lambda: array.array("Q"))
     errors: list[str] = dataclasses.field(default_factory=list)
     corrupt: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
@@ -48,8 +51,8 @@ class _Found:
         """Adds what has been seen in later samples."""
         self.totals += later.totals
         self.sizes += later.sizes
-        self.names += later.names
-        for field in ("instances", "errors", "corrupt", "warnings"):
+        self.instances += later.instances
+        for field in ("numbers", "names", "errors", "corrupt", "warnings"):
             getattr(self, field).extend(getattr(later, field))
         for kind, names in later.problems.items():
             self.problems.setdefault(kind, []).extend(names)
@@ -110,9 +113,8 @@ def _report(checked: _Checked, found: _Found, looking: _Looking) -> dict:
     source, lacking = checked
     found.warnings[:0] = source.unlabelled()
     found.errors[:0] = lacking.values()
-    for name, number in found.names.items():
-        if number > 1:
-            found.errors.append(f"image {name!r} is there {number} times")
+    for name, number in _repeated(source, found).items():
+        found.errors.append(f"image {name!r} is there {number} times")
     (found.warnings if looking.skip_corrupt else found.errors).extend(found.corrupt)
 
     classes = _describe_classes(source.dataset, found.totals)
@@ -126,7 +128,7 @@ def _report(checked: _Checked, found: _Found, looking: _Looking) -> dict:
     sizes = found.sizes.most_common()
     instances = _describe_instances(found.instances, looking.max_instances)
     return dict(
-        images=len(found.instances),
+        images=len(found.names),
         sizes=dict(sizes),
         instances_per_image=instances,
         corrupt=len(found.corrupt),
@@ -225,10 +227,11 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
     found.warnings += [problem.text for problem in problems]
     for kind in dict.fromkeys(problem.kind for problem in problems):
         found.problems.setdefault(kind, []).append(name)
-    found.names[name] += 1
+    found.numbers.append(index)
+    found.names.append(hash_of(name))
     found.sizes["{} x {}".format(*sample["semantic"].shape)] += 1
     instance = sample["instance"]
-    found.instances.append(len(np.unique(instance[instance > 0])))
+    found.instances[len(np.unique(instance[instance > 0]))] += 1
     counts = _count(sample, source.dataset)
     found.totals += counts
     if not counts.any():
@@ -238,12 +241,23 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
 def _certain_problems(found: _Found, classes: list[dict]) -> list[str]:
     """Problems of single images that leave no doubt where every image has them."""
     occurring = [entry for entry in classes if entry["images"]]
-    if len(found.problems.get(BINARY_CLASSES, ())) < len(found.instances) or len(occurring) > 1:
+    count = len(found.names)
+    if not count or len(found.problems.get(BINARY_CLASSES, ())) < count or len(occurring) > 1:
         return []
     return [
-        f"all {len(found.instances)} class masks hold 0 and 255 alone, and 255 does not count, so "
-        "that one class is left: give the foreground the id 255 and write ignore: []"
-    ] * bool(found.instances)
+        f"all {count} class masks hold 0 and 255 alone, and 255 does not count, so that one class "
+        "is left: give the foreground the id 255 and write ignore: []"
+    ]
+
+
+def _repeated(source: Source, found: _Found) -> collections.Counter:
+    """The names that several images have, and how many."""
+    names = np.frombuffer(found.names, np.uint64)
+    _, place, counts = np.unique(names, return_inverse=True, return_counts=True)
+    suspicious = np.flatnonzero(counts[place] > 1)
+    numbers = np.frombuffer(found.numbers, np.uint64)[suspicious].tolist()
+    counts = collections.Counter(source[number]["image_id"] for number in numbers)
+    return collections.Counter({name: n for name, n in counts.items() if n > 1})
 
 
 def _count(sample: Sample, dataset: Dataset) -> np.ndarray:
@@ -275,8 +289,9 @@ def _describe_classes(dataset: Dataset, totals: np.ndarray) -> list[dict]:
     return classes
 
 
-def _describe_instances(instances: list[int], max_instances: int) -> dict:
-    mean = float(np.mean(instances)) if instances else 0.0
-    most = max(instances, default=0)
-    exceeding = sum(number > max_instances for number in instances)
-    return dict(mean=mean, most=most, exceeding=exceeding)
+def _describe_instances(images: Mapping[int, int], max_instances: int) -> dict:
+    """Of how many images have so many instances."""
+    total = sum(number * count for number, count in images.items())
+    mean = total / max(sum(images.values()), 1)
+    exceeding = sum(count for number, count in images.items() if number > max_instances)
+    return dict(mean=mean, most=max(images, default=0), exceeding=exceeding)

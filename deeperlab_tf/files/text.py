@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import codecs
 import collections
+import contextlib
 import itertools
 import json
 import os
@@ -57,6 +58,23 @@ def lines_of(file: IO[bytes]) -> Iterator[str]:
     yield rest
 
 
+def read_lines(path: str | os.PathLike, what: str = "list") -> Iterator[str]:
+    """The lines of a text file without the space around them, empty ones left out, unheld.
+
+    Args:
+      path: the file.
+      what: the file should have been, for errors.
+
+    Raises:
+      UserError: it is missing, or not text.
+    """
+    with _naming(path, what), storage.open_large(path) as file:
+        for part in lines_of(file):
+            # Of other systems and editors, too.
+            lines = map(str.strip, part.splitlines())
+            yield from filter(None, lines)
+
+
 def read_text(path: str | os.PathLike, what: str = "file") -> str:
     """Reads a text file.
 
@@ -67,9 +85,15 @@ def read_text(path: str | os.PathLike, what: str = "file") -> str:
     Raises:
       UserError: it is missing, or not text.
     """
+    with _naming(path, what), storage.open(path, "rb") as file:
+        return decode_text(file.read())
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Context whose errors name the file that is read in it."""
     try:
-        with storage.open(path, "rb") as file:
-            return decode_text(file.read())
+        yield
     except OSError as error:
         raise UserError(f"cannot read the {what} {path}: {error.strerror}.") from error
     except ValueError as error:

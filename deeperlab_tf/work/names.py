@@ -1,4 +1,4 @@
-"""Lists of names that may be millions: sorted, and on this machine's disk beyond so many.
+"""Lists of names that may be millions: on this machine's disk beyond so many.
 
 Thousands are a plain list. What is longer lies in a temporary file that is gone with the list; in
 memory are eight bytes for every 64 names.
@@ -13,14 +13,25 @@ import itertools
 import json
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 HELD = 20_000  # names that are held at once
 _APART = 64  # names between two whose places in the file are known
 _RUNS = 100  # sorted files that are open at once
+
+
+def kept_names(names: Iterable[str]) -> Sequence[str]:
+    """`list(names)`, of as many as the disk has room for.
+
+    Example:
+      >>> kept_names(iter("cab"))
+      ['c', 'a', 'b']
+    """
+    names = iter(names)
+    first = list(itertools.islice(names, HELD))
+    return first if len(first) < HELD else NameList(itertools.chain(first, names))
 
 
 def sorted_names(names: Iterable[str]) -> Sequence[str]:
@@ -53,7 +64,8 @@ class NameList(Sequence):
     def __init__(self, names: Iterable[str]):
         self._file = tempfile.TemporaryFile(prefix="deeperlab_names_")  # noqa: SIM115
         self._places, self._count = array.array("Q"), 0
-        self._lock = threading.Lock()  # of the place in the file
+        self._lock = threading.Lock()  # of the place in the file, and the block read last
+        self._block_read, self._block = -1, []
         place = 0
         for name in names:
             if self._count % _APART == 0:
@@ -61,6 +73,7 @@ class NameList(Sequence):
             line = json.dumps(name).encode() + b"\n"
             place += self._file.write(line)
             self._count += 1
+        self._places.append(place)
         self._file.flush()
 
     def __len__(self) -> int:
@@ -78,9 +91,8 @@ class NameList(Sequence):
         return self._read(number, number + 1)[0]
 
     def __iter__(self) -> Iterator[str]:
-        # Not more: of many lists that are merged, each holds so many.
-        for first in range(0, self._count, _APART):
-            yield from self._read(first, first + _APART)
+        for number in range(len(self._places) - 1):
+            yield from self._block_at(number)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or len(self) != len(other):
@@ -90,18 +102,22 @@ class NameList(Sequence):
     __hash__ = None
 
     def _read(self, first: int, last: int) -> list[str]:
-        last = min(last, self._count)
-        if first >= last:
-            return []
+        names = []
+        for number in range(first // _APART, -(-last // _APART)):
+            start = number * _APART
+            block = self._block_at(number)
+            names += block[max(first - start, 0) : last - start]
+        return names
+
+    def _block_at(self, number: int) -> list[str]:
+        """The names between two known places; asked for one after the other, they are read once."""
         with self._lock:
-            self._file.seek(self._places[first // _APART])
-            lines = itertools.islice(_lines(self._file), first % _APART, None)
-            return [json.loads(line) for line in itertools.islice(lines, last - first)]
-
-
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    # `iter(file)` would not have it that the place is asked for.
-    return iter(file.readline, b"")
+            if number != self._block_read:
+                start, end = self._places[number : number + 2]
+                self._file.seek(start)
+                lines = self._file.read(end - start).splitlines()
+                self._block_read, self._block = number, json.loads(b"[%s]" % b",".join(lines))
+            return self._block
 
 
 class NameSet:
@@ -128,6 +144,48 @@ class NameSet:
         """Hashes that several names have: those of equal names, and hardly any other."""
         same = self._hashes[1:] == self._hashes[:-1]
         return set(self._hashes[1:][same].tolist())
+
+
+class NameTable:
+    """Names by a key that some of them share, in twelve bytes each.
+
+    Args:
+      names: any, in any order.
+      key: from a name to its key.
+
+    Example:
+      >>> NameTable(["a.png", "b.jpg", "a.jpg"], lambda name: name[0])["a"]
+      ['a.jpg', 'a.png']
+    """
+
+    def __init__(self, names: Iterable[str], key: Callable[[str], str]):
+        self._names, self._key = sorted_names(names), key
+        hashes = np.frombuffer(array.array("Q", (hash_of(key(n)) for n in self._names)), np.uint64)
+        self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
+        self._hashes = hashes[self._order]
+
+    def __getitem__(self, key: str) -> list[str]:
+        value = np.uint64(hash_of(key))
+        first, last = (np.searchsorted(self._hashes, value, side) for side in ("left", "right"))
+        names = [self._names[place] for place in self._order[first:last].tolist()]
+        return [name for name in names if self._key(name) == key]
+
+
+def repeated_places(names: Sequence[str]) -> tuple[int, int] | None:
+    """Where the first name that was there before is, with where it was; None: all differ.
+
+    Example:
+      >>> repeated_places(["a", "b", "c", "b", "a"])
+      (1, 3)
+    """
+    suspicious, seen = NameSet(names).repeated(), {}
+    for place, name in enumerate(names if suspicious else ()):
+        if hash_of(name) not in suspicious:
+            continue
+        if name in seen:
+            return seen[name], place
+        seen[name] = place
+    return None
 
 
 def hash_of(name: str) -> int:

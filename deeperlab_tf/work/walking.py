@@ -6,9 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from deeperlab_tf.errors import UserError
-from deeperlab_tf.files import storage
-from deeperlab_tf.files.text import lines_of
+from deeperlab_tf.files import storage, text
 from deeperlab_tf.work.names import sorted_names
 
 _NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
@@ -112,15 +110,8 @@ def read_lines(path: str) -> Iterator[str]:
       UserError: it cannot be read, or is not text.
     """
     folder = storage.dirname(path)
-    try:
-        with storage.open_large(path) as file:
-            for line in lines_of(file):
-                if name := line.strip():
-                    yield storage.join(folder, storage.expanduser(name))
-    except ValueError as error:
-        raise UserError(f"the list {path} is not text in UTF-8; save it as such.") from error
-    except OSError as error:
-        raise UserError(f"cannot read the list {path}: {error.strerror}.") from error
+    for name in text.read_lines(path):
+        yield storage.join(folder, storage.expanduser(name))
 
 
 def common_folder(first: str, last: str) -> str:

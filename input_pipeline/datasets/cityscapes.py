@@ -10,6 +10,8 @@ the instance.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -17,13 +19,13 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image, read_mask
 from deeperlab_tf.schema import Dataset
+from deeperlab_tf.work.names import NameSet, hash_of, sorted_names
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.class_table import read_class_table
 from input_pipeline.datasets.labels import check_size, labels_by_id, map_ids, things_and_crowd
 from input_pipeline.datasets.layout import (
     existing_file,
     first_existing,
-    first_unique,
     masks_without_photo,
     missing_files,
 )
@@ -81,9 +83,8 @@ class Cityscapes(Source):
     def __init__(self, root: str, split: str):
         self._images = first_existing(root, [f"leftImg8bit/{split}"], "folder of photos")
         self._masks = first_existing(root, [f"gtFine/{split}"], "folder of masks")
-        self._names = _names_below(self._images)
-        # Without the city, unless two cities have a photo of one name.
-        self._image_ids = first_unique([(storage.basename(n), n) for n in self._names])
+        self._names = sorted_names(_names_below(self._images))
+        self._repeated = NameSet(map(storage.basename, self._names)).repeated()
         if not self._names:
             raise UserError(
                 f"there is no */*{_PHOTO} in {self._images}; "
@@ -109,7 +110,7 @@ class Cityscapes(Source):
             "semantic": semantic,
             "instance": instance,
             "crowd": crowd,
-            "image_id": self._image_ids[index],
+            "image_id": self._image_id(index),
         }
 
     def paths(self, index: int) -> tuple[str, str]:
@@ -120,11 +121,17 @@ class Cityscapes(Source):
 
     def incomplete(self) -> dict[int, str]:
         """Samples whose photo or mask is missing."""
-        return missing_files(self._names, [self.paths(index) for index in range(len(self))])
+        return missing_files(self._names, map(self.paths, range(len(self))))
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo."""
         return masks_without_photo(self._masks, _MASK, self._names)
+
+    def _image_id(self, index: int) -> str:
+        """Without the city, unless two cities have a photo of one name."""
+        name = self._names[index]
+        plain = storage.basename(name)
+        return name if hash_of(plain) in self._repeated else plain
 
 
 def _is_photo(name: str) -> bool:
@@ -132,12 +139,10 @@ def _is_photo(name: str) -> bool:
     return storage.splitext(name)[0].endswith(stem) and name.lower().endswith(ending)
 
 
-def _names_below(folder: str) -> list[str]:
-    """CITY/NAME of the photos in the folders of the cities, sorted."""
-    names = []
+def _names_below(folder: str) -> Iterator[str]:
+    """CITY/NAME of the photos in the folders of the cities."""
     for city in storage.listdir(folder):
         inside = storage.join(folder, city)
         if city[0] != "." and storage.isdir(inside):
-            files = [name for name in storage.listdir(inside) if name[0] != "."]
-            names += [f"{city}/{n[: -len(_PHOTO)]}" for n in files if _is_photo(n)]
-    return sorted(names)
+            files = (name for name, _ in storage.scan(inside) if name[0] != ".")
+            yield from (f"{city}/{name[: -len(_PHOTO)]}" for name in files if _is_photo(name))

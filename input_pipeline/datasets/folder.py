@@ -30,6 +30,8 @@ table; `stuff: [background, road]` then says which are no things.
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -39,6 +41,7 @@ from deeperlab_tf.files.images import image_file_size, open_image, read_image
 from deeperlab_tf.files.lossless import LOSSY_ENDINGS, check_lossless
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.work.names import kept_names
 from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.folder_description import MASKS, find_description, read_description
 from input_pipeline.datasets.folder_files import FolderFiles
@@ -85,8 +88,9 @@ class Folder(Source):
         self._files.check_single(names)
         self._skipped = []
         if rules.without_labels == "skip":
-            self._skipped = [name for name in names if self._lacking(name, self._masks())]
-            names = [name for name in names if name not in set(self._skipped)]
+            skipped = (name for name in names if self._lacking(name, self._masks()))
+            self._skipped = kept_names(skipped)
+            names = kept_names(n for n in names if not self._lacking(n, self._masks()))
         self._names = names
 
     def __len__(self) -> int:
@@ -241,7 +245,7 @@ class Folder(Source):
     def _lacking(self, name: str, kinds: list[str]) -> list[str]:
         return [kind for kind in kinds if self._files.path(kind, name) is None]
 
-    def _split_names(self, split: str) -> list[str]:
+    def _split_names(self, split: str) -> Sequence[str]:
         description = self._description
         if description.every_nth:
             return self._every_nth(split)
@@ -251,34 +255,33 @@ class Folder(Source):
         path = path_inside(self._root, description.lists[split])
         return self._files.listed(read_list(path, f"split {split!r}"), path)
 
-    def _on_lists(self) -> set[str] | None:
+    def _on_lists(self) -> Iterator[str] | None:
         """Paths of the photos of all lists; None where there are no lists."""
-        if self._description.every_nth:
-            return None
-        paths = set()
+        return None if self._description.every_nth else self._paths_on_lists()
+
+    def _paths_on_lists(self) -> Iterator[str]:
         for split, name in self._description.lists.items():
             # Of its own: what one list chooses by an ending is not what another does.
             files = FolderFiles(self._root, self._description.patterns)
             with contextlib.suppress(UserError):  # a list that is broken is told with its split
                 path = path_inside(self._root, name)
                 names = files.listed(read_list(path, f"split {split!r}"), path)
-                paths.update(files.path("images", name) or "" for name in names)
-        return paths
+                yield from (files.path("images", name) or "" for name in names)
 
-    def _every_nth(self, split: str) -> list[str]:
+    def _every_nth(self, split: str) -> Sequence[str]:
         if split not in ("train", "val"):
             raise UserError(
                 f"split {split!r} is unknown: {self._description_path} makes train and val."
             )
-        names = sorted(self._files.photos())
+        names = self._files.photos()
         if not names:
             pattern = self._description.patterns["images"]
             raise UserError(
                 f"there is no image {pattern} in {self._root}; check the folder and 'images'."
             )
         nth = self._description.every_nth
-        held_out = names[nth - 1 :: nth]
-        chosen = held_out if split == "val" else sorted(set(names) - set(held_out))
+        is_val = ((number + 1) % nth == 0 for number in itertools.count())
+        chosen = kept_names(n for n, held_out in zip(names, is_val) if held_out == (split == "val"))
         if not chosen:
             raise UserError(
                 f"split {split!r} of {self._root} is empty: {len(names)} images, every_nth {nth}; "

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import IMAGE_ENDINGS, UNREADABLE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.work.names import NameSet, kept_names, repeated_places
 from input_pipeline.datasets.layout import (
     ANY_ENDING,
     existing_file,
     existing_files,
     find_files,
+    name_in,
     walk_files,
 )
 
@@ -32,7 +35,7 @@ class FolderFiles:
 
     def __init__(self, root: str, patterns: Mapping[str, str]):
         self._root, self._patterns = storage.abspath(root), patterns
-        self._chosen = {}  # name -> the photo whose ending a list gives
+        self._chosen = {}  # name -> which of several photos of that name a list means
         for pattern in patterns.values():
             path_inside(root, pattern.split(_ID)[0])
 
@@ -48,7 +51,7 @@ class FolderFiles:
             return existing_file(self.wanted(kind, name))
         return next(iter(self._hits(kind, name)), None)
 
-    def listed(self, lines: Sequence[str], where: str) -> list[str]:
+    def listed(self, lines: Sequence[str], where: str) -> Sequence[str]:
         """Names of the photos that the lines of a list mean.
 
         A line may name a file: a.jpg is the image a, unless there is a photo a.jpg.jpg; of a.jpg
@@ -61,67 +64,64 @@ class FolderFiles:
         Raises:
           UserError: two lines mean one image.
         """
-        line_of = {}
-        for line in lines:
-            name = self._listed(line)
-            if name in line_of:
-                raise UserError(
-                    f"the list {where} names the image {name!r} twice, as {line_of[name]!r} and as "
-                    f"{line!r}; take one off the list, or rename it if they are two photos."
-                )
-            line_of[name] = line
-        return list(line_of)
+        names = kept_names(map(self._listed, lines))
+        if repeated := repeated_places(names):
+            first, second = (lines[place] for place in repeated)
+            raise UserError(
+                f"the list {where} names the image {names[repeated[0]]!r} twice, as {first!r} and "
+                f"as {second!r}; take one off the list, or rename it if they are two photos."
+            )
+        return names
 
     def check_single(self, names: Sequence[str]) -> None:
         """Raises UserError where several photos or several masks are those of one name."""
         for kind in self._patterns:
-            named = self._chosen if kind == "images" else ()
-            for name in sorted(set(names).difference(named)):  # each folder is listed but once
+            chosen = self._chosen if kind == "images" else ()
+            for name in names:
                 hits = self._hits(kind, name)
-                if len(hits) < 2:
+                if len(hits) < 2 or name in chosen:
                     continue
                 what, end = f"the {kind} mask of the image", "rename or remove one"
                 if kind == "images":
                     what, end = "the image", f"{end}, or name one with its ending in the list"
                 raise UserError(f"{hits[0]} and {hits[1]} are both {what} {name!r}; {end}.")
 
-    def photos(self) -> dict[str, str]:
-        """From the names of the photos that lie in the folder to their paths, sorted.
+    def photos(self) -> Sequence[str]:
+        """Names of the photos that lie in the folder, sorted.
 
         Masks that lie beside the photos are none.
 
         Raises:
           UserError: two photos have one name.
         """
-        photos = {}
-        for name, path in self._photo_files():
-            if name in photos:
-                raise UserError(
-                    f"{photos[name]} and {path} are both the image {name!r}; rename one."
-                )
-            photos[name] = path
-        return photos
+        return kept_names(self._single_photos())
 
-    def unlabelled(self, on_lists: set[str] | None = None) -> list[str]:
+    def _single_photos(self) -> Iterator[str]:
+        before = None, None
+        for name, path in self._photo_files():
+            if name == before[0]:
+                raise UserError(f"{before[1]} and {path} are both the image {name!r}; rename one.")
+            before = name, path
+            yield name
+
+    def unlabelled(self, on_lists: Iterable[str] | None = None) -> list[str]:
         """Sentences about masks without a photo, and about pictures that are in no split.
 
         Args:
           on_lists: paths of the photos that the lists of all splits name; None: there are no lists.
         """
-        photos = {storage.normpath(path) for _, path in self._photo_files()}
+        photos = _paths(path for _, path in self._photo_files())
         sentences = []
-        for kind in self._patterns:
-            if kind == "images":
-                continue
-            for name, path in self._masks(kind):
-                if storage.normpath(path) not in photos and self.path("images", name) is None:
-                    sentences.append(f"mask {path} has no photo")
-        if on_lists is not None:
-            on_lists = {storage.normpath(path) for path in on_lists}
-            unlisted = sorted(storage.relpath(path, self._root) for path in photos - on_lists)
-            sentences += _count(unlisted, "photos", f"{self._root} are on no list")
-            photos |= on_lists
-        return sentences + self._left_out(photos)
+        for name, path in self._all_masks():
+            if storage.normpath(path) not in photos and self.path("images", name) is None:
+                sentences.append(f"mask {path} has no photo")
+        if on_lists is None:
+            return sentences + self._left_out([photos])
+        listed = _paths(on_lists)
+        unlisted = (p for _, p in self._photo_files() if storage.normpath(p) not in listed)
+        unlisted = sorted(storage.relpath(path, self._root) for path in unlisted)
+        sentences += _count(unlisted, "photos", f"{self._root} are on no list")
+        return sentences + self._left_out([photos, listed])
 
     def _listed(self, line: str) -> str:
         stem, ending = storage.splitext(line)
@@ -130,7 +130,7 @@ class FolderFiles:
         hits = self._hits("images", stem)
         exact = [hit for hit in hits if hit.endswith(ending)]
         named = exact or [hit for hit in hits if hit.lower().endswith(ending.lower())]
-        if len(named) == 1:
+        if len(named) == 1 and len(hits) > 1:
             self._chosen[stem] = named[0]
         return stem if hits else line
 
@@ -148,22 +148,31 @@ class FolderFiles:
         ]
         return [hit for hit in hits if hit not in map(existing_file, others)]
 
-    def _photo_files(self) -> list[tuple[str, str]]:
+    def _photo_files(self) -> Iterator[tuple[str, str]]:
         """(name, path) of all photos, sorted."""
-        found = self._find("images")
-        masks = self._masks_among(found)
-        return [(name, path) for name, path in found if path not in masks]
+        beside = [kind for kind in self._mask_kinds() if self._beside_photos(kind)]
+        for name, path in self._find("images"):
+            if not any(self._is_mask(kind, name, path) for kind in beside):
+                yield name, path
 
-    def _masks(self, kind: str) -> list[tuple[str, str]]:
+    def _mask_kinds(self) -> list[str]:
+        return [kind for kind in self._patterns if kind != "images"]
+
+    def _all_masks(self) -> Iterator[tuple[str, str]]:
+        """(name, path) of the masks of all kinds."""
+        for kind in self._mask_kinds():
+            yield from self._masks(kind)
+
+    def _masks(self, kind: str) -> Iterator[tuple[str, str]]:
         """(name, path) of all masks of a kind; also in subfolders, where they have their own."""
         before, after = self._patterns[kind].split(_ID)
         folder, start = storage.split(storage.join(self._root, before))
         if start or self._beside_photos(kind):
             return self._find(kind)
         paths = walk_files(folder, (after.lower(),))
-        return [(storage.relpath(path, folder)[: -len(after)], path) for path in paths]
+        return ((storage.relpath(path, folder)[: -len(after)], path) for path in paths)
 
-    def _find(self, kind: str) -> list[tuple[str, str]]:
+    def _find(self, kind: str) -> Iterator[tuple[str, str]]:
         before, after = self._patterns[kind].split(_ID)
         return find_files(storage.join(self._root, before), after)
 
@@ -171,41 +180,31 @@ class FolderFiles:
         images, masks = (storage.dirname(self._patterns[k]) for k in ("images", kind))
         return images == masks
 
-    def _masks_among(self, found: list[tuple[str, str]]) -> set[str]:
-        """Paths of those candidates for photos that are another photo's masks."""
-        beside = [kind for kind in self._patterns if kind != "images" and self._beside_photos(kind)]
-        paths_of = {}
-        for name, path in found:
-            paths_of.setdefault(name, []).append(path)
-        masks = set()
-        for kind in beside:
-            for owner, path in self._find(kind):
-                others = [other for other in paths_of.get(owner, ()) if other != path]
-                own = self._names_of(path, found)
-                has_mask = any(self.path(kind, name) not in (None, path) for name in own)
-                if others or not has_mask:
-                    masks.add(path)
-        return masks
+    def _is_mask(self, kind: str, name: str, path: str) -> bool:
+        """Whether a candidate for a photo is another photo's mask of a kind that lies beside."""
+        before, after = self._patterns[kind].split(_ID)
+        owner = name_in(storage.basename(path), storage.basename(before), after)
+        if not owner:
+            return False
+        others = [hit for hit in existing_files(self.wanted("images", owner)) if hit != path]
+        return bool(others) or self.path(kind, name) in (None, path)
 
-    @staticmethod
-    def _names_of(path: str, found: list[tuple[str, str]]) -> list[str]:
-        return [name for name, other in found if other == path]
-
-    def _left_out(self, photos: set[str]) -> list[str]:
+    def _left_out(self, photos: Sequence[NameSet]) -> list[str]:
         """Sentences about the pictures beside the photos that are none: the pattern does not fit
         them or does not look there, or nothing reads them.
+
+        Args:
+          photos: sets of paths.
         """
         pattern = self._patterns["images"]
         folder = storage.dirname(storage.join(self._root, pattern))
         if not storage.isdir(folder):
             return []
-        masks = [
-            path for kind in self._patterns if kind != "images" for _, path in self._masks(kind)
-        ]
-        found = [*masks, *(path for _, path in self._find("images"))]
-        used = photos.union(map(storage.normpath, found))
+        fitting = itertools.chain(self._all_masks(), self._find("images"))
+        used = [*photos, _paths(path for _, path in fitting)]
         paths = walk_files(folder, IMAGE_ENDINGS + UNREADABLE_ENDINGS)
-        names = [storage.relpath(p, folder) for p in paths if storage.normpath(p) not in used]
+        unused = (p for p in paths if not any(storage.normpath(p) in some for some in used))
+        names = [storage.relpath(path, folder) for path in unused]
         unreadable = [name for name in names if name.lower().endswith(UNREADABLE_ENDINGS)]
         others = [name for name in names if name not in unreadable]
         below = [name for name in others if storage.dirname(name)]
@@ -221,6 +220,10 @@ class FolderFiles:
                 f"{folder} are of a kind that cannot be read; save them as JPEG or PNG",
             ),
         ]
+
+
+def _paths(paths: Iterable[str]) -> NameSet:
+    return NameSet(map(storage.normpath, paths))
 
 
 def _count(names: Sequence[str], what: str, where: str) -> list[str]:

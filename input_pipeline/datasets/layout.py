@@ -10,9 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import inputs, storage
 from deeperlab_tf.files.images import IMAGE_ENDINGS
-from deeperlab_tf.files.text import read_text
+from deeperlab_tf.files.text import read_lines
+from deeperlab_tf.work.names import (
+    NameSet,
+    NameTable,
+    kept_names,
+    repeated_places,
+    sorted_names,
+)
 
 ANY_ENDING = ".*"  # of a pattern: any of these
+_NUL = "\0"  # no name of a file has it
 
 
 def check_root(root: str | os.PathLike) -> None:
@@ -50,27 +58,32 @@ def described_by(root: str | os.PathLike, given: str) -> str:
 # === Finding files ===
 
 
-def find_files(before: str, after: str) -> list[tuple[str, str]]:
+def find_files(before: str, after: str) -> Iterator[tuple[str, str]]:
     """(name, path) of the files `before`NAME`after`, sorted.
 
     The ending may be written in capitals, and `.*` is that of any image. Hidden files are passed
     over.
     """
     folder, start = storage.split(before)
-    stem, ending = _split_ending(after)
-    found = []
-    for entry in _listing(folder):
-        name, own_ending = _split_ending(entry)
-        fits = name.startswith(start) and name.endswith(stem) and _same(own_ending, ending)
-        if fits and len(name) > len(start) + len(stem):
-            name = name[len(start) : len(name) - len(stem)]
-            found.append((name, storage.join(folder, entry)))
-    return sorted(found)
+    named = ((name_in(entry, start, after), entry) for entry in _entries(folder))
+    # Before any other character, so names are in order, and then the entries of each.
+    lines = sorted_names(f"{name}{_NUL}{entry}" for name, entry in named if name)
+    for line in lines:
+        name, _, entry = line.partition(_NUL)
+        yield name, storage.join(folder, entry)
 
 
-def find_names(before: str, after: str) -> list[str]:
+def find_names(before: str, after: str) -> Sequence[str]:
     """What stands between `before` and `after` in the paths of the files there, sorted."""
-    return [name for name, _ in find_files(before, after)]
+    return kept_names(name for name, _ in find_files(before, after))
+
+
+def name_in(entry: str, start: str, after: str) -> str:
+    """NAME of a file that is called `start`NAME`after`, "" of one that is not; as `find_files`."""
+    stem, ending = _split_ending(after)
+    name, own_ending = _split_ending(entry)
+    fits = name.startswith(start) and name.endswith(stem) and _same(own_ending, ending)
+    return name[len(start) : max(len(name) - len(stem), 0)] if fits else ""
 
 
 def existing_file(path: str) -> str | None:
@@ -93,7 +106,7 @@ def existing_files(path: str) -> list[str]:
     """All files that are `path` but for the capitals of its ending, sorted; `.*` as above."""
     wanted, ending = _split_ending(path)
     folder = storage.dirname(path)
-    entries = _listing_by_stem(folder).get(storage.basename(wanted), ())
+    entries = _listing_by_stem(folder)[storage.basename(wanted)]
     same = [entry for entry in entries if _same(_split_ending(entry)[1], ending)]
     return [storage.join(folder, entry) for entry in same]
 
@@ -110,7 +123,7 @@ def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
     return inputs.find_files(folder, endings)
 
 
-def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[int, str]:
+def missing_files(names: Sequence[str], paths: Iterable[Sequence[str]]) -> dict[int, str]:
     """From the places of samples that lack a file to the sentence that says so.
 
     Args:
@@ -129,9 +142,10 @@ def missing_files(names: Sequence[str], paths: Sequence[Sequence[str]]) -> dict[
 def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[str]:
     """Sentences about the masks `folder`/**/NAME`ending` for which no photo is called NAME."""
     paths = walk_files(folder, (ending.lower(),))
-    masks = {storage.relpath(path, folder)[: -len(ending)]: path for path in paths}
-    extra = sorted(set(masks) - set(names))
-    return [f"mask {masks[name]} has no photo" for name in extra]
+    masks = ((storage.relpath(path, folder)[: -len(ending)], path) for path in paths)
+    known = NameSet(names)
+    extra = sorted(mask for mask in masks if mask[0] not in known)
+    return [f"mask {path} has no photo" for _, path in extra]
 
 
 def unique_names(files: Sequence[str]) -> list[str]:
@@ -170,21 +184,18 @@ def first_unique(forms: Sequence[Sequence[str]]) -> list[str]:
 # === Lists ===
 
 
-def read_list(path: str, what: str) -> list[str]:
+def read_list(path: str, what: str) -> Sequence[str]:
     """Lines of a text file, stripped, without empty ones.
 
     Raises:
       UserError: it is missing, empty or not text, or names one image twice.
     """
-    lines = read_text(path, f"list of {what}").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = kept_names(read_lines(path, f"list of {what}"))
     if not names:
         raise UserError(f"the list {path} of {what} is empty; write one image name per line.")
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise UserError(f"the list {path} names {name!r} twice; name each image once.")
-        seen.add(name)
+    if repeated := repeated_places(names):
+        name = names[repeated[0]]
+        raise UserError(f"the list {path} names {name!r} twice; name each image once.")
     return names
 
 
@@ -221,21 +232,21 @@ def _same(ending, wanted):
     return ending.lower() == wanted.lower()
 
 
-def _listing(folder):
-    """Names of the files in a folder that are not hidden; () where there is none."""
-    if not storage.isdir(folder or "."):
-        return ()
-    entries = sorted(storage.listdir(folder or "."))
-    return [e for e in entries if e[0] != "." and not storage.isdir(storage.join(folder, e))]
+def _entries(folder):
+    """Names of the files in a folder that are not hidden, in no order; none where there is none."""
+    for name, is_folder in storage.scan(folder or "."):
+        if not is_folder and name[0] != ".":
+            yield name
+
+
+def _stem(entry):
+    return _split_ending(entry)[0]
 
 
 @functools.lru_cache(maxsize=8)
 def _stems_at(folder, changed):
     del changed  # when the folder was: what was found before then is no answer
-    stems = {}
-    for entry in _listing(folder):
-        stems.setdefault(_split_ending(entry)[0], []).append(entry)
-    return stems
+    return NameTable(_entries(folder), _stem)
 
 
 def _changed(folder):
@@ -245,7 +256,4 @@ def _changed(folder):
 
 
 def _listing_by_stem(folder):
-    try:
-        return _stems_at(folder, _changed(folder))
-    except OSError:
-        return {}
+    return _stems_at(folder, _changed(folder))

@@ -94,7 +94,7 @@ class Vistas(Source):
 
     def incomplete(self) -> dict[int, str]:
         """Samples whose photo or mask is missing."""
-        return missing_files(self._names, [self.paths(index) for index in range(len(self))])
+        return missing_files(self._names, map(self.paths, range(len(self))))
 
     def unlabelled(self) -> list[str]:
         """Sentences about masks without a photo."""

@@ -12,6 +12,8 @@ does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.io
 from ml_collections import ConfigDict
@@ -83,8 +85,7 @@ class Voc(Source):
         if split == "train_aug":
             self._list_with_sbd(root)
         else:
-            self._names = self._listed(split)
-            self._labelled_by_voc = set(self._names)
+            self._names, self._labelled_by_sbd = self._listed(split), set()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -93,7 +94,7 @@ class Voc(Source):
         name = self._names[index]
         (image_path,) = self.paths(index)
         image = read_image(image_path)
-        read_masks = self._voc_masks if name in self._labelled_by_voc else self._sbd_masks
+        read_masks = self._sbd_masks if name in self._labelled_by_sbd else self._voc_masks
         classes, objects, mask_path = read_masks(name)
         check_size(classes, mask_path, image.shape, image_path)
         check_size(objects, mask_path, image.shape, image_path)
@@ -121,28 +122,28 @@ class Voc(Source):
 
     def incomplete(self) -> dict[int, str]:
         """Samples whose photo or mask is missing."""
-        files = [(*self.paths(n), *self._masks_of(name)) for n, name in enumerate(self._names)]
+        files = ((*self.paths(n), *self._masks_of(name)) for n, name in enumerate(self._names))
         return missing_files(self._names, files)
 
     def _list_with_sbd(self, root: str) -> None:
         within = storage.relpath(self._root, root)
         self._sbd = first_existing(root, [_SBD, storage.join(within, _SBD)], "SBD")
-        self._labelled_by_voc = set(self._listed("train"))
-        names = set(self._labelled_by_voc)
+        by_voc, by_sbd = set(self._listed("train")), set()
         for part in ("train", "val"):
-            names.update(read_list(storage.join(self._sbd, f"{part}.txt"), "SBD"))
-        self._names = sorted(names - set(self._listed("val")))
+            by_sbd.update(read_list(storage.join(self._sbd, f"{part}.txt"), "SBD"))
+        self._labelled_by_sbd = by_sbd - by_voc
+        self._names = sorted((by_voc | by_sbd) - set(self._listed("val")))
 
-    def _listed(self, split: str) -> list[str]:
+    def _listed(self, split: str) -> Sequence[str]:
         path = storage.join(self._root, "ImageSets", "Segmentation", f"{split}.txt")
         return read_list(path, f"split {split!r}")
 
     def _masks_of(self, name: str) -> tuple[str, str]:
         """Paths of the masks of classes and of objects."""
-        if name in self._labelled_by_voc:
-            root, files = self._root, ("SegmentationClass/{}.png", "SegmentationObject/{}.png")
-        else:
+        if name in self._labelled_by_sbd:
             root, files = self._sbd, ("cls/{}.mat", "inst/{}.mat")
+        else:
+            root, files = self._root, ("SegmentationClass/{}.png", "SegmentationObject/{}.png")
         classes, objects = (path_inside(root, file.format(name)) for file in files)
         return classes, objects
 

@@ -4,6 +4,8 @@
 that decide what is in a record, a checksum of the classes, the numbers of images and shards. Then
 each source file has a line, in the order of the samples: bytes, time of its last change in
 nanoseconds, and its path from the root, as JSON.
+
+As there may be millions, it is read and written as a file, and never held.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import concurrent.futures
 import contextlib
 import gzip
 import hashlib
-import io
 import itertools
 import json
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
@@ -29,11 +31,12 @@ _NAMED = 5  # files that an error names of each kind
 _ASKED_AT_ONCE = 32  # files of a bucket
 _CHUNK = 1024  # samples
 _LONGEST = 2**16  # bytes of a line
+_COPIED_AT_ONCE = 2**20  # bytes
 _NUM_SHARDS = "the number of shards"  # as an error says that it differs
 
 
-def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
-    """The content of {split}.sources.gz for a source as it is now.
+def describe(source: Source, config: ConfigDict, num_shards: int) -> IO[bytes]:
+    """What {split}.sources.gz is to be for a source as it is now, in an open temporary file.
 
     Args:
       source: the split.
@@ -43,21 +46,29 @@ def describe(source: Source, config: ConfigDict, num_shards: int) -> bytes:
     Raises:
       UserError: a file of the source is missing.
     """
-    buffer = io.BytesIO()
-    with gzip.GzipFile("", "wb", fileobj=buffer, mtime=0) as file:
+    described = tempfile.TemporaryFile(prefix="deeperlab_sources_")  # noqa: SIM115
+    with gzip.GzipFile("", "wb", fileobj=described, mtime=0) as file:
         for line in _lines(source, config, num_shards):
             file.write(line.encode() + b"\n")
-    return buffer.getvalue()
+    described.seek(0)
+    return described
 
 
-def digest(description: bytes) -> str:
-    """SHA-256 of a description, whatever the compression."""
+def save(description: IO[bytes], path: str) -> None:
+    """Writes an open description into a file."""
+    description.seek(0)
+    with storage.open(path, "wb") as file:
+        file.writelines(iter(lambda: description.read(_COPIED_AT_ONCE), b""))
+
+
+def digest(description: IO[bytes]) -> str:
+    """SHA-256 of what an open description says, whatever the compression."""
     with _reading(description) as file:
         return storage.sha256_of(file)
 
 
-def changes(old: bytes, new: bytes) -> str:
-    """What differs between two descriptions, for an error; "": nothing.
+def changes(old: IO[bytes], new: IO[bytes]) -> str:
+    """What differs between two open descriptions, for an error; "": nothing.
 
     Raises:
       ValueError: the old one cannot be read.
@@ -66,26 +77,15 @@ def changes(old: bytes, new: bytes) -> str:
         return ""
     with _reading(old) as before_text, _reading(new) as after_text:
         before, after = _read_header(before_text), _read_header(after_text)
-        old_files, new_files = _differing(before_text, after_text)
+        differing = _differing(before_text, after_text)
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
     sentences = [f"{key} differs" for key in keys if key != "images"]
-    differing = sorted(
-        n for n in old_files.keys() & new_files.keys() if old_files[n] != new_files[n]
-    )
-    kinds = (
-        ("changed", differing),
-        ("new", sorted(new_files.keys() - old_files.keys())),
-        ("gone", sorted(old_files.keys() - new_files.keys())),
-    )
-    for kind, names in kinds:
-        if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            sentences.append(f"{kind}: {', '.join(names[:_NAMED])}{more}")
+    sentences += [f"{kind}: {some}" for kind, some in differing.items() if some.count]
     return "; ".join(sentences) or "the order of the images differs"
 
 
-def num_shards(description: bytes) -> int:
-    """The number of shards that were planned.
+def num_shards(description: IO[bytes]) -> int:
+    """The number of shards that were planned, of an open description.
 
     Raises:
       ValueError: the description cannot be read.
@@ -140,10 +140,11 @@ def _facts(paths: Iterable[str], root: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _reading(description: bytes) -> Iterator[IO[bytes]]:
+def _reading(description: IO[bytes]) -> Iterator[IO[bytes]]:
     """The text of a description, as a file; ValueError if it is cut off or damaged."""
+    description.seek(0)
     try:
-        with gzip.open(io.BytesIO(description)) as file:
+        with gzip.open(description) as file:
             yield file
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(str(error)) from error
@@ -156,27 +157,44 @@ def _read_header(file: IO[bytes]) -> dict[str, Any]:
     return header
 
 
-def _differing(before: IO[bytes], after: IO[bytes]) -> tuple[dict[str, str], dict[str, str]]:
-    """From the name of each file whose lines differ to its bytes and time, of both texts; what is
-    equal is not held.
-    """
-    old, new = {}, {}
+class _Some:
+    """Names, of which an error says the first."""
+
+    def __init__(self) -> None:
+        self.count, self._first = 0, []
+
+    def add(self, name: str) -> None:
+        self.count += 1
+        self._first = sorted([*self._first, name])[:_NAMED]
+
+    def __str__(self) -> str:
+        more = f" and {self.count - _NAMED} more" if self.count > _NAMED else ""
+        return f"{', '.join(self._first)}{more}"
+
+
+def _differing(before: IO[bytes], after: IO[bytes]) -> dict[str, _Some]:
+    """The files that are not the same in both texts; what lies at its place in both is not held."""
+    differing = {kind: _Some() for kind in ("changed", "new", "gone")}
+    old, new = {}, {}  # name -> bytes and time, of what was not seen in the other text so far
 
     def note(line, own, others):
         if line is None:
             return
         size, changed, name = line.decode().split(" ", 2)
         state, name = f"{size} {changed}", json.loads(name)
-        if others.get(name) == state:  # elsewhere, as another one was taken out before it
-            del others[name]
-        else:
+        if name not in others:
             own[name] = state
+        elif others.pop(name) != state:
+            differing["changed"].add(name)
 
     for one, two in itertools.zip_longest(_lines_of(before), _lines_of(after)):
         if one != two:
             note(one, old, new)
             note(two, new, old)
-    return old, new
+    for kind, names in (("new", new), ("gone", old)):
+        for name in names:
+            differing[kind].add(name)
+    return differing
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:

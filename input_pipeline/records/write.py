@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import typing
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
@@ -137,8 +138,8 @@ def plan_records(
     there = set(shards_in(output, split))
     if not there:
         sources_path = _side_files(output, split)[0]
-        with atomic_path(sources_path) as temporary, storage.open(temporary, "wb") as file:
-            file.write(now)
+        with atomic_path(sources_path) as temporary:
+            fingerprint.save(now, temporary)
     missing = [task for task in tasks if task.path not in there]
     return Plan(config_to_json(config), split, output, tasks, missing)
 
@@ -170,7 +171,7 @@ def _own_shards(output: str, split: str) -> set[str]:
     sources_path = _side_files(output, split)[0]
     if storage.exists(sources_path):
         with storage.open(sources_path, "rb") as file, contextlib.suppress(ValueError):
-            count = fingerprint.num_shards(file.read())
+            count = fingerprint.num_shards(file)
             own |= {_shard_name(split, shard, count) for shard in range(count)}
     return own
 
@@ -189,7 +190,7 @@ def _tasks(output: str, split: str, length: int, num_shards: int) -> list[ShardT
     return tasks
 
 
-def _check_sources(now: bytes, output: str, split: str, tasks: list[ShardTask]) -> None:
+def _check_sources(now: IO[bytes], output: str, split: str, tasks: list[ShardTask]) -> None:
     """Compares the data with what the shards that are there were made from."""
     path = _side_files(output, split)[0]
     shards = shards_in(output, split)
@@ -209,13 +210,13 @@ def _check_sources(now: bytes, output: str, split: str, tasks: list[ShardTask]) 
         )
 
 
-def _changes_since(path: str, now: bytes) -> str:
+def _changes_since(path: str, now: IO[bytes]) -> str:
     """What has changed since {split}.sources.gz was written; "": nothing."""
     if not storage.exists(path):  # of a version that kept none
         return "what they were made from is not known"
     try:
-        with storage.open(path, "rb") as file:
-            return fingerprint.changes(file.read(), now)
+        with storage.open_large(path) as file:
+            return fingerprint.changes(file, now)
     except ValueError as error:
         return f"{path} cannot be read: {error}"
 

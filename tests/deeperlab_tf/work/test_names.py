@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deeperlab_tf.work import names
-from deeperlab_tf.work.names import NameList, NameSet, hash_of, sorted_names
+from deeperlab_tf.work.names import (
+    NameList,
+    NameSet,
+    NameTable,
+    hash_of,
+    kept_names,
+    repeated_places,
+    sorted_names,
+)
 
 pytestmark = pytest.mark.both_stacks
 
@@ -44,6 +52,27 @@ def test_a_set_knows_its_names_and_which_are_there_twice():
     assert "photo 7" in found and "photo 999" not in found and len(found) == 1000
     assert found.repeated() == {hash_of("photo 0")}
     assert "a" not in NameSet([]) and not NameSet([]).repeated()
+
+
+@given(_NAMES, st.integers(1, 5))
+def test_names_are_kept_and_found_by_a_key_on_the_disk_as_in_memory(given_names, held):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(names, "HELD", held)
+        assert list(kept_names(iter(given_names))) == given_names
+        table = NameTable(iter(given_names), key)
+    for wanted in {"", "a", *map(key, given_names)}:
+        assert table[wanted] == sorted(name for name in given_names if key(name) == wanted)
+
+
+def key(name):
+    return name[:1]
+
+
+@given(_NAMES)
+def test_the_first_name_that_was_there_before_is_found(given_names):
+    again = [n for n, name in enumerate(given_names) if name in given_names[:n]]
+    expected = (given_names.index(given_names[again[0]]), again[0]) if again else None
+    assert repeated_places(given_names) == expected
 
 
 def peak(count):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -225,8 +227,9 @@ def test_scenes_are_known_by_their_config(tmp_path):
 
 
 def texts_of(*lines):
-    """Descriptions of files, without a source."""
-    return gzip.compress("".join(f"{line}\n" for line in ["{}", *lines]).encode())
+    """An open description of files, without a source."""
+    text = "".join(f"{line}\n" for line in ["{}", *lines])
+    return io.BytesIO(gzip.compress(text.encode()))
 
 
 def test_what_moved_in_the_list_is_not_held():
@@ -237,7 +240,20 @@ def test_what_moved_in_the_list_is_not_held():
     assert said == "changed: f00100; new: a; gone: f00101"
 
 
+def test_of_files_that_have_all_changed_the_first_are_named():
+    peaks = []
+    for count in (2_000, 40_000):
+        lines = [[f'1 {time} "f{number:05d}"' for number in range(count)] for time in (1, 2)]
+        old, new = (texts_of(*some) for some in lines)
+        tracemalloc.start()
+        said = fingerprint.changes(old, new)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert said == f"changed: f00000, f00001, f00002, f00003, f00004 and {count - 5} more"
+    assert peaks[1] - peaks[0] < 2**19, "they are held"
+
+
 @pytest.mark.parametrize("content", [b"[]\n", b"{}\n" + b"0" * 2**20 + b"\n", b"{}\n0"])
 def test_a_list_that_is_none_is_told(content):
     with pytest.raises(ValueError, match=r"it (does not begin|ends within)"):
-        fingerprint.changes(gzip.compress(content), texts_of('1 1 "a"'))
+        fingerprint.changes(io.BytesIO(gzip.compress(content)), texts_of('1 1 "a"'))
