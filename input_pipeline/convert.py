@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import write_text
+from deeperlab_tf.files.atomic import write_pieces, write_text
 from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.panoptic_json import to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
@@ -89,16 +90,15 @@ class FolderWriter:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
-        self._names, self._splits = set(), {}
+        self._written = _Written()
 
     def add(self, split: str, sample: Sample, photo: str | None) -> None:
         """Writes photo and masks."""
-        name = _new_name(sample["image_id"], self._names)
+        name = self._written.new_name(split, sample["image_id"])
         _copy_photo(sample, photo, path_inside(self._folder, f"photos/{name}"))
         _write_mask(path_inside(self._folder, f"classes/{name}.png"), sample["semantic"])
         if self._dataset.thing_classes:
             _write_mask(path_inside(self._folder, f"objects/{name}.png"), sample["instance"])
-        self._splits.setdefault(split, []).append(name)
 
     def close(self) -> None:
         """Writes the description and the lists."""
@@ -118,12 +118,13 @@ class FolderWriter:
             "instances": "objects/{id}.png",
             "classes": classes,
             "ignore": [IGNORE_LABEL],
-            "split": {split: f"{split}.txt" for split in self._splits},
+            "split": {split: f"{split}.txt" for split in self._written.splits()},
         }
         if not self._dataset.thing_classes:
             del description["instances"]
-        for split, names in self._splits.items():
-            write_text(storage.join(self._folder, f"{split}.txt"), "\n".join([*names, ""]))
+        for split in self._written.splits():
+            lines = (f"{name}\n" for name, _ in self._written.of(split))
+            write_pieces(storage.join(self._folder, f"{split}.txt"), lines)
         # JSON keeps every name as it is, and is YAML, too.
         text = json.dumps(description, indent=2, ensure_ascii=False)
         write_text(storage.join(self._folder, "classes.json"), text + "\n")
@@ -134,31 +135,38 @@ class CocoWriter:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
-        self._names, self._content = set(), {}
+        self._written, self._count = _Written(), 0
 
     def add(self, split: str, sample: Sample, photo: str | None) -> None:
         """Writes photo and PNG."""
-        name = _new_name(sample["image_id"], self._names)
+        name = self._written.new_name(split, sample["image_id"])
         file_name = _copy_photo(sample, photo, path_inside(self._folder, f"{split}/{name}"))
         ids, segments = _segments(sample, self._dataset)
         png = path_inside(self._folder, f"annotations/panoptic_{split}/{name}.png")
         write_ids(png, ids)
 
-        images, described = self._content.setdefault(split, ([], []))
-        number = len(self._names)
-        height, width = ids.shape
+        self._count += 1
+        number, (height, width) = self._count, ids.shape
         file_name = storage.join(storage.dirname(name), file_name)
         image = dict(id=number, file_name=file_name, height=height, width=width)
-        images.append(image)
-        described.append(dict(image_id=number, file_name=f"{name}.png", segments_info=segments))
+        described = dict(image_id=number, file_name=f"{name}.png", segments_info=segments)
+        self._written.describe(name, images=image, annotations=described)
 
     def close(self) -> None:
         """Writes a JSON for each split."""
-        categories = to_json_categories(self._dataset)
-        for split, (images, described) in self._content.items():
-            content = dict(images=images, annotations=described, categories=categories)
+        for split in self._written.splits():
             path = storage.join(self._folder, "annotations", f"panoptic_{split}.json")
-            write_text(path, json.dumps(content))
+            write_pieces(path, self._content(split))
+
+    def _content(self, split: str) -> Iterator[str]:
+        """The JSON in pieces."""
+        for key in ("images", "annotations"):
+            before = f'{"{" if key == "images" else ", "}"{key}": ['
+            for _, description in self._written.of(split):
+                yield before + json.dumps(json.loads(description)[key])
+                before = ", "
+            yield "]"
+        yield f', "categories": {json.dumps(to_json_categories(self._dataset))}}}'
 
 
 FORMATS: dict[str, type[Writer]] = {"folder": FolderWriter, "coco": CocoWriter}
@@ -220,11 +228,43 @@ def _save_png(path: str, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(file, "PNG")
 
 
-def _new_name(image_id: str, names: set[str]) -> str:
-    """The sample's name; where two splits have the same, the later gets a number."""
-    name, number = image_id, 1
-    while name.lower() in names:
-        number += 1
-        name = f"{image_id}_{number}"
-    names.add(name.lower())
-    return name
+class _Written:
+    """What was written, in its order: in a temporary file, as it may be millions."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")
+        columns = "plain BLOB PRIMARY KEY, split TEXT, name BLOB, description TEXT"
+        self._rows.execute(f"CREATE TABLE written ({columns})")
+
+    def new_name(self, split: str, image_id: str) -> str:
+        """The sample's name; where another one has the same, be it in capitals, with a number."""
+        name, number = image_id, 1
+        while not self._is_new(split, name):
+            number += 1
+            name = f"{image_id}_{number}"
+        return name
+
+    def _is_new(self, split: str, name: str) -> bool:
+        row = (_bytes(name.lower()), split, _bytes(name))
+        added = self._rows.execute("INSERT OR IGNORE INTO written VALUES (?, ?, ?, '')", row)
+        return added.rowcount == 1
+
+    def describe(self, name: str, **description: dict) -> None:
+        """What a JSON is to say of it."""
+        row = (json.dumps(description), _bytes(name.lower()))
+        self._rows.execute("UPDATE written SET description = ? WHERE plain = ?", row)
+
+    def splits(self) -> list[str]:
+        """All that there are."""
+        found = self._rows.execute("SELECT split FROM written GROUP BY split ORDER BY min(rowid)")
+        return [split for (split,) in found]
+
+    def of(self, split: str) -> Iterator[tuple[str, str]]:
+        """(name, description as JSON) of what is in a split."""
+        wanted = "SELECT name, description FROM written WHERE split = ? ORDER BY rowid"
+        for name, description in self._rows.execute(wanted, (split,)):
+            yield name.decode("utf-8", "surrogatepass"), description
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")

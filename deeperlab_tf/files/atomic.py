@@ -154,12 +154,17 @@ def _cannot_write(what, reason, remedy):
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes UTF-8 text, whole or not at all; errors are those of `atomic_path`."""
+    write_pieces(path, [text])
+
+
+def write_pieces(path: str | os.PathLike, pieces: Iterable[str]) -> None:
+    """As `write_text`, of text in pieces that are not held on a disk."""
     if storage.is_remote(path):  # where what is written appears whole
         with storage.open(path, "w") as file:
-            file.write(text)
+            file.writelines(pieces)
         return
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+        file.writelines(pieces)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
