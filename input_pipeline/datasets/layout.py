@@ -123,6 +123,11 @@ def walk_files(folder: str, endings: tuple[str, ...]) -> Iterator[str]:
     return inputs.find_files(folder, endings)
 
 
+def forget_listings() -> None:
+    """Lets go of what lay in the folders that were looked into last."""
+    _stems_at.cache_clear()
+
+
 def missing_files(names: Sequence[str], paths: Iterable[Sequence[str]]) -> dict[int, str]:
     """From the places of samples that lack a file to the sentence that says so.
 
