@@ -2,11 +2,6 @@
 
 import filecmp
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -22,6 +17,7 @@ from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.work import beam, local
 from input_pipeline import checks, open_source
 from input_pipeline.records.write import write_records
+from tests.kills import KILLS, start_and_kill
 from tests.programs import run_program
 from tests.toys import save_untrained
 
@@ -126,22 +122,20 @@ def test_records_on_beam(config, on_beam, tmp_path):
 
 
 @pytest.mark.slow
-def test_records_after_a_kill_at_a_random_moment(config, on_beam, tmp_path, repository):
+@pytest.mark.parametrize("kill", range(KILLS))
+@pytest.mark.parametrize("kind", ["records_on_beam", "records", "records, one worker"])
+def test_records_after_a_kill_at_a_random_moment(config, on_beam, tmp_path, kind, kill):
     config.data.shapes.num_train = 40
     here, there = str(tmp_path / "here"), str(tmp_path / "there")
     write_records(config, "train", here, 20, processes=1)
-    text = tmp_path / "config.json"
-    text.write_text(config_to_json(config))
-    command = [sys.executable, "-m", "tests.beam_records", str(text), there, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=repository, env=dict(os.environ, PYTHONPATH="."))
-    # Some shards are there, and others are not.
-    shards = random.Random(os.getpid()).randint(1, 10)
-    while process.poll() is None:
-        there_now = os.listdir(there) if os.path.isdir(there) else []
-        if sum(name.endswith(".tfrecord") for name in there_now) >= shards:
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.01)
-    write_records(config, "train", there, 20, run=on_beam)
+    arguments = dict(config=config_to_json(config), output=there)
+    if kind == "records_on_beam":
+        start_and_kill(kind, dict(arguments, scratch=str(tmp_path)), ".tfrecord", False)
+        write_records(config, "train", there, 20, run=on_beam)
+    else:
+        only_worker = kind != "records"
+        start_and_kill("records", dict(arguments, processes=2), ".tfrecord", only_worker)
+        write_records(config, "train", there, 20, processes=2)
     same_files(here, there)
 
 
