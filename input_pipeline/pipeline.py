@@ -9,7 +9,7 @@ from deeperlab_tf.errors import UserError
 from input_pipeline import preprocess, service
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.order import ENDLESS, Numbers, sample_index, seed_pair
-from input_pipeline.records.example import decode_example
+from input_pipeline.records.decode import decode_example
 from input_pipeline.records.stream import read_shards
 from input_pipeline.sources import Reading, open_source
 from input_pipeline.targets import make_targets

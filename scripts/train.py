@@ -20,7 +20,8 @@ from deeperlab_tf.training.cluster import restart_where_host_is_lost
 from deeperlab_tf.training.loop import RunOptions
 from deeperlab_tf.training.train import train
 from input_pipeline import Reading, make_dataset
-from input_pipeline.records.files import naming_corrupt_records, skipped_records
+from input_pipeline.records.corrupt import naming_corrupt_records
+from input_pipeline.records.files import skipped_records
 from input_pipeline.sources import check_trainable
 
 CONFIG = cli.define_config()

@@ -2,14 +2,11 @@
 
 import filecmp
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
+import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeperlab_tf.config import default_config
 from deeperlab_tf.config_json import config_to_json
@@ -19,9 +16,12 @@ from deeperlab_tf.evaluation.files import Files, evaluate_files
 from deeperlab_tf.files.submissions import CocoResults
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.predictor import Predictor
+from deeperlab_tf.prediction.shards import Photos, parse_shards
 from deeperlab_tf.work import beam, local
 from input_pipeline import checks, open_source
 from input_pipeline.records.write import write_records
+from tests.input_pipeline.conftest import FolderMaker
+from tests.kills import KILLS, start_and_kill
 from tests.programs import run_program
 from tests.toys import save_untrained
 
@@ -126,23 +126,82 @@ def test_records_on_beam(config, on_beam, tmp_path):
 
 
 @pytest.mark.slow
-def test_records_after_a_kill_at_a_random_moment(config, on_beam, tmp_path, repository):
+@pytest.mark.parametrize("kill", range(KILLS))
+@pytest.mark.parametrize("kind", ["records_on_beam", "records", "records, one worker"])
+def test_records_after_a_kill_at_a_random_moment(config, on_beam, tmp_path, kind, kill):
     config.data.shapes.num_train = 40
     here, there = str(tmp_path / "here"), str(tmp_path / "there")
     write_records(config, "train", here, 20, processes=1)
-    text = tmp_path / "config.json"
-    text.write_text(config_to_json(config))
-    command = [sys.executable, "-m", "tests.beam_records", str(text), there, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=repository, env=dict(os.environ, PYTHONPATH="."))
-    # Some shards are there, and others are not.
-    shards = random.Random(os.getpid()).randint(1, 10)
-    while process.poll() is None:
-        there_now = os.listdir(there) if os.path.isdir(there) else []
-        if sum(name.endswith(".tfrecord") for name in there_now) >= shards:
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.01)
-    write_records(config, "train", there, 20, run=on_beam)
+    arguments = dict(config=config_to_json(config), output=there)
+    if kind == "records_on_beam":
+        start_and_kill(kind, dict(arguments, scratch=str(tmp_path)), ".tfrecord", False)
+        write_records(config, "train", there, 20, run=on_beam)
+    else:
+        only_worker = kind != "records"
+        start_and_kill("records", dict(arguments, processes=2), ".tfrecord", only_worker)
+        write_records(config, "train", there, 20, processes=2)
     same_files(here, there)
+
+
+# === Counters ===
+
+
+@pytest.fixture
+def counters(monkeypatch):
+    """Function () -> the counters that the last job logged, by name."""
+    lines = []
+    monkeypatch.setattr(beam.logging, "info", lambda text, *values: lines.append(text % values))
+
+    def read():
+        _, _, shown = lines[-1].partition(": ")
+        pairs = (each.split() for each in shown.split(", "))
+        return {name: int(count) for count, name in pairs}
+
+    return read
+
+
+def test_records_on_beam_count_what_they_write(config, on_beam, counters, tmp_path):
+    manifest = write_records(config, "train", str(tmp_path / "records"), 3, run=on_beam)
+    size = sum(os.path.getsize(path) for path in (tmp_path / "records").glob("*.tfrecord"))
+    assert counters() == {"images": IMAGES, "bytes": size}
+    assert manifest["images"] == IMAGES and sum(s["bytes"] for s in manifest["shards"]) == size
+
+
+@pytest.mark.slow
+def test_parses_on_beam_count_the_bad_and_the_time(on_beam, counters, tmp_path, toy_dataset):
+    files = {}
+    for number in range(IMAGES):
+        files[f"p{number}"] = str(tmp_path / f"p{number}.png")
+        Image.new("RGB", (65, 65), (30 * number, 0, 0)).save(files[f"p{number}"])
+    (tmp_path / "p4.png").write_bytes(b"no picture")
+    model = save_untrained(tmp_path / "run", toy_dataset)
+    parse_shards(Photos(files, model, {}, 2), str(tmp_path / "parses"), 3, on_beam)
+    sizes = []
+    for path in (tmp_path / "parses").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            sizes += [member.size for member in tar]
+    found = counters()
+    assert found.pop("network_ms") > 0
+    assert found == {"images": IMAGES, "bad": 1, "bytes": sum(sizes)} and len(sizes) == IMAGES - 1
+
+
+@pytest.mark.slow
+def test_an_evaluation_on_beam_counts_the_bad_and_the_time(
+    small_tasks, on_beam, counters, tmp_path
+):
+    (tmp_path / "data").mkdir()
+    folder = FolderMaker(tmp_path / "data")
+    folder.write()
+    config = folder.config
+    model = save_untrained(tmp_path / "run", open_source(config, "train").dataset)
+    path = open_source(config, "train").paths(1)[0]
+    with open(path, "wb") as file:
+        file.write(b"no picture")
+    overrides = {"data.dataset": "folder", "data.root": config.data.root}
+    result = on_beam(at_scale.model_job(model, overrides, "train", open_source))
+    found = counters()
+    assert found.pop("network_ms") > 0
+    assert found == {"images": 4, "bad": 1} and result["num_images"] == 3
 
 
 # === From the command line ===

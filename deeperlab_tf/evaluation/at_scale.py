@@ -6,7 +6,8 @@ images are cut into tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -19,6 +20,7 @@ from deeperlab_tf.evaluation.samples import Chosen, Forgiving, Source, with_clas
 from deeperlab_tf.files.oddities import Found, notes
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.prediction.overrides import Overrides
+from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.predictor import Predictor
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
@@ -35,18 +37,20 @@ class Scores(NamedTuple):
         scores are equal.
       oddities: the same of what is odd in their files.
       left_out: the same of the images that cannot be read.
+      network_ms: the same of the milliseconds in the network.
     """
 
     metrics: ParsingMetrics
     aps: dict[int, InstanceAP]
     oddities: dict[int, list[Found]]
     left_out: dict[int, list[str]]
+    network_ms: dict[int, int]
 
     @classmethod
     def of(cls, dataset: Dataset) -> Scores:
         """Those of no image yet."""
         arguments = (dataset.num_classes, dataset.thing_classes, dataset.ignore_label)
-        return cls(ParsingMetrics(*arguments), {}, {}, {})
+        return cls(ParsingMetrics(*arguments), {}, {}, {}, {})
 
     def odd_in_order(self) -> list[Found]:
         """What is odd, in the order of the images."""
@@ -59,6 +63,7 @@ def merge(scores: Scores, others: Scores) -> Scores:
     scores.aps.update(others.aps)
     scores.oddities.update(others.oddities)
     scores.left_out.update(others.left_out)
+    scores.network_ms.update(others.network_ms)
     return scores
 
 
@@ -155,7 +160,15 @@ def model_job(
     _, source = once(shared.key, _open, shared)
     tasks = ranges(len(source), _IMAGES)
     sizes = lengths(tasks)
-    return Job("scoring", "image", _score_model, shared, tasks, sizes, merge, _finish_model)
+    job = Job("scoring", "image", _score_model, shared, tasks, sizes, merge, _finish_model)
+    return job._replace(counts=_counts)
+
+
+def _counts(scores: Scores) -> dict[str, int]:
+    return {
+        "bad": sum(map(len, scores.left_out.values())),
+        "network_ms": sum(scores.network_ms.values()),
+    }
 
 
 def _open(shared: ModelJob) -> tuple[Predictor, Source]:
@@ -169,15 +182,26 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
     chosen = Forgiving(Chosen(source, range(*task)))
     evaluation = Evaluation.of(predictor.dataset, _no_pictures)
     batch_size = predictor.config.eval.batch_size
-    odd = []
-    for _, sample, parsing in readable(predictor.predict_all(chosen, batch_size), chosen):
+    odd, seconds = [], []
+    for _, sample, parsing in readable(_timed(predictor, chosen, batch_size, seconds), chosen):
         add_scores(evaluation, sample, parsing)
         odd += oddities_of(sample)
     first, _ = task
     left_out = [f"number {first + index + 1}" for index in sorted(chosen.errors)]
-    return Scores(
-        evaluation.metrics, {first: evaluation.instance_ap}, {first: odd}, {first: left_out}
-    )
+    aps, network_ms = {first: evaluation.instance_ap}, round(1000 * sum(seconds))
+    return Scores(evaluation.metrics, aps, {first: odd}, {first: left_out}, {first: network_ms})
+
+
+def _timed(
+    predictor: Predictor, source: Source, batch_size: int, seconds: list[float]
+) -> Iterator[tuple[int, Any, Parsing]]:
+    """As `Predictor.predict_all`; notes in `seconds` how long each batch was in the network."""
+    for first, last in ranges(len(source), batch_size):
+        samples = [source[index] for index in range(first, last)]
+        start = time.perf_counter()
+        parsings = predictor([sample["image"] for sample in samples])
+        seconds.append(time.perf_counter() - start)
+        yield from zip(range(first, last), samples, parsings)
 
 
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
                 f"mask {path} is a picture of mode {image.mode}, not a map of ids; "
                 "save it as a grey or palette PNG."
             )
-        return turn_upright(np.array(image).astype(np.int32), image_orientation(image))
+        return turn_upright(np.asarray(image).astype(np.int32), image_orientation(image))
 
 
 def image_file_size(path: str | os.PathLike) -> tuple[int, int]:

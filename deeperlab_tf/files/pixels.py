@@ -91,12 +91,17 @@ def _converter(image, bits, where):
         return _float_converter(image, where)
     if image.mode in _GREY_MODES:
         return _wide_grey_converter(image, bits, where)
+    if image.mode == "RGB":  # which Pillow would copy
+        return np.asarray
     return lambda strip: np.asarray(strip.convert("RGB"))
 
 
 def _strips(image):
     """(slice of the rows, those rows of the image), few at a time: for the sake of memory."""
     count = max(_STRIP_PIXELS // image.width, 1)
+    if count >= image.height:
+        yield slice(None), image
+        return
     for top in range(0, image.height, count):
         bottom = min(top + count, image.height)
         yield slice(top, bottom), image.crop((0, top, image.width, bottom))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from deeperlab_tf.errors import UserError
+from deeperlab_tf.pixels.label_maps import runs
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets.orientation import size_hint
 
@@ -36,7 +37,9 @@ def map_ids(
     Raises:
       UserError: an id is neither known nor ignored.
     """
-    values, place = unique(ids)
+    # There are a hundred times fewer runs than pixels.
+    lengths, (ids_of_runs,) = runs([ids.reshape(-1)])
+    values, place = unique(ids_of_runs)
     table = np.full(len(values), IGNORE_LABEL, np.int32)
     for index, value in enumerate(values.tolist()):
         if value in label_of_id:
@@ -46,7 +49,7 @@ def map_ids(
                 f"mask {path} holds the class id {value}, which is not one of the dataset's "
                 "classes; add it to the classes or to the ignored ids."
             )
-    return table[place].reshape(ids.shape)
+    return np.repeat(table[place], lengths).reshape(ids.shape)
 
 
 def things_and_crowd(
@@ -63,19 +66,23 @@ def things_and_crowd(
     Returns:
       instance int32 [H, W], 1 … n, 0 elsewhere; crowd bool [H, W].
     """
-    is_thing = np.isin(semantic, dataset.thing_classes)
-    is_instance = is_thing & is_object
+    # All arrays are [runs] until the end.
+    flat = [each.reshape(-1) for each in (semantic, objects, is_object)]
+    lengths, (classes, numbers, counts) = runs(flat)
+    is_thing = np.isin(classes, dataset.thing_classes)
+    is_instance = is_thing & counts
 
     # An instance is a pair of class and object. With objects called 0, 1, …, pairs are small
     # numbers, too.
-    _, numbers = unique(objects[is_instance])
-    classes = semantic[is_instance].astype(np.int64)
+    _, numbers = unique(numbers[is_instance])
     num_numbers = numbers.max(initial=0) + 1
-    pairs = classes * num_numbers + numbers
+    pairs = classes[is_instance].astype(np.int64) * num_numbers + numbers
     _, place = unique(pairs)
-    instance = np.zeros(semantic.shape, np.int32)
+    instance = np.zeros(len(lengths), np.int32)
     instance[is_instance] = place + 1
-    return instance, is_thing & ~is_object
+    crowd = is_thing & ~is_instance
+    shape = semantic.shape
+    return np.repeat(instance, lengths).reshape(shape), np.repeat(crowd, lengths).reshape(shape)
 
 
 def unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,47 +1,31 @@
-"""One labelled image as a serialised tf.train.Example, and back in TF ops."""
+"""One labelled image as a serialised tf.train.Example; `records.decode` reads it."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import zlib
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.images import MAX_PIXELS, image_orientation
+from deeperlab_tf.files.images import image_orientation
 from deeperlab_tf.files.orientation import UPRIGHT
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample
-from input_pipeline.records.bombs import inflate, picture_size
-from input_pipeline.records.encoding import LabelEncoding, own_encoding
+from input_pipeline.records.encoding import own_encoding
 
 # Keys, those of DeepLab2.
 IMAGE, FORMAT, NAME = "image/encoded", "image/format", "image/filename"
 HEIGHT, WIDTH, CHANNELS = "image/height", "image/width", "image/channels"
 LABEL, LABEL_FORMAT = "image/segmentation/class/encoded", "image/segmentation/class/format"
 
-_BYTES = tf.io.FixedLenFeature([], tf.string)
-_INTEGER = tf.io.FixedLenFeature([], tf.int64)
-_FEATURES = {
-    IMAGE: _BYTES,
-    NAME: _BYTES,
-    LABEL: _BYTES._replace(default_value=""),
-    LABEL_FORMAT: _BYTES._replace(default_value="raw"),
-    HEIGHT: _INTEGER,
-    WIDTH: _INTEGER,
-}
-_BIT_DEPTH = 24  # byte of a PNG file
-_ZLIB = "zlib"  # ours, besides DeepLab2's "raw" and "png": labels shrink fiftyfold and more
-_OTHER_SIZE = "has another size than it states"
+ZLIB = "zlib"  # ours, besides DeepLab2's "raw" and "png": labels shrink fiftyfold and more
 _LEVEL = 3  # of zlib: 1 takes as long, 6 three times as long for half the size
-
-
-# === Encoding ===
+_WITH_LENGTH = 2  # kind of a field
 
 
 def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -> bytes:
@@ -77,12 +61,9 @@ def encode_example(sample: Sample, dataset: Dataset, photo: str | None = None) -
         WIDTH: width,
         CHANNELS: 3,
         LABEL: zlib.compress(label.tobytes(), _LEVEL),
-        LABEL_FORMAT: _ZLIB.encode(),
+        LABEL_FORMAT: ZLIB.encode(),
     }
-    # Deterministic: shards of equal data have equal checksums.
-    features = {key: _feature(value) for key, value in values.items()}
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+    return _serialized(values)
 
 
 def _encode_image(image: np.ndarray, photo: str | None) -> tuple[bytes, str]:
@@ -104,144 +85,38 @@ def _is_plain(image: Image.Image) -> bool:
     return image_orientation(image) == UPRIGHT
 
 
-def _feature(value: bytes | int) -> tf.train.Feature:
-    if isinstance(value, bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+# === The message ===
+#
+# Written by hand, as TensorFlow takes seconds to start and this is all that would be needed of it.
 
 
-# === Decoding ===
-
-
-def decode_example(
-    serialized: tf.Tensor, dataset: Dataset, encoding: LabelEncoding | None = None
-) -> dict[str, tf.Tensor]:
-    """Reads an example in TF ops.
-
-    Args:
-      serialized: string [].
-      dataset: its classes.
-      encoding: of the labels; None: that of `encode_example`.
-
-    Returns:
-      dict of `image` uint8 [H, W, 3], `semantic`, `instance` int32 [H, W], `crowd` bool [H, W],
-      `image_id` string []. Without labels, as in DeepLab2's test splits, all is ignored.
-
-    Raises:
-      tf.errors.InvalidArgumentError: with "UserError: …" in its message, when the record does not
-        hold a labelled image.
+def _serialized(values: Mapping[str, bytes | int]) -> bytes:
+    """A tf.train.Example of one value a key, byte for byte as TensorFlow's deterministic
+    serialisation has it: {features: {feature: {key: value}}}.
     """
-    encoding = encoding or own_encoding(dataset)
-    example = tf.io.parse_single_example(serialized, _FEATURES)
-    name = example[NAME]
-    size = tf.stack([example[HEIGHT], example[WIDTH]])
-    # Before the picture is decoded: what is larger may be a decompression bomb.
-    is_allowed = tf.reduce_all(size >= 0) & (tf.reduce_prod(size) <= MAX_PIXELS)
-    stated = tf.reduce_all(tf.equal(picture_size(example[IMAGE]), size))
-    small = _require(is_allowed, f"is larger than {MAX_PIXELS} pixels", name)
-    with small, _require(stated, f"{_OTHER_SIZE}, or is neither a JPEG nor a PNG", name):
-        # decode_jpeg reads PNGs too. Accurately, as every other reader does: else pixels differ by
-        # 2 on average.
-        image = tf.io.decode_jpeg(example[IMAGE], channels=3, dct_method="INTEGER_ACCURATE")
-        label = _decode_label(example, size, encoding)
-
-    # A wrong size or class is an error that names the image.
-    semantic = _semantic(label, dataset, encoding)
-    outside = f"holds a class id outside its {dataset.num_classes} classes"
-    image_size = tf.shape(image, tf.int64)[:2]
-    label_size = tf.shape(label, tf.int64)
-    image_fits = tf.equal(image_size, size)
-    label_fits = tf.equal(label_size, size)
-    fits = tf.reduce_all(image_fits & label_fits)
-    known = _require(_is_known(semantic, dataset), outside, name)
-    with known, _require(fits, _OTHER_SIZE, name):
-        semantic = tf.identity(semantic)
-
-    instance, crowd = _instance_and_crowd(semantic, label, dataset, encoding)
-    image = tf.ensure_shape(image, [None, None, 3])
-    semantic = tf.ensure_shape(semantic, [None, None])
-    return {
-        "image": image,
-        "semantic": semantic,
-        "instance": instance,
-        "crowd": crowd,
-        "image_id": name,
-    }
+    entries = []
+    for key, value in sorted(values.items()):
+        entry = _field(1, key.encode()) + _field(2, _feature(value))
+        entries.append(_field(1, entry))
+    return _field(1, b"".join(entries))
 
 
-def _decode_label(
-    example: dict[str, tf.Tensor], size: tf.Tensor, encoding: LabelEncoding
-) -> tf.Tensor:
-    """int32 [H, W]: class * divisor + instance."""
-    label = example[LABEL]
-
-    def from_png():
-        # TensorFlow would widen 8 bits to 16 without a word.
-        depth = tf.strings.substr(label, _BIT_DEPTH, 1)
-        depth = tf.io.decode_raw(depth, tf.uint8)
-        is_wide = tf.reduce_all(tf.equal(depth, 16))
-        stated = tf.reduce_all(tf.equal(picture_size(label), size))
-        wide = _require(is_wide, "has labels of 8 bits, without instances", example[NAME])
-        with wide, _require(stated, "has labels of another size than it states", example[NAME]):
-            decoded = tf.io.decode_png(label, channels=1, dtype=tf.uint16)
-            decoded = decoded[..., 0]
-            return tf.cast(decoded, tf.int32)
-
-    def from_raw(label=label):
-        decoded = tf.io.decode_raw(label, tf.int32)
-        return tf.reshape(decoded, size)
-
-    def from_zlib():
-        num_bytes = tf.reduce_prod(size) * tf.int32.size
-        inflated = inflate(label, num_bytes)
-        fits = tf.equal(tf.cast(tf.strings.length(inflated), tf.int64), num_bytes)
-        with _require(fits, "has labels that inflate to more or less than its size", example[NAME]):
-            return from_raw(tf.identity(inflated))
-
-    def nothing():
-        return tf.fill(size, encoding.void * encoding.divisor)
-
-    is_missing = tf.equal(label, "")
-    is_png = tf.equal(example[LABEL_FORMAT], "png")
-    is_zlib = tf.equal(example[LABEL_FORMAT], _ZLIB)
-    cases = [(is_missing, nothing), (is_png, from_png), (is_zlib, from_zlib)]
-    return tf.case(cases, default=from_raw)
+def _feature(value: bytes | int) -> bytes:
+    """A tf.train.Feature: a list of one, of bytes (field 1) or of numbers (field 3)."""
+    if isinstance(value, bytes):
+        return _field(1, _field(1, value))
+    return _field(3, _field(1, _varint(value)))
 
 
-def _semantic(label: tf.Tensor, dataset: Dataset, encoding: LabelEncoding) -> tf.Tensor:
-    """int32 [H, W]: the dataset's classes."""
-    number_of_class = label // encoding.divisor
-    is_void = tf.equal(number_of_class, encoding.void)
-    semantic = number_of_class - encoding.first_class
-    return tf.where(is_void, dataset.ignore_label, semantic)
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a message: its number and kind, the length of its content, the content."""
+    return bytes([number << 3 | _WITH_LENGTH]) + _varint(len(content)) + content
 
 
-def _is_known(semantic: tf.Tensor, dataset: Dataset) -> tf.Tensor:
-    """bool []: whether there are no classes but the dataset's, and ignore."""
-    is_class = (semantic >= 0) & (semantic < dataset.num_classes)
-    is_ignored = tf.equal(semantic, dataset.ignore_label)
-    return tf.reduce_all(is_class | is_ignored)
-
-
-def _instance_and_crowd(
-    semantic: tf.Tensor, label: tf.Tensor, dataset: Dataset, encoding: LabelEncoding
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """int32 and bool [H, W]; a thing pixel with instance 0 is crowd."""
-    # Its last entry stands for ignored pixels.
-    table = [category.is_thing for category in dataset.categories] + [False]
-    place = tf.minimum(semantic, dataset.num_classes)
-    is_thing = tf.gather(tf.constant(table), place)
-
-    number = label % encoding.divisor
-    unique = number if encoding.unique_numbers else label
-    instance = tf.where(is_thing & (number > 0), unique, 0)
-    crowd = is_thing & tf.equal(number, 0)
-    return instance, crowd
-
-
-def _require(
-    condition: tf.Tensor, message: str, name: tf.Tensor
-) -> contextlib.AbstractContextManager:
-    """Context whose ops run only if `condition` holds; an error says `message` of image `name`."""
-    sentence = tf.strings.join(["UserError: the record of image '", name, f"' {message}"])
-    return tf.control_dependencies([tf.debugging.Assert(condition, [sentence])])
+def _varint(value: int) -> bytes:
+    """7 bits a byte, the lowest first; the highest bit of a byte says that more follow."""
+    parts = []
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])

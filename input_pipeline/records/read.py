@@ -12,9 +12,10 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets import Sample, Source
+from input_pipeline.records.corrupt import read_record
+from input_pipeline.records.decode import decode_example
 from input_pipeline.records.encoding import deeplab2_encoding, own_encoding
-from input_pipeline.records.example import decode_example
-from input_pipeline.records.files import find_shards, read_record
+from input_pipeline.records.files import find_shards
 from input_pipeline.records.index import index_records
 
 _FIXED_CLASSES = ("cityscapes", "coco", "vistas", "voc")  # datasets whose classes are in the code

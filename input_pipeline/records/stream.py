@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from input_pipeline.order import ENDLESS, Numbers, seed_pair
-from input_pipeline.records.files import read_shard_skipping, record_offsets
+from input_pipeline.records.corrupt import read_shard_skipping
+from input_pipeline.records.files import record_offsets
 from input_pipeline.sources import Reading
 
 _SHARDS_AT_A_TIME = 8

@@ -12,7 +12,6 @@ import typing
 from typing import IO
 
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
 from deeperlab_tf.config_json import config_from_json, config_to_json
@@ -23,10 +22,12 @@ from deeperlab_tf.files.lock import only_job
 from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work import local
-from deeperlab_tf.work.job import Job, Run, add_counts, divided
+from deeperlab_tf.work.job import Job, Run, add_counts, divided, new_key, once
+from input_pipeline.datasets import Source
 from input_pipeline.records import fingerprint
 from input_pipeline.records.example import encode_example
 from input_pipeline.records.files import record_offsets, shards_in
+from input_pipeline.records.tfrecord import framed
 from input_pipeline.sources import open_source
 
 MANIFEST_KEYS = {"dataset", "split", "images", "shards"}  # by which one is known
@@ -98,14 +99,20 @@ def write_records(
 def _job(plan: Plan) -> Job:
     """The shards that are missing."""
     sizes = [task.last - task.first for task in plan.missing]
-    shared = (plan.config_text, plan.split)
+    shared = (plan.config_text, plan.split, new_key())
     return Job(plan.split, "image", _do, shared, plan.missing, sizes, add_counts, counts=dict)
 
 
-def _do(shared: tuple[str, str], task: ShardTask) -> dict[str, int]:
+def _do(shared: tuple[str, str, str], task: ShardTask) -> dict[str, int]:
     """The shard's counters."""
-    write_shard(*shared, task)
+    config_text, split, key = shared
+    # A process opens a source by itself: open files do not cross to another one.
+    write_shard(once(key, _open, config_text, split), split, task)
     return {"bytes": storage.getsize(task.path)}
+
+
+def _open(config_text: str, split: str) -> Source:
+    return open_source(config_from_json(config_text), split)
 
 
 # === What to do ===
@@ -235,11 +242,12 @@ def _check_classes(dataset: Dataset, path: str) -> None:
 # === A part of it ===
 
 
-def write_shard(config_text: str, split: str, task: ShardTask) -> int:
+def write_shard(source: Source, split: str, task: ShardTask) -> int:
     """Writes one shard, whole or not at all; written twice, it is the same.
 
     Args:
-      config_text, split: of the `Plan`.
+      source: of the `Plan`'s config and split, opened since.
+      split: of the `Plan`.
       task: one of its tasks.
 
     Returns:
@@ -248,20 +256,18 @@ def write_shard(config_text: str, split: str, task: ShardTask) -> int:
     Raises:
       UserError: bad data, or no room.
     """
-    # A source is opened anew: open files do not cross to another process.
-    source = open_source(config_from_json(config_text), split)
     if task.last > len(source):
         raise UserError(
             f"split {split!r} has lost images since the work began; run again with --rebuild."
         )
     try:
-        with atomic_path(task.path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+        with atomic_path(task.path) as temporary, open(temporary, "wb") as file:
             for index in range(task.first, task.last):
                 photo = next(iter(source.paths(index)), None)
-                writer.write(encode_example(source[index], source.dataset, photo))
+                file.write(framed(encode_example(source[index], source.dataset, photo)))
     except UserError:
         raise
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
         raise UserError(
             f"cannot write {task.path} ({error}); check the space on the disk, then run again."
         ) from error

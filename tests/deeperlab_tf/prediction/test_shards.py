@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pickle
+import random
 import tarfile
 
 import numpy as np
@@ -21,6 +22,8 @@ from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.planned import Records, planned, read_planned
 from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
 from deeperlab_tf.work import local
+from tests.kills import KILLS, parses, start_and_kill
+from tests.toys import save_untrained
 
 
 @pytest.fixture
@@ -97,6 +100,26 @@ def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
     parse_shards(photos, str(output), 3, run)
     assert contents(output) == before
     assert (output / "parses-00000-of-00003.tar").stat().st_mtime_ns == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", range(KILLS))
+def test_after_a_kill_at_a_random_moment_it_comes_to_the_same(tmp_path, toy_dataset, kill):
+    """Of all processes, or of one worker in every second case."""
+    model = save_untrained(tmp_path / "run", toy_dataset)
+    rng, files = np.random.default_rng(0), {}
+    for number in range(20):
+        files[f"p{number:02d}"] = str(tmp_path / f"p{number:02d}.png")
+        noise = rng.integers(0, 256, (60, 65, 3), np.uint8)
+        Image.fromarray(noise).save(files[f"p{number:02d}"])
+    (tmp_path / "p07.png").write_bytes((tmp_path / "p07.png").read_bytes()[:40])
+    here, there = tmp_path / "here", tmp_path / "there"
+    parses(files, model, str(here), 1)
+    arguments = dict(files=files, model=model, output=str(there), processes=2)
+    only_worker = (kill or random.randrange(2)) % 2 == 1
+    start_and_kill("parses", arguments, "[0-9].jsonl", only_worker)
+    parses(files, model, str(there), 1)
+    assert contents(there) == contents(here)
 
 
 def another_model(photos):

@@ -14,7 +14,8 @@ from input_pipeline.convert import convert
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES, BINARY_OBJECTS, NO_CLASS, NOISE
 from input_pipeline.datasets.orientation import KIND as TURNED
 from input_pipeline.datasets.orientation import MASK_KIND as MASK_TURNED
-from input_pipeline.records.example import decode_example, encode_example
+from input_pipeline.records.decode import decode_example
+from input_pipeline.records.example import encode_example
 from input_pipeline.sources import Reading, check_trainable, open_source
 
 ALL = Reading(allow_incomplete=True)

@@ -14,8 +14,8 @@ from input_pipeline import make_dataset, open_source
 from input_pipeline.datasets import cityscapes
 from input_pipeline.records import bombs, example
 from input_pipeline.records.bombs import inflate, picture_size
+from input_pipeline.records.corrupt import naming_corrupt_records
 from input_pipeline.records.example import encode_example
-from input_pipeline.records.files import naming_corrupt_records
 
 pytestmark = pytest.mark.both_stacks
 
@@ -50,7 +50,9 @@ def records(tmp_path):
     def write(changed):
         one = tf.train.Example.FromString(encode_example(sample, cityscapes.DATASET))
         for key, value in changed.items():
-            one.features.feature[key].CopyFrom(example._feature(value))
+            feature = one.features.feature[key]
+            values = feature.bytes_list if isinstance(value, bytes) else feature.int64_list
+            values.value[:] = [value]
         for split in ("train", "val"):
             with tf.io.TFRecordWriter(str(tmp_path / f"{split}-00000-of-00001.tfrecord")) as file:
                 file.write(one.SerializeToString())

@@ -16,7 +16,8 @@ from input_pipeline import Reading, make_dataset, open_source
 from input_pipeline.datasets import cityscapes, coco
 from input_pipeline.records import files as record_files
 from input_pipeline.records import read, write
-from input_pipeline.records.example import decode_example, encode_example
+from input_pipeline.records.decode import decode_example
+from input_pipeline.records.example import encode_example
 
 
 @pytest.fixture
