@@ -77,6 +77,7 @@ setup(
         "scipy",
         "absl-py",
         "etils[epath]",  # files in buckets
+        "google-crc32c",  # checksums of records
         "h5py",
         "ml_collections",
         "pycocotools",

@@ -8,14 +8,10 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline.records import example
-from input_pipeline.records.tfrecord import crc32c, data_length, framed
+from input_pipeline.records.tfrecord import data_length, framed
 
 
-def test_the_published_check_value():
-    assert crc32c(b"123456789") == 0xE3069283
-
-
-@pytest.mark.parametrize("length", [0, 1, 8, 255, 256, 257, 511, 512, 65_536, 65_792, 150_001])
+@pytest.mark.parametrize("length", [0, 1, 8, 257, 150_001])
 def test_records_are_those_of_tensorflow(tmp_path, length):
     data = np.random.default_rng(length).integers(0, 256, length, np.uint8).tobytes()
     path = str(tmp_path / "a.tfrecord")
