@@ -5,6 +5,7 @@ python -m tests.kills KIND ARGUMENTS, the latter as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -22,7 +23,7 @@ from input_pipeline.records.write import write_records
 
 KILLS = int(os.environ.get("DEEPERLAB_KILLS", "1"))  # of each kind
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_SOON = 0.5  # seconds, in which some things are written
+_SOON = 0.2  # seconds, in which some things are written
 
 
 def records(config: str, output: str, processes: int) -> None:
@@ -73,7 +74,8 @@ def start_and_kill(kind: str, arguments: dict, ending: str, only_worker: bool) -
         workers = _workers(process.pid)
     time.sleep(moment)
     if only_worker and workers and process.poll() is None:
-        os.kill(random.choice(workers), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(random.choice(workers), signal.SIGKILL)
     elif process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     errors = process.communicate(timeout=300)[1].decode()

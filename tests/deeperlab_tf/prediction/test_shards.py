@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import random
+import re
 import tarfile
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
     assert (output / "parses-00000-of-00003.tar").stat().st_mtime_ns == kept
 
 
+def without_scores(folder):
+    """`contents` without scores, whose last bits may differ between runs of TensorFlow, and without
+    the checksums of the files that hold them.
+    """
+    found = contents(folder)
+    for name in found:
+        if name.endswith((".jsonl", "parses.json")):
+            found[name] = re.sub(rb'"(score|\.jsonl)": [^,}]*', b"", found[name])
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", range(KILLS))
 def test_after_a_kill_at_a_random_moment_it_comes_to_the_same(tmp_path, toy_dataset, kill):
@@ -119,7 +131,7 @@ def test_after_a_kill_at_a_random_moment_it_comes_to_the_same(tmp_path, toy_data
     only_worker = (kill or random.randrange(2)) % 2 == 1
     start_and_kill("parses", arguments, "[0-9].jsonl", only_worker)
     parses(files, model, str(there), 1)
-    assert contents(there) == contents(here)
+    assert without_scores(there) == without_scores(here)
 
 
 def another_model(photos):
