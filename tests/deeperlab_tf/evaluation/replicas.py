@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from deeperlab_tf.evaluation import distributed
 
-REPLICAS, BATCH_SIZES, IMAGES = (1, 2, 3), (1, 2, 3), (1, 2, 3, 5, 7, 10)
+REPLICAS, BATCH_SIZES, IMAGES = (2, 3), (1, 2), (1, 2, 3, 5, 7)
 _INSTANCES, _POINTS = 2, 5
 
 

@@ -45,25 +45,23 @@ def test_several_gpus_compile_their_step(tiny_config, devices, is_padded, is_com
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 3, 6])
 @pytest.mark.parametrize("kind", ["folder", "records"])
-def test_every_image_is_read_by_one_host_once(tmp_path, kind, count):
+def test_every_image_is_read_by_one_host_once(tmp_path, kind):
     (tmp_path / "data").mkdir()
     maker = FolderMaker(tmp_path / "data")
-    maker.write(split={"val": "val.txt"})
-    names = [f"im{number}" for number in range(count)]
-    (tmp_path / "data" / "val.txt").write_text("\n".join(names))
+    maker.write(split={"every_nth": 2})
     config = maker.config
     config.data.crop_size = config.eval.image_size = (33, 33)
+    config.eval.batch_size = 2
     if kind == "records":
         output = str(tmp_path / "records")
         write_records(config, "val", output, num_shards=4, processes=1)
         config.data.records = output
     # Fewer than the images, as many, and more.
-    for hosts, config.eval.batch_size in ((1, 4), (2, 1), (2, 2), (3, 2), (5, 2)):
+    for hosts in (2, 3, 5):
         found = []
         for host in range(hosts):
             context = tf.distribute.InputContext(hosts, host, hosts)
             for _, targets in make_dataset(config, "val", input_context=context):
                 found += [name.decode() for name in targets["image_id"].numpy()]
-        assert sorted(found) == names, (hosts, config.eval.batch_size)
+        assert sorted(found) == ["im1", "im3", "im5"], hosts
