@@ -49,6 +49,13 @@ def parses(files: Mapping[str, str], model: str, output: str, processes: int) ->
 _KINDS = {each.__name__: each for each in (records, records_on_beam, parses)}
 
 
+def run_whole(kind: str, arguments: dict) -> None:
+    """Does a job undisturbed, or what is left of it; as of `start_and_kill`."""
+    process = _started(kind, arguments)
+    errors = process.communicate(timeout=300)[1].decode()
+    assert not process.returncode, errors
+
+
 def start_and_kill(kind: str, arguments: dict, ending: str, only_worker: bool) -> None:
     """Starts a job and kills it with SIGKILL: when a random number of its shards are there, a
     random moment later.
@@ -59,13 +66,9 @@ def start_and_kill(kind: str, arguments: dict, ending: str, only_worker: bool) -
       ending: of the file of a shard that is written last.
       only_worker: kill one of its workers; else all of its processes.
     """
-    command = [sys.executable, "-m", "tests.kills", kind, json.dumps(arguments)]
-    environment = dict(os.environ, PYTHONPATH=str(_REPOSITORY))
     shards, moment = random.randint(0, 7), random.uniform(0, _SOON)
     print(f"killed {moment:.3f} s after shard {shards}, only a worker: {only_worker}")
-    process = subprocess.Popen(
-        command, cwd=_REPOSITORY, env=environment, start_new_session=True, stderr=subprocess.PIPE
-    )
+    process = _started(kind, arguments)
     output = Path(arguments["output"])
     while process.poll() is None and len(list(output.glob(f"*{ending}"))) < shards:
         time.sleep(0.005)
@@ -81,6 +84,14 @@ def start_and_kill(kind: str, arguments: dict, ending: str, only_worker: bool) -
     errors = process.communicate(timeout=300)[1].decode()
     # It may have ended before, or the worker may have had nothing more to do.
     assert process.returncode in (0, -signal.SIGKILL) or "was killed, most likely" in errors, errors
+
+
+def _started(kind: str, arguments: dict) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.kills", kind, json.dumps(arguments)]
+    environment = dict(os.environ, PYTHONPATH=str(_REPOSITORY))
+    return subprocess.Popen(
+        command, cwd=_REPOSITORY, env=environment, start_new_session=True, stderr=subprocess.PIPE
+    )
 
 
 def _workers(process: int) -> list[int]:

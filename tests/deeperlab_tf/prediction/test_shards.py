@@ -7,7 +7,6 @@ import os
 import pathlib
 import pickle
 import random
-import re
 import tarfile
 
 import numpy as np
@@ -23,7 +22,7 @@ from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.planned import Records, planned, read_planned
 from deeperlab_tf.prediction.shards import Photos, bad_images, parse_shards
 from deeperlab_tf.work import local
-from tests.kills import KILLS, parses, start_and_kill
+from tests.kills import KILLS, run_whole, start_and_kill
 from tests.toys import save_untrained
 
 
@@ -103,17 +102,6 @@ def test_it_goes_on_and_comes_to_the_same(photos, run, tmp_path):
     assert (output / "parses-00000-of-00003.tar").stat().st_mtime_ns == kept
 
 
-def without_scores(folder):
-    """`contents` without scores, whose last bits may differ between runs of TensorFlow, and without
-    the checksums of the files that hold them.
-    """
-    found = contents(folder)
-    for name in found:
-        if name.endswith((".jsonl", "parses.json")):
-            found[name] = re.sub(rb'"(score|\.jsonl)": [^,}]*', b"", found[name])
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", range(KILLS))
 def test_after_a_kill_at_a_random_moment_it_comes_to_the_same(tmp_path, toy_dataset, kill):
@@ -126,12 +114,13 @@ def test_after_a_kill_at_a_random_moment_it_comes_to_the_same(tmp_path, toy_data
         Image.fromarray(noise).save(files[f"p{number:02d}"])
     (tmp_path / "p07.png").write_bytes((tmp_path / "p07.png").read_bytes()[:40])
     here, there = tmp_path / "here", tmp_path / "there"
-    parses(files, model, str(here), 1)
-    arguments = dict(files=files, model=model, output=str(there), processes=2)
+    shared = dict(files=files, model=model, processes=2)
+    run_whole("parses", dict(shared, output=str(here)))
     only_worker = (kill or random.randrange(2)) % 2 == 1
+    arguments = dict(shared, output=str(there))
     start_and_kill("parses", arguments, "[0-9].jsonl", only_worker)
-    parses(files, model, str(there), 1)
-    assert without_scores(there) == without_scores(here)
+    run_whole("parses", arguments)
+    assert contents(there) == contents(here)
 
 
 def another_model(photos):
