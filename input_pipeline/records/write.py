@@ -261,7 +261,7 @@ def write_shard(source: Source, split: str, task: ShardTask) -> int:
             f"split {split!r} has lost images since the work began; run again with --rebuild."
         )
     try:
-        with atomic_path(task.path) as temporary, open(temporary, "wb") as file:
+        with atomic_path(task.path) as temporary, storage.open(temporary, "wb") as file:
             for index in range(task.first, task.last):
                 photo = next(iter(source.paths(index)), None)
                 file.write(framed(encode_example(source[index], source.dataset, photo)))

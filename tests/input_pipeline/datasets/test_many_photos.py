@@ -12,7 +12,7 @@ from input_pipeline import open_source
 from input_pipeline.datasets.layout import forget_listings
 from input_pipeline.records import fingerprint
 
-_FEW, _MANY = 1500, 6000
+_FEW, _MANY = 1200, 3600
 _A_PHOTO = 80  # bytes; two names alone are 150
 
 _CLASSES = """
