@@ -158,7 +158,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_pieces(path: str | os.PathLike, pieces: Iterable[str]) -> None:
-    """As `write_text`, of text in pieces that are not held on a disk."""
+    """As `write_text`, of text in pieces; they are only held on their way to a bucket."""
     if storage.is_remote(path):  # where what is written appears whole
         with storage.open(path, "w") as file:
             file.writelines(pieces)

@@ -70,8 +70,8 @@ def read_lines(path: str | os.PathLike, what: str = "list") -> Iterator[str]:
     """
     with _naming(path, what), storage.open_large(path) as file:
         for part in lines_of(file):
-            # Of other systems and editors, too.
-            lines = map(str.strip, part.splitlines())
+            # Old editors end lines so, or the one before the feed.
+            lines = map(str.strip, part.split("\r"))
             yield from filter(None, lines)
 
 

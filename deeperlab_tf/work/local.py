@@ -68,7 +68,7 @@ def _parts(job, processes, in_order):
         except concurrent.futures.BrokenExecutor as error:
             raise UserError(
                 f"a process that did a part of {job.name} was killed, most likely as the memory "
-                "was full; run again with fewer processes, and it goes on from what is done."
+                "was full; run again, with fewer processes."
             ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
