@@ -19,6 +19,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.models.shipped import (
     CONFIG_FILE,
+    DATASET_FILE,
     WEIGHTS_FILE,
     is_shipped,
     read_description,
@@ -79,6 +80,28 @@ def load_model(path: str | os.PathLike, overrides: Overrides = MappingProxyType(
         f"{folder} holds neither a training ({CONFIG_FILE}) nor an export (saved_model.pb, "
         "model.onnx or model.tflite); give the workdir of a training or the folder of an export."
     )
+
+
+def read_dataset(path: str | os.PathLike) -> Dataset:
+    """What the classes of a trained model mean, without loading it.
+
+    Args:
+      path: see `Predictor`.
+
+    Raises:
+      UserError: there is no such model, or it is damaged.
+    """
+    folder = models.find(path)
+    exported = saved_model_folder(folder)
+    described = folder if exported is None else storage.join(exported, "assets")
+    file_path = storage.join(described, DATASET_FILE)
+    try:
+        with storage.open(file_path, encoding="utf-8") as file:
+            return Dataset.from_json(file.read(), file_path)
+    except OSError as error:
+        raise UserError(
+            f"{folder} is no trained model: cannot read {file_path} ({error.strerror})."
+        ) from error
 
 
 def is_export(folder: str) -> bool:

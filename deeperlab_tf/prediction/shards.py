@@ -33,6 +33,7 @@ from deeperlab_tf.files.panoptic_png import encode_ids
 from deeperlab_tf.files.panoptic_writer import panoptic_entries, to_json_categories
 from deeperlab_tf.files.reports import check_report, read_json_object
 from deeperlab_tf.prediction.identity import weights_digest
+from deeperlab_tf.prediction.loading import read_dataset
 from deeperlab_tf.prediction.many import one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.planned import PLANNED, PlannedFiles, Records, planned, read_planned
@@ -166,7 +167,7 @@ def _job(shared: ShardsJob, tasks: Sequence[ShardTask]) -> Job:
 
 def _categories(shared: ShardsJob, _: Mapping[str, int]) -> list[dict[str, Any]]:
     """The classes of the model, as COCO's format has them."""
-    return to_json_categories(once(shared.key, _open, shared)[0].dataset)
+    return to_json_categories(read_dataset(shared.model))
 
 
 def _check_free(output: str, tasks: Sequence[ShardTask]) -> None:

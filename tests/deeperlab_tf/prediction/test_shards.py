@@ -55,6 +55,7 @@ def photos(tmp_path, toy_dataset, monkeypatch):
     for name in ("red", "blue"):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
         (tmp_path / name / "checkpoints" / "ckpt-1.index").write_bytes(b"1")
+        (tmp_path / name / "dataset.json").write_text(toy_dataset.to_json())
     return Photos(files, str(tmp_path / "red"), {"fusion.nms_iou": 0.5}, 2)
 
 
