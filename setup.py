@@ -92,7 +92,6 @@ setup(
             f"tensorflow[and-cuda]>=2.15,<2.16; {REFERENCE}",
             f"tensorflow[and-cuda]>=2.18; {CURRENT}",
         ],
-        "tpu": [f"tensorflow-tpu>=2.15,<2.16; {REFERENCE}", f"tensorflow-tpu>=2.18; {CURRENT}"],
         "addons": ADDONS,
         "beam": BEAM,
         "serving": SERVING,

@@ -18,7 +18,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.samples import Chosen
 from deeperlab_tf.fusion import ops
 from deeperlab_tf.metrics import ParsingMetrics
-from deeperlab_tf.prediction.compiled import CompiledParser
+from deeperlab_tf.prediction.compiled import CompiledParser, check_compiler
 from deeperlab_tf.prediction.inference import LABEL_MAPS, parse_images, prepared_size
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
@@ -69,6 +69,8 @@ class DistributedPredictor:
         is_tpu = _is_tpu(strategy, config)
         if compile is None:
             compile = is_worth_compiling(strategy, config)
+        if compile and not is_tpu:
+            check_compiler()
         if compile or is_tpu:
             self._parser = CompiledParser(network, config, dataset.thing_classes)
 

@@ -51,10 +51,8 @@ class CompiledParser:
     Attributes:
       compiled_step: `step`, compiled.
 
-    Raises:
-      UserError: this TensorFlow cannot compile.
-
     Example:
+      check_compiler()
       parser = CompiledParser(network, config, dataset.thing_classes)
       parse = parser(images)  # uint8 [B, H, W, 3], any size
     """
@@ -62,7 +60,6 @@ class CompiledParser:
     def __init__(
         self, network: keras.Model, config: ConfigDict, thing_classes: Sequence[int]
     ) -> None:
-        check_compiler()
         self._network, self._config, self._things = network, config, tuple(thing_classes)
         self.compiled_step = tf.function(self.step, jit_compile=True, autograph=False)
 
@@ -102,7 +99,10 @@ class CompiledParser:
 
 
 def check_compiler() -> None:
-    """Raises UserError where TensorFlow was built without XLA."""
+    """Raises UserError where TensorFlow was built without XLA for CPUs and GPUs.
+
+    That for TPUs is, and compiles for them all the same.
+    """
     try:
         tf.function(tf.identity, jit_compile=True, autograph=False)(tf.constant(0.0))
     except tf.errors.OpError as error:
@@ -121,6 +121,7 @@ def load_compiled(path: str | os.PathLike, overrides: Overrides = MappingProxyTy
     Raises:
       UserError: as `load_model`, and where TensorFlow or the model's form cannot.
     """
+    check_compiler()
     network, config, dataset = load_network(path, overrides)
     parser = CompiledParser(network, config, dataset.thing_classes)
 

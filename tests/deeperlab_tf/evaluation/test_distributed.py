@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 
 import pytest
 import tensorflow as tf
 
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation import distributed
 from input_pipeline import make_dataset
 from input_pipeline.records.write import write_records
@@ -42,6 +44,21 @@ def test_several_gpus_compile_their_step(tiny_config, devices, is_padded, is_com
     strategy = types.SimpleNamespace(extended=types.SimpleNamespace(worker_devices=devices))
     tiny_config.eval.pad_to_size = is_padded
     assert distributed.is_worth_compiling(strategy, tiny_config) == is_compiled
+
+
+def test_tpus_are_not_asked_whether_the_host_can_compile(tiny_config, toy_dataset, monkeypatch):
+    """TensorFlow for TPUs compiles for these alone."""
+
+    def refuse():
+        raise UserError("it lacks XLA")
+
+    monkeypatch.setattr(distributed, "check_compiler", refuse)
+    parts = None, tiny_config, toy_dataset, tf.distribute.get_strategy()
+    made = functools.partial(distributed.DistributedPredictor, *parts)
+    with pytest.raises(UserError, match="it lacks XLA"):
+        made(compile=True)
+    monkeypatch.setattr(distributed, "_is_tpu", lambda *_: True)
+    made(compile=True)
 
 
 @pytest.mark.slow

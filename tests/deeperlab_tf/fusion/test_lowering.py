@@ -44,40 +44,45 @@ def lowered(scene, things):
     return lower
 
 
-@pytest.mark.slow
-@pytest.mark.both_stacks
-@pytest.mark.skipif(not CAN_LOWER, reason="needs TensorFlow 2.18")
-@pytest.mark.parametrize("graph", ["star", "rectangle"])
-def test_every_operation_has_a_lowering_for_gpus(lowered, graph):
-    text = lowered(graph, "GPU")
-    assert only_stablehlo(text) and "stablehlo.scatter" in text
-
-
-@pytest.mark.slow
-@pytest.mark.both_stacks
-@pytest.mark.skipif(not CAN_LOWER, reason="needs TensorFlow 2.18")
-def test_the_whole_parse_has_a_lowering_for_gpus(tiny_config, toy_dataset):
-    network = build_model(tiny_config.model, toy_dataset)
-    parser = CompiledParser(network, tiny_config, toy_dataset.thing_classes)
+def whole_parse(config, dataset, platform):
+    """Network and fusion as StableHLO."""
+    network = build_model(config.model, dataset)
+    parser = CompiledParser(network, config, dataset.thing_classes)
     prepared = parser.prepare(tf.zeros([1, 65, 65, 3], tf.uint8))
     step = tf.function(parser.step, autograph=False).get_concrete_function(prepared)
     # Variables live on a device, and there is none.
     frozen = convert_variables_to_constants_v2(step, lower_control_flow=False)
     whole = tf.function(lambda *inputs: frozen(*inputs), jit_compile=True, autograph=False)
     stages = whole.experimental_get_compiler_ir(*prepared)
-    text = str(stages(stage="stablehlo", platform_name="GPU"))
-    assert only_stablehlo(text) and "stablehlo.convolution" in text
+    return str(stages(stage="stablehlo", platform_name=platform))
+
+
+@pytest.fixture(scope="module", params=["GPU", "TPU"])
+def platform(request):
+    """One for which the installed TensorFlow has kernels, be there such a device or not."""
+    if not CAN_LOWER:
+        pytest.skip("needs TensorFlow 2.18")
+    twice = tf.function(lambda x: 2.0 * x, jit_compile=True)
+    stages = twice.experimental_get_compiler_ir(tf.constant(1.0))
+    try:
+        stages(stage="stablehlo", platform_name=request.param)
+    except (ValueError, RuntimeError, TypeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0][:120]
+        package = {"GPU": "tensorflow", "TPU": "tensorflow-tpu"}[request.param]
+        pytest.skip(f"this TensorFlow lowers nothing for it, {package} does: {reason}")
+    return request.param
 
 
 @pytest.mark.slow
 @pytest.mark.both_stacks
-@pytest.mark.skipif(not CAN_LOWER, reason="needs TensorFlow 2.18")
-def test_every_operation_has_a_lowering_for_tpus(lowered):
-    """Where TensorFlow has kernels for TPUs: its wheels on PyPI have not even a product's."""
-    twice = tf.function(lambda x: 2.0 * x, jit_compile=True)
-    stages = twice.experimental_get_compiler_ir(tf.constant(1.0))
-    try:
-        stages(stage="stablehlo", platform_name="TPU")
-    except (ValueError, RuntimeError, TypeError, tf.errors.OpError) as error:
-        pytest.skip(f"this TensorFlow lowers nothing for a TPU: {str(error).splitlines()[0][:120]}")
-    assert only_stablehlo(lowered("star", "TPU"))
+@pytest.mark.parametrize("graph", ["star", "rectangle"])
+def test_every_operation_has_a_lowering(lowered, graph, platform):
+    text = lowered(graph, platform)
+    assert only_stablehlo(text) and "stablehlo.scatter" in text
+
+
+@pytest.mark.slow
+@pytest.mark.both_stacks
+def test_the_whole_parse_has_a_lowering(tiny_config, toy_dataset, platform):
+    text = whole_parse(tiny_config, toy_dataset, platform)
+    assert only_stablehlo(text) and "stablehlo.convolution" in text
