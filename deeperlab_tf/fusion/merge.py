@@ -9,7 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 from tensorflow import Tensor
 
-from deeperlab_tf.fusion import lists, upsample
+from deeperlab_tf.fusion import lists, ops, upsample
 from deeperlab_tf.fusion.assign import Parts
 from deeperlab_tf.fusion.detect import Instances
 from deeperlab_tf.fusion.maps import Grid
@@ -120,10 +120,16 @@ def find_segments(
     """
     num_slots = len(shares)
     num_instances = num_slots - classes.count
+    is_thing = np.ones(num_slots, bool)
+    is_thing[num_instances:] = np.isin(np.arange(classes.count), classes.things)
+    # Stuff is most of an image, and mostly kept whatever its size.
+    counts_stuff = np.any(shares[~is_thing] > 0)
 
     def votes(areas, labels, slots):
         """Pixels, and in which slot they count for which class, flat: two int32 [n]."""
         index = slots * classes.count + labels
+        if not counts_stuff:
+            index = ops.choose(classes.is_thing(labels), index, -1)
         return tf.reshape(areas, [-1]), tf.reshape(index, [-1])
 
     labels, slots = parts
@@ -135,16 +141,14 @@ def find_segments(
     counts = tf.reshape(counts, [num_slots, classes.count])
     totals = tf.reduce_sum(counts, axis=1)
     size = tf.cast(tf.reduce_prod(image_size), tf.float32)
-    is_kept = (totals > 0) & (tf.cast(totals, tf.float32) >= shares * size)
+    is_kept = tf.cast(totals, tf.float32) >= shares * size
 
     majority = tf.argmax(counts[:num_instances], axis=1, output_type=tf.int32)
     # The slots of classes keep theirs.
     of_classes = tf.where(is_kept[num_instances:], tf.range(classes.count), IGNORE_LABEL)
     majority = tf.concat([majority, of_classes], axis=0)
 
-    is_thing = np.ones(num_slots, bool)
-    is_thing[num_instances:] = np.isin(np.arange(classes.count), classes.things)
-    ones = tf.cast(is_kept & is_thing, tf.int32)
+    ones = tf.cast(is_kept & is_thing & (totals > 0), tf.int32)
     ids = tf.cumsum(ones) * ones
     order = tf.argsort(1 - ones, stable=True)
     return Segments(ids, majority, order, tf.reduce_sum(ones))
