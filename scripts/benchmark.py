@@ -1,6 +1,7 @@
 """Speed and memory of a part of the system on this machine.
 
 python scripts/benchmark.py --suite=fusion --output=fusion.json
+python scripts/benchmark.py --suite=fusion --against=../before --output=change.json
 python scripts/benchmark.py --suite=network --image_size=721,721 --precision=float16 --compile \\
     --device=GPU:0 --output=network.json
 
@@ -46,6 +47,9 @@ DEVICE = flags.DEFINE_string("device", "", "Where fusion and network run: CPU:0 
 COMPILE = flags.DEFINE_bool(
     "compile", False, "Measure fusion and network as XLA compiles them, too."
 )
+AGAINST = flags.DEFINE_string(
+    "against", "", "Another checkout of this project, whose fusion takes turns with this one's."
+)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 _CHOOSY = ("fusion", "network")  # modules whose `run` takes the options
@@ -59,12 +63,14 @@ def main() -> None:
         raise UserError(
             f"--suite={SUITE.value} takes no --image_size, --precision, --device or --compile."
         )
+    if AGAINST.value and SUITE.value != "fusion":
+        raise UserError(f"--suite={SUITE.value} takes no --against; --suite=fusion does.")
     _set_environment(THREADS.value)
     # TensorFlow reads the environment when it loads.
     from benchmarks.machine import machine
     from benchmarks.options import Options
 
-    options = Options(sizes, PRECISION.value, DEVICE.value, COMPILE.value)
+    options = Options(sizes, PRECISION.value, DEVICE.value, COMPILE.value, AGAINST.value)
     rows = []
     for name in SUITES[SUITE.value]:
         run = importlib.import_module(f"benchmarks.{name}").run

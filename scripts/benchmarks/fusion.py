@@ -56,8 +56,13 @@ def run(options: Options = DEFAULT) -> list[dict]:
       exceeds the total, for there steps overlap, and peaks are part of detect. All are medians of
       calls that take turns. peak_mb is the highest memory of a process while it fuses (resident, or
       the GPU's) above what it held before, with the inputs and after a tiny image. It is None
-      except for `PEAK_INSTANCES`.
+      except for `PEAK_INSTANCES`. With `against`, the rows of `benchmarks.against`.
     """
+    if options.against:
+        # Imported here: it takes its scene from this module.
+        from benchmarks import against
+
+        return against.run(options)
     total = tf.function(_fuse, reduce_retracing=True)
     yardstick = tf.function(resize_argmax, reduce_retracing=True)
     settings = default_config().fusion

@@ -16,12 +16,14 @@ class Options(NamedTuple):
       precision: of the network, one of `folding.PRECISIONS`; others than float32 are for its rows.
       device: where it runs, CPU:0 or GPU:0; "": where TensorFlow puts it.
       compile: whether to measure what XLA compiles, too.
+      against: folder of another checkout, whose fusion is timed instead, beside this one's.
     """
 
     sizes: tuple[tuple[int, int], ...] = ()
     precision: str = "float32"
     device: str = ""
     compile: bool = False
+    against: str = ""
 
     def placed(self) -> contextlib.AbstractContextManager:
         """Within it, operations run on the device."""
