@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.large_json import LISTS, read_large_json
 from deeperlab_tf.files.panoptic_json import image_key
+from deeperlab_tf.work.names import repeated_places
+from deeperlab_tf.work.values import Mapped
 from input_pipeline.datasets.values import shown, to_name, to_whole
 
 # In whose files a photo is looked for before it is called stray.
@@ -29,7 +31,7 @@ class JsonFile(typing.NamedTuple):
 
 
 class CocoJson(typing.NamedTuple):
-    """The checked content of a JSON.
+    """The checked content of a JSON; of a long one, images and annotations lie on the disk.
 
     Attributes:
       images: dicts with `id`, unique, and `file_name`.
@@ -37,9 +39,9 @@ class CocoJson(typing.NamedTuple):
       annotations: dicts with `image_id`.
     """
 
-    images: list[dict]
+    images: Sequence[dict]
     categories: list[dict]
-    annotations: list[dict]
+    annotations: Sequence[dict]
 
 
 Places = tuple[Sequence[str], Sequence[str]]  # with {split}, and without
@@ -78,7 +80,7 @@ def read_coco_json(path: str) -> CocoJson:
     Raises:
       UserError: it is not in COCO's format.
     """
-    content = read_json(path, "annotation file")
+    content = read_large_json(path, "annotation file", ("images", "annotations"))
     if not isinstance(content, dict):
         raise UserError(f"{path} is not in COCO's format: it is not an object.")
     lists = {key: _objects(content, key, path) for key in ("images", "categories", "annotations")}
@@ -102,9 +104,9 @@ def read_coco_json(path: str) -> CocoJson:
         if not isinstance(annotation.get("image_id"), (int, str)):
             raise UserError(f"{path} has an annotation without image_id: {shown(annotation)}.")
 
-    _check_unique((image_key(image["id"]) for image in lists["images"]), "image id", path)
-    _check_unique((image["file_name"] for image in lists["images"]), "image", path)
-    _check_unique((category["id"] for category in lists["categories"]), "category", path)
+    _check_unique(Mapped(lists["images"], _id), "image id", path)
+    _check_unique(Mapped(lists["images"], _file_name), "image", path)
+    _check_unique(Mapped(lists["categories"], _id), "category", path)
     return CocoJson(**lists)
 
 
@@ -141,14 +143,20 @@ def _named(categories):
 
 def _objects(content, key, path):
     value = content.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+    if not isinstance(value, LISTS) or not all(isinstance(entry, dict) for entry in value):
         raise UserError(f"{path} is not in COCO's format: {key!r} is not a list of objects.")
     return value
 
 
+def _id(entry):
+    return image_key(entry["id"])
+
+
+def _file_name(image):
+    return image["file_name"]
+
+
 def _check_unique(values, what, path):
-    seen = set()
-    for value in values:
-        if value in seen:
-            raise UserError(f"{path} has the {what} {value!r} twice; keep one.")
-        seen.add(value)
+    if repeated := repeated_places(Mapped(values, str)):
+        value = values[repeated[1]]
+        raise UserError(f"{path} has the {what} {value!r} twice; keep one.")
