@@ -20,6 +20,7 @@ from deeperlab_tf.work.values import ValueList
 HELD = 20_000  # names that are held at once
 _APART = 64  # names between two whose places in the file are known
 _RUNS = 100  # sorted files that are open at once
+_BITS = 2**64 - 1
 
 
 def kept_names(names: Iterable[str]) -> Sequence[str]:
@@ -172,6 +173,11 @@ def repeated_places(names: Sequence[str]) -> tuple[int, int] | None:
 
 
 def hash_of(name: str) -> int:
-    """64 bits of a name."""
+    """64 bits of a name, which are others in another process."""
+    return hash(name) & _BITS
+
+
+def lasting_hash(name: str) -> int:
+    """64 bits of a name, the same wherever they are asked for; they take ten times as long."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

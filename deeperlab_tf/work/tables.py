@@ -9,10 +9,8 @@ import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from deeperlab_tf.work.names import NameSet, Places, hash_of, sorted_names
-from deeperlab_tf.work.values import Picked, ValueList
+from deeperlab_tf.work.names import NameList, NameSet, Places, hash_of, sorted_names
+from deeperlab_tf.work.values import ValueList, is_held
 
 Key = Callable[[Any], Any]  # from a value to its key: text, a number or None
 
@@ -85,63 +83,68 @@ def _same(one: Any, two: Any) -> bool:
 
 def by_key(values: Sequence[Any], key: Key) -> Mapping[Any, Any]:
     """{key(value): value}, a `Table` where the values are not held."""
-    if isinstance(values, list):
+    if is_held(values):
         return {key(value): value for value in values}
     return Table(values, key)
 
 
 def key_set(keys: Collection[str]) -> Collection[str]:
     """set(keys), in eight bytes each where they are not held."""
-    return set(keys) if isinstance(keys, list) else NameSet(keys)
+    return set(keys) if is_held(keys) else NameSet(keys)
 
 
-def sorted_values(values: Sequence[Any], key: Callable[[Any], str]) -> Sequence[Any]:
-    """sorted(values, key=key), in four bytes each where they are not held.
+class Groups(Mapping):
+    """The values of each key, in their order; thirty bytes a key where they are not held.
 
-    Example:
-      >>> sorted_values([{"id": "b"}, {"id": "a"}], lambda value: value["id"])
-      [{'id': 'a'}, {'id': 'b'}]
-    """
-    if isinstance(values, list):
-        return sorted(values, key=key)
-    lines = sorted_names([key(value), place] for place, value in enumerate(values))
-    return Picked(values, np.fromiter((place for _, place in lines), np.uint32, len(values)))
-
-
-def grouped(values: Sequence[Any], key: Callable[[Any], int | str]) -> Mapping[Any, list[Any]]:
-    """The values of each key, in their order; twenty bytes a key where they are not held.
+    Args:
+      keys: of all values, texts or whole numbers.
+      values: a list, or a `ValueList`.
 
     Example:
-      >>> grouped([3, 4, 5], lambda value: value % 2)
-      {1: [3, 5], 0: [4]}
+      >>> dict(Groups([1, 0, 1], ["a", "b", "c"]))
+      {1: ['a', 'c'], 0: ['b']}
     """
-    if isinstance(values, list):
-        groups = {}
-        for value in values:
-            groups.setdefault(key(value), []).append(value)
-        return groups
-    return _Groups(ValueList(_texts_of_groups(values, key)))
 
-
-class _Groups(Mapping):
-    """Of a `ValueList` of [key, values]."""
-
-    def __init__(self, groups: ValueList):
-        self._table = Table(groups, operator.itemgetter(0))
+    def __init__(self, keys: Sequence[int | str], values: Sequence[Any]):
+        if is_held(values):
+            self._heads, self._bodies = [], []
+            places = {}
+            for key, value in zip(keys, values):
+                if key not in places:
+                    places[key] = len(places)
+                    self._bodies.append([])
+                self._bodies[places[key]].append(value)
+            self._heads = [[key, len(self._bodies[place]), place] for key, place in places.items()]
+        else:
+            self._heads, self._bodies = _sorted_groups(keys, values)
+        self._table = by_key(self._heads, operator.itemgetter(0))
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._heads)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._table)
+        return (key for key, _, _ in self._heads)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._table
 
     def __getitem__(self, key: Any) -> list[Any]:
-        return self._table[key][1]
+        _, _, place = self._table[key]
+        return self._bodies[place]
+
+    def counts(self) -> Iterator[tuple[Any, int]]:
+        """Each key, and how many values it has."""
+        return ((key, count) for key, count, _ in self._heads)
 
 
-def _texts_of_groups(values: ValueList, key: Key) -> Iterator[str]:
-    texts = enumerate(zip(values, values.texts()))
+def _sorted_groups(keys: Sequence[Any], values: ValueList) -> tuple[ValueList, ValueList]:
+    """[key, number of values, place of the group] of each group, and the groups."""
+    heads, bodies = NameList(()), ValueList()
+    given = enumerate(zip(keys, values.texts()))
     # Sorted by the JSON of their keys, and those of one key by their number, which all differ in.
-    lines = sorted_names([json.dumps(key(value)), number, text] for number, (value, text) in texts)
-    for name, group in itertools.groupby(lines, operator.itemgetter(0)):
-        yield f"[{name}, [{', '.join(text for _, _, text in group)}]]"
+    lines = sorted_names([json.dumps(key), number, text] for number, (key, text) in given)
+    for key, group in itertools.groupby(lines, operator.itemgetter(0)):
+        texts = [text for _, _, text in group]
+        heads.append(f"[{key}, {len(texts)}, {len(bodies)}]")
+        bodies.append(f"[{', '.join(texts)}]")
+    return heads, bodies

@@ -16,7 +16,7 @@ class ValueList(Sequence):
     """JSON values in a temporary file, in the order in which they are given.
 
     Args:
-      texts: JSON of each value.
+      texts: JSON of each value; more may be appended.
       apart: values between two whose places in the file are known, in eight bytes of memory each;
         one of them is read with its neighbours.
 
@@ -25,19 +25,25 @@ class ValueList(Sequence):
       [2, 3]
     """
 
-    def __init__(self, texts: Iterable[str], apart: int = 1):
+    def __init__(self, texts: Iterable[str] = (), apart: int = 1):
         self._file = tempfile.TemporaryFile(prefix="deeperlab_values_")  # noqa: SIM115
-        self._places, self._count, self._apart = array.array("Q"), 0, apart
-        self._lock = threading.Lock()  # of the place in the file, and the block read last
-        self._block_read, self._block = -1, []
-        place = 0
+        # Of every so many values where its line begins, and where the last one ends.
+        self._places, self._end, self._count, self._apart = array.array("Q"), 0, 0, apart
+        self._is_at_end, self._block_read, self._block = True, -1, []
+        self._lock = threading.Lock()  # of the file, and the block read last
         for text in texts:
-            if self._count % apart == 0:
-                self._places.append(place)
-            place += self._file.write(_to_line(text))
+            self.append(text)
+
+    def append(self, text: str) -> None:
+        """Adds a value, given as JSON."""
+        with self._lock:
+            if not self._is_at_end:
+                self._file.seek(self._end)
+                self._is_at_end, self._block_read = True, -1
+            if self._count % self._apart == 0:
+                self._places.append(self._end)
+            self._end += self._file.write(_to_line(text))
             self._count += 1
-        self._places.append(place)
-        self._file.flush()
 
     def __len__(self) -> int:
         return self._count
@@ -75,10 +81,12 @@ class ValueList(Sequence):
         last = min(last, self._count)
         if first >= last:
             return []
-        block = first // self._apart
-        start, end = self._places[block], self._places[-(-last // self._apart)]
+        block, following = first // self._apart, -(-last // self._apart)
+        start = self._places[block]
         with self._lock:
+            end = self._places[following] if following < len(self._places) else self._end
             self._file.seek(start)
+            self._is_at_end = False
             lines = self._file.read(end - start).splitlines()
         before = first - block * self._apart
         return lines[before : before + last - first]
@@ -122,18 +130,23 @@ class Mapped(Sequence):
     """
 
     def __init__(self, values: Sequence[Any], function: Callable[[Any], Any]):
-        self._values, self._function = values, function
+        self.values, self._function = values, function
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.values)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return list(map(self._function, self._values[index]))
-        return self._function(self._values[index])
+            return list(map(self._function, self.values[index]))
+        return self._function(self.values[index])
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self._function, self._values)
+        return map(self._function, self.values)
+
+
+def is_held(values: Sequence[Any]) -> bool:
+    """Whether values are in memory, and none of them on the disk."""
+    return is_held(values.values) if isinstance(values, Mapped) else isinstance(values, list)
 
 
 class Picked(Sequence):

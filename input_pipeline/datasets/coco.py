@@ -14,9 +14,10 @@ The classes are the JSON's `categories`; where these are COCO's 133, or there ar
 from __future__ import annotations
 
 import contextlib
+import itertools
 import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +31,9 @@ from deeperlab_tf.files.panoptic_json import image_key, read_content, read_list
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
-from deeperlab_tf.work.names import NameSet, kept_names
-from deeperlab_tf.work.tables import by_key, sorted_values, text_of
-from deeperlab_tf.work.values import Mapped
+from deeperlab_tf.work.names import NameSet, kept_names, sorted_names
+from deeperlab_tf.work.tables import by_key, text_of
+from deeperlab_tf.work.values import Mapped, Picked
 from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.coco_classes import DATASET, read_classes
 from input_pipeline.datasets.coco_json import SPLITS, find_json
@@ -93,8 +94,7 @@ class CocoPanoptic(Source):
         self._masks = _folder_of_pngs(self._json)
 
         self._file_names = _photo_names(content, self._json)
-        self.annotations = sorted_values(content["annotations"], _file_name)
-        self._list_photos(names)
+        self._list_photos(content["annotations"], names)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -202,27 +202,29 @@ class CocoPanoptic(Source):
                 for _, file in _photo_names(read_list(path), path).values():
                     yield find_photo(file, folders) or ""
 
-    def _list_photos(self, names: tuple[str, ...]) -> None:
+    def _list_photos(self, annotations: Sequence[dict], names: tuple[str, ...]) -> None:
         """Sets what is known of each sample, and what it is called."""
+        lines = sorted_names(
+            [annotation["file_name"], place, annotation["image_id"]]
+            for place, annotation in enumerate(annotations)
+        )
+        places = np.fromiter((place for _, place, _ in lines), np.uint32, len(lines))
+        self.annotations = Picked(annotations, places)
+        neighbours = zip(lines, itertools.islice(lines, 1, None))
+        if twice := next((one for (one, *_), (two, *_) in neighbours if one == two), None):
+            raise UserError(f"{self._json} has two annotations for {twice!r}; remove one.")
+
         find = PhotoFinder(_photo_folders(self._root, self._json, names), self._json)
-
-        def entries():
-            before = None
-            for annotation in self.annotations:
-                image_id, png = annotation["image_id"], annotation["file_name"]
-                if png == before:  # they are sorted
-                    raise UserError(f"{self._json} has two annotations for {png!r}; remove one.")
-                _, file = self._file_names.get(image_key(image_id), (None, None))
-                yield _Entry(png, image_id, file, file and find(file))
-                before = png
-
-        rows = kept_names(entries())
-        self._entries = Mapped(rows, _Entry._make)
+        rows = kept_names(self._entry(png, image_id, find) for png, _, image_id in lines)
         find.check(len(rows))
+        self._entries = Mapped(rows, _Entry._make)
         pngs = Mapped(self._entries, lambda entry: entry.png)
-        photos = Mapped(self._entries, lambda entry: entry.photo)
-        check_photos_once(photos, pngs, self._json)
+        check_photos_once(Mapped(self._entries, lambda entry: entry.photo), pngs, self._json)
         self._names = unique_names(Mapped(self._entries, lambda entry: entry.file or entry.png))
+
+    def _entry(self, png: str, image_id: int | str, find: PhotoFinder) -> _Entry:
+        _, file = self._file_names.get(image_key(image_id), (None, None))
+        return _Entry(png, image_id, file, file and find(file))
 
 
 class _Entry(NamedTuple):
@@ -294,12 +296,12 @@ def _folder_of_pngs(json_path):
     raise UserError(f"there is no folder {folder} with the PNGs of {json_path}; unpack them there.")
 
 
-def _photo_names(content: dict, json_path: str) -> Mapping[int | str, list]:
+def _photo_names(content: dict, json_path: str) -> Mapping[int | str, tuple]:
     """From the key of each image to that key and its file name."""
     images = content.get("images")
 
-    def pairs():
-        for image in images if isinstance(images, LISTS) else [None]:
+    def lines():
+        for place, image in enumerate(images if isinstance(images, LISTS) else [None]):
             entry = image if isinstance(image, dict) else {}
             number, name = entry.get("id"), entry.get("file_name")
             if not isinstance(number, (int, str)) or not isinstance(name, str) or not name:
@@ -307,13 +309,12 @@ def _photo_names(content: dict, json_path: str) -> Mapping[int | str, list]:
                     f"{json_path} is not in COCO's panoptic format: its images need an id and a "
                     "file_name."
                 )
-            yield [image_key(number), name]
+            key = image_key(number)
+            yield [isinstance(key, str), key, place, name]
 
-    return by_key(kept_names(pairs()), operator.itemgetter(0))
-
-
-def _file_name(annotation: dict) -> str:
-    return annotation["file_name"]
+    # In the order of the numbers, which mostly is that of the annotations that ask for them.
+    pairs = Mapped(sorted_names(lines()), operator.itemgetter(1, 3))
+    return by_key(pairs, operator.itemgetter(0))
 
 
 def _photo_folders(root, json_path, names):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import typing
 from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
@@ -26,8 +25,8 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.schema import IGNORE_LABEL
-from deeperlab_tf.work.names import kept_names
-from deeperlab_tf.work.tables import grouped, key_set, sorted_values, text_of
+from deeperlab_tf.work.names import kept_names, sorted_names
+from deeperlab_tf.work.tables import Groups, key_set, text_of
 from deeperlab_tf.work.values import Mapped
 from input_pipeline.datasets.coco_json import (
     SPLITS,
@@ -111,24 +110,23 @@ class CocoInstances(Outlined):
         check_same_categories(root, json_path, places, found, content)
 
         self._json = found.path
-        seen = _look_through(content)
         name = storage.basename(storage.abspath(root))
-        classes = list_classes(name, _classes(content, seen), rules, found.path)
-        self._strays = seen.strays
-        _check_outlines(content, seen, found.path)
-        self._annotations = grouped(content.annotations, _image_of)
+        classes = list_classes(name, _classes(content), rules, found.path)
+        self._annotations = Groups(content.keys, content.annotations)
+        self._strays = _count_strays(content, self._annotations)
+        self._check_outlines(content)
 
         self._root, self._places = root, (json_path, places)
         folders = _photo_folders(root, found.path, names)
         photos = self._list_photos(content, folders)
         self._named = Mapped(photos, lambda photo: photo.path)
         if not found.has_split:
-            photos = sorted_values(photos, lambda photo: photo.name)
+            photos = Mapped(sorted_names(photos), Photo._make)  # by their names
             photos = kept_photos(split_every(photos, split, rules.val_every))
         self._skipped = []
         if rules.without_labels == "skip":
-            self._skipped = kept_names(p.name for p in photos if not self._of(p))
-            photos = kept_photos(photo for photo in photos if self._of(photo))
+            self._skipped = kept_names(p.name for p in photos if not self._has_some(p))
+            photos = kept_photos(photo for photo in photos if self._has_some(photo))
         super().__init__(classes, photos, rules)
 
     def find_regions(self, photo: Photo, size: Size) -> Found:
@@ -175,7 +173,7 @@ class CocoInstances(Outlined):
                 f"all {crowds} annotations are crowds (iscrowd), so no object can be learned: "
                 "export them with iscrowd 0 if each is one object"
             )
-        bare = [photo.name for photo in self._photos if not self._of(photo)]
+        bare = [photo.name for photo in self._photos if not self._has_some(photo)]
         if bare:
             sentences.append(
                 f"{len(bare)} images of {self._json} have no annotation, and count as pictures of "
@@ -205,6 +203,9 @@ class CocoInstances(Outlined):
         """The annotations of a photo."""
         return self._annotations.get(photo.key[0], [])
 
+    def _has_some(self, photo: Photo) -> bool:
+        return photo.key[0] in self._annotations
+
     def _crowds_alone(self) -> int:
         """How many annotations the photos have, if all of them are crowds."""
         count = 0
@@ -224,6 +225,19 @@ class CocoInstances(Outlined):
             )
         return self._classes.label_of_key[category]
 
+    def _check_outlines(self, content: CocoJson) -> None:
+        """Boxes alone cannot be learned from, nor annotations of other images."""
+        if self._strays and self._strays == len(content.annotations):
+            raise UserError(
+                f"{self._json} annotates none of its images: {self._strays} annotations are of "
+                "others; export it again."
+            )
+        if content.annotations and not content.has_outlines:
+            raise UserError(
+                f"{self._json} has boxes and no outlines: every segmentation is empty; export it "
+                "with segmentation masks."
+            )
+
     def _list_photos(self, content: CocoJson, folders: list[str]) -> Sequence[Photo]:
         files = Mapped(content.images, lambda image: image["file_name"])
         names = unique_names(Mapped(files, lambda file: file.replace("\\", "/")))
@@ -237,33 +251,10 @@ class CocoInstances(Outlined):
         return photos
 
 
-class _Seen(typing.NamedTuple):
-    """What was seen of all annotations.
-
-    Attributes:
-      strays: how many are of images that are not listed.
-      used: categories that they are of.
-      has_outlines: whether one has an outline.
-    """
-
-    strays: int
-    used: set[int | None]
-    has_outlines: bool
-
-
-def _look_through(content: CocoJson) -> _Seen:
+def _count_strays(content: CocoJson, annotations: Groups) -> int:
+    """How many annotations are of images that are not listed."""
     known = key_set(kept_names(text_of(image_key(image["id"])) for image in content.images))
-    strays, used, has_outlines = 0, set(), False
-    for annotation in content.annotations:
-        strays += text_of(_image_of(annotation)) not in known
-        used.add(to_whole(annotation.get("category_id")))
-        has_outlines = has_outlines or bool(annotation.get("segmentation"))
-    return _Seen(strays, used, has_outlines)
-
-
-def _image_of(annotation: dict) -> int | str:
-    """Key of its image."""
-    return image_key(annotation["image_id"])
+    return sum(count for key, count in annotations.counts() if text_of(key) not in known)
 
 
 def _key(image: dict) -> tuple:
@@ -271,27 +262,13 @@ def _key(image: dict) -> tuple:
     return image_key(image["id"]), image.get("height"), image.get("width")
 
 
-def _check_outlines(content: CocoJson, seen: _Seen, json_path: str) -> None:
-    """Boxes alone cannot be learned from, nor annotations of other images."""
-    if seen.strays and seen.strays == len(content.annotations):
-        raise UserError(
-            f"{json_path} annotates none of its images: {seen.strays} annotations are of others; "
-            "export it again."
-        )
-    if content.annotations and not seen.has_outlines:
-        raise UserError(
-            f"{json_path} has boxes and no outlines: every segmentation is empty; export it with "
-            "segmentation masks."
-        )
-
-
-def _classes(content: CocoJson, seen: _Seen) -> list[OutlinedClass]:
+def _classes(content: CocoJson) -> list[OutlinedClass]:
     """The categories; without the one that Roboflow names the project by, if it is not used."""
     parents = [category.get("supercategory") for category in content.categories]
     classes = []
     for category in content.categories:
         is_project = category.get("supercategory") == _NO_CATEGORY and category["name"] in parents
-        if is_project and category["id"] not in seen.used:
+        if is_project and category["id"] not in content.used:
             continue
         is_thing = None if "isthing" not in category else bool(category["isthing"])
         color = to_color(category.get("color"))

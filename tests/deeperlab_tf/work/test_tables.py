@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deeperlab_tf.work import names
 from deeperlab_tf.work.names import NameList, Places, repeats
-from deeperlab_tf.work.tables import Table, by_key, grouped, key_set, sorted_values
+from deeperlab_tf.work.tables import Groups, Table, by_key, key_set
 from deeperlab_tf.work.values import Mapped, Picked, ValueList
 
 pytestmark = pytest.mark.both_stacks
@@ -34,6 +34,16 @@ def test_values_are_read_in_any_order(rows, part):
         assert [json.loads(text) for text in found.texts()] == rows
         with pytest.raises(IndexError, match="there is no value"):
             found[len(rows)]
+
+
+def test_more_is_appended_between_reading():
+    for apart in (1, 3):
+        values = ValueList(apart=apart)
+        for number in range(7):
+            values.append(str(number))
+            assert values[2 * number] == number and values[0] == 0
+            values.append("[]")
+            assert list(values)[::2] == list(range(number + 1))
 
 
 def test_texts_keep_every_character_that_is_no_space():
@@ -62,13 +72,17 @@ def test_what_is_not_a_number_is_itself():
 
 
 @given(st.lists(st.tuples(st.text("ab\0", max_size=2), st.integers()).map(list)), st.integers(1, 4))
-def test_values_are_sorted_and_grouped_on_the_disk_as_in_memory(rows, held):
+def test_values_are_grouped_on_the_disk_as_in_memory(rows, held):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(names, "HELD", held)
-        assert list(sorted_values(on_disk(rows), first)) == sorted_values(rows, first)
-        groups, expected = grouped(on_disk(rows), first), grouped(rows, first)
-        assert dict(groups.items()) == expected and len(groups) == len(expected)
-        assert groups.get("none of them") is None
+        expected = {}
+        for row in rows:
+            expected.setdefault(row[0], []).append(row)
+        for values in (rows, on_disk(rows)):
+            groups = Groups(Mapped(rows, first), values)
+            assert dict(groups.items()) == expected and len(groups) == len(expected)
+            assert dict(groups.counts()) == {key: len(some) for key, some in expected.items()}
+            assert groups.get("none of them") is None and "none of them" not in groups
 
 
 def test_sets_of_keys():
