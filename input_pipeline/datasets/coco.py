@@ -291,7 +291,7 @@ def _folder_of_pngs(json_path):
     if storage.isdir(folder):
         return folder
     beside = storage.dirname(json_path)
-    if any(name.lower().endswith(".png") for name in storage.listdir(beside or ".")):
+    if any(name.lower().endswith(".png") for name, _ in storage.scan(beside or ".")):
         return beside
     raise UserError(f"there is no folder {folder} with the PNGs of {json_path}; unpack them there.")
 

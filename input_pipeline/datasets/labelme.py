@@ -241,7 +241,7 @@ def _split_folder(root: str, split: str) -> tuple[str, bool]:
 
 def _loose_photos(root: str) -> list[str]:
     """Names of the pictures beside the folders of the splits."""
-    names = sorted(name for name in storage.listdir(root) if name[0] != ".")
+    names = sorted(name for name, _ in storage.scan(root) if name[0] != ".")
     return [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
 
 
