@@ -6,13 +6,11 @@ import itertools
 import json
 import math
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from deeperlab_tf.work.names import NameList, NameSet, Places, hash_of, sorted_names
-from deeperlab_tf.work.values import ValueList, is_held
-
-Key = Callable[[Any], Any]  # from a value to its key: text, a number or None
+from deeperlab_tf.work.values import Mapped, ValueList, is_held
 
 
 class Table(Mapping):
@@ -20,52 +18,59 @@ class Table(Mapping):
     place of the first.
 
     Args:
-      values: any.
-      key: of one of them.
+      keys: text, numbers or None.
+      values: one for each key.
 
     Example:
-      >>> Table(["a.png", "b.jpg", "a.jpg"], lambda name: name[0])["a"]
-      'a.jpg'
+      >>> Table(["a", "b", "a"], [1, 2, 3])["a"]
+      3
     """
 
-    def __init__(self, values: Sequence[Any], key: Key):
-        self._values, self._key = values, key
-        self._places = Places(text_of(key(value)) for value in values)
+    def __init__(self, keys: Sequence[Any], values: Sequence[Any]):
+        self._keys, self._values = keys, values
+        self._places = Places(map(text_of, keys))
         self._repeated = self._places.repeated()
+        self._last = ()  # place and value that were asked for last
 
     def __len__(self) -> int:
-        return sum(1 for _ in self) if self._repeated else len(self._values)
+        return sum(1 for _ in self) if self._repeated else len(self._keys)
 
     def __iter__(self) -> Iterator[Any]:
-        for place, value in enumerate(self._values):
-            key = self._key(value)
-            if not self._is_repeated(key) or next(self._of(key)) == place:
+        for place, key in enumerate(self._keys):
+            if not self._is_repeated(key) or self.places(key)[0] == place:
                 yield key
 
+    def __contains__(self, key: object) -> bool:
+        return bool(self.places(key))
+
     def __getitem__(self, key: Any) -> Any:
-        for place in reversed(self._places[text_of(key)]):
-            value = self._values[place]
-            if _same(self._key(value), key):
-                return value
-        raise KeyError(key)
+        places = self.places(key)
+        if not places:
+            raise KeyError(key)
+        return self.at(places[-1])
+
+    def at(self, place: int) -> Any:
+        """The value at a place; asked for again, it is not read again."""
+        last = self._last
+        if not last or last[0] != place:
+            self._last = last = place, self._values[place]
+        return last[1]
 
     def values(self) -> Iterator[Any]:
         """Those that count, in the order of the keys; each time they are read anew."""
-        for place, value in enumerate(self._values):
-            key = self._key(value)
+        for place, (key, value) in enumerate(zip(self._keys, self._values)):
             if not self._is_repeated(key):
                 yield value
-            elif next(self._of(key)) == place:
+            elif self.places(key)[0] == place:
                 yield self[key]
 
     def _is_repeated(self, key: Any) -> bool:
         return bool(self._repeated) and hash_of(text_of(key)) in self._repeated
 
-    def _of(self, key: Any) -> Iterator[int]:
-        """Where values of a key are, in their order."""
-        for place in self._places[text_of(key)]:
-            if _same(self._key(self._values[place]), key):
-                yield place
+    def places(self, key: Any) -> list[int]:
+        """Where a key is, in their order."""
+        found = self._places[text_of(key)]
+        return [place for place in found if _same(self._keys[place], key)]
 
 
 def text_of(key: Any) -> str:
@@ -81,11 +86,9 @@ def _same(one: Any, two: Any) -> bool:
     return one == two or (_is_nan(one) and _is_nan(two))
 
 
-def by_key(values: Sequence[Any], key: Key) -> Mapping[Any, Any]:
-    """{key(value): value}, a `Table` where the values are not held."""
-    if is_held(values):
-        return {key(value): value for value in values}
-    return Table(values, key)
+def by_key(keys: Sequence[Any], values: Sequence[Any]) -> Mapping[Any, Any]:
+    """dict(zip(keys, values)), a `Table` where the values are not held."""
+    return dict(zip(keys, values)) if is_held(values) else Table(keys, values)
 
 
 def key_set(keys: Collection[str]) -> Collection[str]:
@@ -117,7 +120,7 @@ class Groups(Mapping):
             self._heads = [[key, len(self._bodies[place]), place] for key, place in places.items()]
         else:
             self._heads, self._bodies = _sorted_groups(keys, values)
-        self._table = by_key(self._heads, operator.itemgetter(0))
+        self._table = by_key(Mapped(self._heads, operator.itemgetter(0)), self._heads)
 
     def __len__(self) -> int:
         return len(self._heads)

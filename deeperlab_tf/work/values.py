@@ -149,6 +149,11 @@ def is_held(values: Sequence[Any]) -> bool:
     return is_held(values.values) if isinstance(values, Mapped) else isinstance(values, list)
 
 
+def made_of(values: Sequence[Any], function: Callable[[Any], Any]) -> Sequence[Any]:
+    """What a function makes of each value: `Mapped`, or a list of a list."""
+    return list(map(function, values)) if isinstance(values, list) else Mapped(values, function)
+
+
 class Picked(Sequence):
     """Some of many values, in an order of their own.
 

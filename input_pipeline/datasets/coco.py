@@ -314,7 +314,7 @@ def _photo_names(content: dict, json_path: str) -> Mapping[int | str, tuple]:
 
     # In the order of the numbers, which mostly is that of the annotations that ask for them.
     pairs = Mapped(sorted_names(lines()), operator.itemgetter(1, 3))
-    return by_key(pairs, operator.itemgetter(0))
+    return by_key(Mapped(pairs, operator.itemgetter(0)), pairs)
 
 
 def _photo_folders(root, json_path, names):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import image_file_size, read_image
 from deeperlab_tf.work.names import kept_names
-from deeperlab_tf.work.values import Mapped
+from deeperlab_tf.work.values import made_of
 from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.orientation import orientation_problems, size_hint
 from input_pipeline.datasets.outlines import FaultyOutline, Painted, Region, Size, paint
@@ -37,8 +37,7 @@ class Photo(typing.NamedTuple):
 
 def kept_photos(photos: Iterable[Photo]) -> Sequence[Photo]:
     """list(photos), of as many as the disk has room for; their keys are what JSON can hold."""
-    rows = kept_names(photos)
-    return rows if isinstance(rows, list) else Mapped(rows, Photo._make)
+    return made_of(kept_names(photos), Photo._make)
 
 
 class Found(typing.NamedTuple):
