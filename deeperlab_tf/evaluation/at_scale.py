@@ -104,10 +104,13 @@ def _score_files(shared: FilesJob, task: tuple[int, int]) -> Scores:
     compared = compare_range(shared, task)
     for number, (comparison, ap) in zip(range(first, last), compared):
         scores.metrics.add(comparison.table)
-        place = f"image {truth.image_ids[number]}"
-        scores.oddities[number] = [Found(oddity, place) for oddity in comparison.oddities]
-        if ap is not None:
-            scores.aps[number] = ap
+        if comparison.oddities:
+            place = f"image {truth.image_ids[number]}"
+            scores.oddities[number] = [Found(oddity, place) for oddity in comparison.oddities]
+        if ap is not None and first in scores.aps:
+            scores.aps[first].merge(ap)
+        elif ap is not None:
+            scores.aps[first] = ap
     return scores
 
 
@@ -187,7 +190,8 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
     first, _ = task
     left_out = [f"number {first + index + 1}" for index in sorted(chosen.errors)]
     aps, network_ms = {first: evaluation.instance_ap}, round(1000 * timed.seconds)
-    return Scores(evaluation.metrics, aps, {first: odd}, {first: left_out}, {first: network_ms})
+    found = ({first: some} if some else {} for some in (odd, left_out))
+    return Scores(evaluation.metrics, aps, *found, {first: network_ms})
 
 
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:

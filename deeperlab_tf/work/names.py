@@ -60,11 +60,15 @@ class NameList(ValueList):
     """Names in a temporary file, in the order in which they are given.
 
     Args:
-      names: text, or whatever JSON can hold.
+      names: text, or whatever JSON can hold; more may be added.
     """
 
-    def __init__(self, names: Iterable[str]):
+    def __init__(self, names: Iterable[str] = ()):
         super().__init__(map(json.dumps, names), _APART)
+
+    def add(self, name: str) -> None:
+        """Adds a name."""
+        self.append(json.dumps(name))
 
 
 class NameSet:

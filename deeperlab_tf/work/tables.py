@@ -142,7 +142,7 @@ class Groups(Mapping):
 
 def _sorted_groups(keys: Sequence[Any], values: ValueList) -> tuple[ValueList, ValueList]:
     """[key, number of values, place of the group] of each group, and the groups."""
-    heads, bodies = NameList(()), ValueList()
+    heads, bodies = NameList(), ValueList()
     given = enumerate(zip(keys, values.texts()))
     # Sorted by the JSON of their keys, and those of one key by their number, which all differ in.
     lines = sorted_names([json.dumps(key), number, text] for number, (key, text) in given)

@@ -1,9 +1,10 @@
-"""Lists of JSON values that may be millions: in a temporary file, which is gone with the list."""
+"""Lists of values that may be millions: in a temporary file, which is gone with the list."""
 
 from __future__ import annotations
 
 import array
 import json
+import pickle
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,6 +106,45 @@ class ValueList(Sequence):
         with self._lock:
             self._block_read, self._block = number, block
         return block
+
+
+class ObjectList(Sequence):
+    """Python objects in a temporary file, in the order in which they are appended; eight bytes of
+    each in memory.
+
+    Example:
+      tables = ObjectList()
+      tables.append(overlap_table(...))
+      for table in tables:
+          metric.add(table)
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="deeperlab_objects_")  # noqa: SIM115
+        self._ends, self._lock = array.array("Q", [0]), threading.Lock()
+
+    def append(self, value: Any) -> None:
+        """Adds an object that can be pickled."""
+        content = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        with self._lock:
+            self._file.seek(self._ends[-1])
+            self._file.write(content)
+            self._ends.append(self._ends[-1] + len(content))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no object {index} among {len(self)}")
+        start, end = self._ends[number : number + 2]
+        with self._lock:
+            self._file.seek(start)
+            content = self._file.read(end - start)
+        return pickle.loads(content)  # noqa: S301: nobody else writes into this file
 
 
 def _to_line(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from deeperlab_tf.work import names
 from deeperlab_tf.work.names import NameList, Places, repeats
 from deeperlab_tf.work.tables import Groups, Table, by_key, key_set
-from deeperlab_tf.work.values import Mapped, Picked, ValueList
+from deeperlab_tf.work.values import Mapped, ObjectList, Picked, ValueList
 
 pytestmark = pytest.mark.both_stacks
 
@@ -44,6 +45,17 @@ def test_more_is_appended_between_reading():
             assert values[2 * number] == number and values[0] == 0
             values.append("[]")
             assert list(values)[::2] == list(range(number + 1))
+
+
+def test_objects_are_what_they_were():
+    found, expected = ObjectList(), [{"a": np.arange(3)}, None, ("b", 2)]
+    for number, value in enumerate(expected):
+        found.append(value)
+        assert repr(found[number]) == repr(value) and len(found) == number + 1
+    assert repr(list(found)) == repr(expected) and repr(found[1:]) == repr(expected[1:])
+    assert found[-1] == ("b", 2)
+    with pytest.raises(IndexError, match="there is no object"):
+        found[3]
 
 
 def test_texts_keep_every_character_that_is_no_space():
