@@ -22,6 +22,7 @@ HELD = 20_000  # names that are held at once
 _APART = 64  # names between two whose places in the file are known
 _RUNS = 100  # sorted files that are open at once
 _BITS = 2**64 - 1
+_OF_THIS_PROCESS = "the hashes of names are others in another process"
 
 
 def kept_names(names: Iterable[str]) -> Sequence[str]:
@@ -83,6 +84,9 @@ class NameSet:
         self._hashes = np.frombuffer(array.array("Q", map(hash_of, names)), np.uint64).copy()
         self._hashes.sort()
 
+    def __reduce__(self):
+        raise TypeError(_OF_THIS_PROCESS)
+
     def __len__(self) -> int:
         return len(self._hashes)
 
@@ -111,6 +115,9 @@ class Places:
         hashes = np.frombuffer(array.array("Q", map(hash_of, keys)), np.uint64)
         self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
         self._hashes = hashes[self._order]
+
+    def __reduce__(self):
+        raise TypeError(_OF_THIS_PROCESS)
 
     def __getitem__(self, key: str) -> list[int]:
         """All of the key, in their order; hardly ever another one, which the caller tells apart."""

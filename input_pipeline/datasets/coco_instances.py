@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
@@ -119,7 +120,7 @@ class CocoInstances(Outlined):
         self._root, self._places = root, (json_path, places)
         folders = _photo_folders(root, found.path, names)
         photos = self._list_photos(content, folders)
-        self._named = Mapped(photos, lambda photo: photo.path)
+        self._named = Mapped(photos, operator.attrgetter("path"))
         if not found.has_split:
             photos = Mapped(sorted_names(photos), Photo._make)  # by their names
             photos = kept_photos(split_every(photos, split, rules.val_every))
@@ -247,7 +248,7 @@ class CocoInstances(Outlined):
             for image, name in zip(content.images, names)
         )
         find.check(len(photos))
-        check_photos_once(Mapped(photos, lambda photo: photo.path), files, self._json)
+        check_photos_once(Mapped(photos, operator.attrgetter("path")), files, self._json)
         return photos
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import tracemalloc
 
@@ -189,6 +190,10 @@ def test_little_is_held_of_each_photo(make, kind, tmp_path, monkeypatch):
     plain, as_held = opened(tmp_path / str(_FEW), kind)
     expected = list(map(all_of, [plain] * len(plain), range(len(plain))))
     unlabelled = plain.unlabelled()
+    sent = pickle.loads(pickle.dumps(plain))  # as to another process
+    assert [sent.paths(number) for number in range(len(sent))] == [
+        plain.paths(number) for number in range(len(plain))
+    ]
 
     monkeypatch.setattr(names, "HELD", 1000)
     monkeypatch.setattr(names, "_RUNS", 3)
