@@ -176,11 +176,8 @@ def peak(root, kind):
         (cityscapes, "cityscapes"),
         (vistas, "vistas"),
         (coco, "coco"),
-        (coco_instances, "coco_instances"),
         (coco_instances_without_splits, "coco_instances"),
-        (yolo, "yolo"),
         (yolo_with_a_list, "yolo"),
-        (labelme, "labelme"),
         (labelme_without_splits, "labelme"),
     ],
 )
