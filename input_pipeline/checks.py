@@ -17,7 +17,7 @@ from deeperlab_tf.config_json import config_from_json, config_to_json
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
-from deeperlab_tf.work.names import hash_of
+from deeperlab_tf.work.names import lasting_hash
 from input_pipeline.datasets import Sample, Source
 from input_pipeline.datasets.mask_problems import BINARY_CLASSES
 from input_pipeline.records.files import CorruptRecord
@@ -228,7 +228,7 @@ def _look_at(source: Source, index: int, found: _Found) -> None:
     for kind in dict.fromkeys(problem.kind for problem in problems):
         found.problems.setdefault(kind, []).append(name)
     found.numbers.append(index)
-    found.names.append(hash_of(name))
+    found.names.append(lasting_hash(name))
     found.sizes["{} x {}".format(*sample["semantic"].shape)] += 1
     instance = sample["instance"]
     found.instances[len(np.unique(instance[instance > 0]))] += 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +16,10 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import write_pieces, write_text
 from deeperlab_tf.files.images import IMAGE_ENDINGS
-from deeperlab_tf.files.panoptic_json import to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
+from deeperlab_tf.files.panoptic_writer import panoptic_entries, panoptic_pieces
 from deeperlab_tf.files.paths import path_inside
+from deeperlab_tf.files.written import Written
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
 from input_pipeline.datasets import Sample
 from input_pipeline.sources import open_source
@@ -90,11 +90,11 @@ class FolderWriter:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
-        self._written = _Written()
+        self._written = Written()
 
     def add(self, split: str, sample: Sample, photo: str | None) -> None:
         """Writes photo and masks."""
-        name = self._written.new_name(split, sample["image_id"])
+        name = _new_name(self._written, split, sample["image_id"])
         _copy_photo(sample, photo, path_inside(self._folder, f"photos/{name}"))
         _write_mask(path_inside(self._folder, f"classes/{name}.png"), sample["semantic"])
         if self._dataset.thing_classes:
@@ -118,12 +118,12 @@ class FolderWriter:
             "instances": "objects/{id}.png",
             "classes": classes,
             "ignore": [IGNORE_LABEL],
-            "split": {split: f"{split}.txt" for split in self._written.splits()},
+            "split": {split: f"{split}.txt" for split in self._written.parts()},
         }
         if not self._dataset.thing_classes:
             del description["instances"]
-        for split in self._written.splits():
-            lines = (f"{name}\n" for name, _ in self._written.of(split))
+        for split in self._written.parts():
+            lines = (f"{name}\n" for name in self._written.names(split))
             write_pieces(storage.join(self._folder, f"{split}.txt"), lines)
         # JSON keeps every name as it is, and is YAML, too.
         text = json.dumps(description, indent=2, ensure_ascii=False)
@@ -135,38 +135,26 @@ class CocoWriter:
 
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
-        self._written, self._count = _Written(), 0
+        self._written, self._count = Written(), 0
 
     def add(self, split: str, sample: Sample, photo: str | None) -> None:
         """Writes photo and PNG."""
-        name = self._written.new_name(split, sample["image_id"])
+        name = _new_name(self._written, split, sample["image_id"])
         file_name = _copy_photo(sample, photo, path_inside(self._folder, f"{split}/{name}"))
         ids, segments = _segments(sample, self._dataset)
         png = path_inside(self._folder, f"annotations/panoptic_{split}/{name}.png")
         write_ids(png, ids)
 
         self._count += 1
-        number, (height, width) = self._count, ids.shape
-        file_name = storage.join(storage.dirname(name), file_name)
-        image = dict(id=number, file_name=file_name, height=height, width=width)
-        described = dict(image_id=number, file_name=f"{name}.png", segments_info=segments)
-        self._written.describe(name, images=image, annotations=described)
+        image, annotation = panoptic_entries(ids.shape, segments, self._count, f"{name}.png")
+        image["file_name"] = storage.join(storage.dirname(name), file_name)
+        self._written.describe(_plain(name), images=image, annotations=annotation)
 
     def close(self) -> None:
         """Writes a JSON for each split."""
-        for split in self._written.splits():
+        for split in self._written.parts():
             path = storage.join(self._folder, "annotations", f"panoptic_{split}.json")
-            write_pieces(path, self._content(split))
-
-    def _content(self, split: str) -> Iterator[str]:
-        """The JSON in pieces."""
-        for key in ("images", "annotations"):
-            before = f'{"{" if key == "images" else ", "}"{key}": ['
-            for _, description in self._written.of(split):
-                yield before + json.dumps(json.loads(description)[key])
-                before = ", "
-            yield "]"
-        yield f', "categories": {json.dumps(to_json_categories(self._dataset))}}}'
+            write_pieces(path, panoptic_pieces(self._written, split, self._dataset))
 
 
 FORMATS: dict[str, type[Writer]] = {"folder": FolderWriter, "coco": CocoWriter}
@@ -228,43 +216,14 @@ def _save_png(path: str, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(file, "PNG")
 
 
-class _Written:
-    """What was written, in its order: in a temporary file, as it may be millions."""
-
-    def __init__(self) -> None:
-        self._rows = sqlite3.connect("")
-        columns = "plain BLOB PRIMARY KEY, split TEXT, name BLOB, description TEXT"
-        self._rows.execute(f"CREATE TABLE written ({columns})")
-
-    def new_name(self, split: str, image_id: str) -> str:
-        """The sample's name; where another one has the same, be it in capitals, with a number."""
-        name, number = image_id, 1
-        while not self._is_new(split, name):
-            number += 1
-            name = f"{image_id}_{number}"
-        return name
-
-    def _is_new(self, split: str, name: str) -> bool:
-        row = (_bytes(name.lower()), split, _bytes(name))
-        added = self._rows.execute("INSERT OR IGNORE INTO written VALUES (?, ?, ?, '')", row)
-        return added.rowcount == 1
-
-    def describe(self, name: str, **description: dict) -> None:
-        """What a JSON is to say of it."""
-        row = (json.dumps(description), _bytes(name.lower()))
-        self._rows.execute("UPDATE written SET description = ? WHERE plain = ?", row)
-
-    def splits(self) -> list[str]:
-        """All that there are."""
-        found = self._rows.execute("SELECT split FROM written GROUP BY split ORDER BY min(rowid)")
-        return [split for (split,) in found]
-
-    def of(self, split: str) -> Iterator[tuple[str, str]]:
-        """(name, description as JSON) of what is in a split."""
-        wanted = "SELECT name, description FROM written WHERE split = ? ORDER BY rowid"
-        for name, description in self._rows.execute(wanted, (split,)):
-            yield name.decode("utf-8", "surrogatepass"), description
+def _new_name(written: Written, split: str, image_id: str) -> str:
+    """The sample's name; where another one has the same, be it in capitals, with a number."""
+    name, number = image_id, 1
+    while not written.take(name, split, _plain(name)):
+        number += 1
+        name = f"{image_id}_{number}"
+    return name
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
+def _plain(name: str) -> str:
+    return name.lower()

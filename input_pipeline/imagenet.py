@@ -159,8 +159,7 @@ class Folders:
 
     def __init__(self, root: str, splits: Sequence[str], num_classes: int):
         folder = first_existing(root, splits, "split of ImageNet")
-        names = sorted(storage.listdir(folder))
-        classes = [name for name in names if storage.isdir(storage.join(folder, name))]
+        classes = sorted(name for name, is_folder in storage.scan(folder) if is_folder)
         if len(classes) != num_classes:
             raise UserError(
                 f"{folder} has {len(classes)} folders of classes but config.pretrain.num_classes "
@@ -277,7 +276,7 @@ def _file_reader(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _image_files(folder: str) -> list[str]:
-    names = sorted(name for name in storage.listdir(folder) if name[0] != ".")
+    names = sorted(name for name, _ in storage.scan(folder) if name[0] != ".")
     names = [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
     others = [name for name in names if not name.lower().endswith(_DECODED)]
     if others:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+import signal
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.work.job import Job, new_key, once, ranges
@@ -25,6 +27,19 @@ def squares(shared: tuple[int, str], task: tuple[int, int]) -> list[int]:
     if wrong in numbers:
         raise UserError(f"number {wrong} is wrong; leave it out.")
     return [sum(number**power for number in numbers), sum(number % 2 for number in numbers)]
+
+
+def killing_job(parent: int) -> Job:
+    """Its second task kills the process that does it, unless that is `parent`."""
+    tasks = ranges(4, 1)
+    return Job("dying", "task", die, parent, tasks, [1] * len(tasks), operator.add)
+
+
+def die(parent: int, task: tuple[int, int]) -> int:
+    first, _ = task
+    if first == 1 and os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
 
 
 def merge(part: list[int], other: list[int]) -> list[int]:

@@ -6,8 +6,7 @@ images are cut into tasks.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -20,8 +19,7 @@ from deeperlab_tf.evaluation.samples import Chosen, Forgiving, Source, with_clas
 from deeperlab_tf.files.oddities import Found, notes
 from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.prediction.overrides import Overrides
-from deeperlab_tf.prediction.parsing import Parsing
-from deeperlab_tf.prediction.predictor import Predictor
+from deeperlab_tf.prediction.predictor import Predictor, Timed, parse_all
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work.job import Job, lengths, new_key, once, ranges
 
@@ -106,10 +104,13 @@ def _score_files(shared: FilesJob, task: tuple[int, int]) -> Scores:
     compared = compare_range(shared, task)
     for number, (comparison, ap) in zip(range(first, last), compared):
         scores.metrics.add(comparison.table)
-        place = f"image {truth.image_ids[number]}"
-        scores.oddities[number] = [Found(oddity, place) for oddity in comparison.oddities]
-        if ap is not None:
-            scores.aps[number] = ap
+        if comparison.oddities:
+            place = f"image {truth.image_ids[number]}"
+            scores.oddities[number] = [Found(oddity, place) for oddity in comparison.oddities]
+        if ap is not None and first in scores.aps:
+            scores.aps[first].merge(ap)
+        elif ap is not None:
+            scores.aps[first] = ap
     return scores
 
 
@@ -182,26 +183,15 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
     chosen = Forgiving(Chosen(source, range(*task)))
     evaluation = Evaluation.of(predictor.dataset, _no_pictures)
     batch_size = predictor.config.eval.batch_size
-    odd, seconds = [], []
-    for _, sample, parsing in readable(_timed(predictor, chosen, batch_size, seconds), chosen):
+    odd, timed = [], Timed(predictor)
+    for _, sample, parsing in readable(parse_all(timed, chosen, batch_size), chosen):
         add_scores(evaluation, sample, parsing)
         odd += oddities_of(sample)
     first, _ = task
     left_out = [f"number {first + index + 1}" for index in sorted(chosen.errors)]
-    aps, network_ms = {first: evaluation.instance_ap}, round(1000 * sum(seconds))
-    return Scores(evaluation.metrics, aps, {first: odd}, {first: left_out}, {first: network_ms})
-
-
-def _timed(
-    predictor: Predictor, source: Source, batch_size: int, seconds: list[float]
-) -> Iterator[tuple[int, Any, Parsing]]:
-    """As `Predictor.predict_all`; notes in `seconds` how long each batch was in the network."""
-    for first, last in ranges(len(source), batch_size):
-        samples = [source[index] for index in range(first, last)]
-        start = time.perf_counter()
-        parsings = predictor([sample["image"] for sample in samples])
-        seconds.append(time.perf_counter() - start)
-        yield from zip(range(first, last), samples, parsings)
+    aps, network_ms = {first: evaluation.instance_ap}, round(1000 * timed.seconds)
+    found = ({first: some} if some else {} for some in (odd, left_out))
+    return Scores(evaluation.metrics, aps, *found, {first: network_ms})
 
 
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import functools
 import math
 import sys
@@ -84,7 +85,7 @@ def evaluate(
     folder = storage.join(output, "parses")
     parses, writers = CocoResults(folder, dataset), writers_of(result_formats, output, dataset)
 
-    numbers = []  # of the samples that are scored
+    numbers = array.array("Q")  # of the samples that are scored
     evaluation = Evaluation.of(dataset, _loader(source, numbers, folder, dataset))
     # One in so many images is shown on the contact sheet.
     every = math.ceil(len(source) / _SHEET_ROWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +94,7 @@ def evaluate_files(
     return evaluation
 
 
-def image_ids_of(pair: PanopticPair, gt_json: str) -> list[Hashable]:
+def image_ids_of(pair: PanopticPair, gt_json: str) -> Sequence[Hashable]:
     """The images of the truth, which is in the file `gt_json`.
 
     Raises:

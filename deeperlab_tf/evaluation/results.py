@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from deeperlab_tf.metrics import InstanceAP, ParsingMetrics
 from deeperlab_tf.metrics.overlaps import OverlapTable
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
+from deeperlab_tf.work.names import NameList
+from deeperlab_tf.work.values import ObjectList
 
 _NAMED_CLASSES = 8  # a note names so many, and counts the others
 
@@ -42,8 +44,8 @@ class Evaluation:
       load: function of an image's number that gives its `ScoredImage`, for pictures of a few.
       metrics: `ParsingMetrics`.
       instance_ap: `InstanceAP`, or None where the predictions have no scores.
-      names: what each image is called.
-      tables: `OverlapTable` of each image.
+      names: what each image is called; on the disk.
+      tables: `OverlapTable` of each image; on the disk.
       notes_on_files: sentences about what is odd in them.
       left_out: images that cannot be read, and so are not scored.
       unfit: names of images whose parse does not fit into a form that was asked for.
@@ -53,8 +55,8 @@ class Evaluation:
     load: Callable[[int], ScoredImage]
     metrics: ParsingMetrics
     instance_ap: InstanceAP | None
-    names: list[str] = dataclasses.field(default_factory=list)
-    tables: list[OverlapTable] = dataclasses.field(default_factory=list)
+    names: NameList = dataclasses.field(default_factory=NameList)
+    tables: Sequence[OverlapTable] = dataclasses.field(default_factory=ObjectList)
     notes_on_files: list[str] = dataclasses.field(default_factory=list)
     left_out: list[str] = dataclasses.field(default_factory=list)
     unfit: list[str] = dataclasses.field(default_factory=list)
@@ -67,7 +69,7 @@ class Evaluation:
 
     def add(self, name: str, table: OverlapTable) -> None:
         """Adds one image by its overlaps."""
-        self.names.append(str(name))
+        self.names.add(str(name))
         self.tables.append(table)
         self.metrics.add(table)
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
+from deeperlab_tf.files.large_json import LISTS
 from deeperlab_tf.files.panoptic_json import image_key, read_content, to_dataset
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.panoptic_segments import Segments, check_segments
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.pixels.label_maps import dense, runs
 from deeperlab_tf.schema import Dataset
+from deeperlab_tf.work.names import kept_names, repeated_places
+from deeperlab_tf.work.tables import by_key, text_of
+from deeperlab_tf.work.values import Mapped, made_of
 
 
 class Labels(NamedTuple):
@@ -33,7 +39,7 @@ class Labels(NamedTuple):
 
 
 class PanopticFiles:
-    """A panoptic JSON and its folder of PNGs.
+    """A panoptic JSON and its folder of PNGs. Of a long JSON, what it says lies on the disk.
 
     Args:
       json_path: the JSON file.
@@ -42,6 +48,7 @@ class PanopticFiles:
 
     Attributes:
       dataset: `schema.Dataset`; classes are in the order of the categories.
+      image_ids: of the annotated images, in the order of the JSON.
 
     Raises:
       UserError: the JSON or the folder is missing or broken.
@@ -62,14 +69,11 @@ class PanopticFiles:
         self._class_of = {
             category.original_id: index for index, category in enumerate(self.dataset.categories)
         }
+        self.image_ids: Sequence[Hashable] = kept_names(self._ids(content["annotations"]))
         self._annotations = self._by_image(content["annotations"])
-        self._photos = _photo_names(content.get("images"))
+        images = content.get("images")
+        self._photos = _photo_names(images if isinstance(images, LISTS) else ())
         self._has_scores = self._all_things_have_scores(self._annotations.values())
-
-    @property
-    def image_ids(self) -> list[int | str]:
-        """Ids of the annotated images, in the order of the JSON."""
-        return [annotation["image_id"] for annotation in self._annotations.values()]
 
     def __contains__(self, image_id: int | str) -> bool:
         return image_key(image_id) in self._annotations
@@ -163,17 +167,18 @@ class PanopticFiles:
     def _to_dataset(self, categories):
         return to_dataset(categories, self.json_path)
 
-    def _by_image(self, annotations):
-        """dict of the annotations by `image_key`."""
-        found = {}
+    def _ids(self, annotations):
+        """Yields the ids of their images."""
         for annotation in annotations:
-            key = image_key(annotation["image_id"])
-            if key in found:
-                raise UserError(
-                    f"{self.json_path} annotates image {annotation['image_id']} twice; keep one."
-                )
-            found[key] = annotation
-        return found
+            yield annotation["image_id"]
+
+    def _by_image(self, annotations):
+        """The annotations by `image_key`."""
+        keys = Mapped(self.image_ids, image_key)
+        if repeated := repeated_places(Mapped(keys, text_of)):
+            image_id = self.image_ids[repeated[1]]
+            raise UserError(f"{self.json_path} annotates image {image_id} twice; keep one.")
+        return by_key(keys, annotations)
 
     def _segments(self, image_id):
         """The `Segments` of an image."""
@@ -196,7 +201,7 @@ class PanopticFiles:
 
 def _photo_names(images):
     """Of the JSON's `images`, which nothing else depends on: what is broken there is left out."""
-    if not isinstance(images, list):
-        return {}
-    usable = [image for image in images if isinstance(image, dict) and "id" in image]
-    return {image_key(image["id"]): image.get("file_name") for image in usable}
+    usable = (image for image in images if isinstance(image, dict) and "id" in image)
+    pairs = kept_names([image_key(image["id"]), image.get("file_name")] for image in usable)
+    keys, names = (made_of(pairs, operator.itemgetter(place)) for place in (0, 1))
+    return by_key(keys, names)

@@ -10,7 +10,7 @@ from typing import Any
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.files.large_json import LISTS, read_large_json
 from deeperlab_tf.files.panoptic_png import ID_LIMIT
 from deeperlab_tf.schema import Category, Dataset, distinct_colors
 
@@ -30,11 +30,13 @@ def read_content(json_path: str) -> dict:
 def read_list(json_path: str) -> dict:
     """The content of a panoptic JSON, of which nothing is checked but that it lists annotations.
 
+    Of a long one, annotations and images lie on the disk: see `read_large_json`.
+
     Raises:
       UserError: the file is missing or broken, or has no such list.
     """
-    content = read_json(json_path, "panoptic JSON")
-    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+    content = read_large_json(json_path, "panoptic JSON", ("images", "annotations"))
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), LISTS):
         raise UserError(f"{json_path} is not a COCO panoptic JSON: it has no list of annotations.")
     return content
 

@@ -26,6 +26,9 @@ from deeperlab_tf.files.panoptic_json import (
 from deeperlab_tf.files.panoptic_png import ID_LIMIT, VOID, has_sixteen_bits, read_ids
 from deeperlab_tf.files.panoptic_segments import Segments, is_crowd
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from deeperlab_tf.work.names import repeats
+from deeperlab_tf.work.tables import by_key, text_of
+from deeperlab_tf.work.values import Mapped, Picked, is_held, made_of
 
 _ID_TYPES = (int, float, str, type(None))  # those of JSON's that can be looked up
 
@@ -101,20 +104,31 @@ class OfficialFiles(PanopticFiles):
         self.oddities += found
         return dataset
 
-    def _by_image(self, annotations):
-        found = {}
+    def _ids(self, annotations):
         for annotation in annotations:
             entry = annotation if isinstance(annotation, dict) else {}
             image_id = entry.get("image_id", ())
             if not isinstance(image_id, _ID_TYPES):
                 raise UserError(f"{self.json_path} has an annotation without an image_id; add it.")
-            self._keep(found, image_id, annotation)
-        self._same_number = {image_key(key): key for key in reversed(list(found))}
-        return found
+            yield image_id
 
-    def _keep(self, found, image_id, annotation):
-        """Enters an annotation into the dict `found`."""
+    def _by_image(self, annotations):
+        self.image_ids = keys = self._keys()
+        backwards = range(len(keys) - 1, -1, -1)
+        ids = keys[::-1] if is_held(keys) else Picked(keys, backwards)
+        # Of several ids that are one number, the first.
+        self._same_number = by_key(made_of(ids, image_key), ids)
+        return by_key(keys, annotations)
+
+    def _keys(self):
+        """Of each annotation; says what is odd where an image has several."""
         raise NotImplementedError
+
+    def _repeats(self, oddity):
+        """Places of the annotations whose image had one before, which is noted as odd."""
+        for _, place in repeats(Mapped(self.image_ids, text_of)):
+            self.oddities.append(Found(oddity, f"image {self.image_ids[place]}"))
+            yield place
 
     def _segments(self, image_id):
         # An id that no PNG can hold becomes a number that no PNG can hold.
@@ -131,17 +145,15 @@ class OfficialFiles(PanopticFiles):
         return segments._replace(excuses=np.isin(segments.ids, list(last.values())))
 
     def _all_things_have_scores(self, annotations):
-        complete = [one for one in annotations if _are_segments(one.get("segments_info"))]
+        complete = (one for one in annotations if _are_segments(one.get("segments_info")))
         return super()._all_things_have_scores(complete)
 
 
 class OfficialTruth(OfficialFiles):
-    """A truth, whose JSON and PNGs need not agree; see `OfficialFiles`."""
+    """A truth, whose JSON and PNGs need not agree; see `OfficialFiles`.
 
-    @property
-    def image_ids(self) -> list[Hashable]:
-        """Ids of the annotated images, in the order of the JSON; `Repeat` where one comes again."""
-        return list(self._annotations)
+    In `image_ids` there is a `Repeat` where an image comes again.
+    """
 
     def lookup(self, image_id: Hashable, present: np.ndarray, segments: Segments) -> np.ndarray:
         """As of `PanopticFiles`; ids that are not in the JSON get -1 as well."""
@@ -160,23 +172,27 @@ class OfficialTruth(OfficialFiles):
         here = [oddity for oddity, is_there in checks.items() if is_there]
         return super().oddities_of(image_id) + here
 
-    def _keep(self, found, image_id, annotation):
-        key, number = image_id, 1
-        while key in found:
-            number += 1
-            key = Repeat(image_id, number)
-        if number > 1:
-            self.oddities.append(Found(Oddity.REPEATED_TRUTH, f"image {image_id}"))
-        found[key] = annotation
+    def _keys(self):
+        ids, numbers, last = self.image_ids, {}, {}
+        for place in self._repeats(Oddity.REPEATED_TRUTH):
+            numbers[place] = last[ids[place]] = last.get(ids[place], 1) + 1
+        if not numbers:
+            return ids
+
+        def key(place):
+            return Repeat(ids[place], numbers[place]) if place in numbers else ids[place]
+
+        keys = Mapped(range(len(ids)), key)
+        return list(keys) if is_held(ids) else keys
 
 
 class OfficialPrediction(OfficialFiles):
     """A prediction, whose segments are all in both JSON and PNG; see `OfficialFiles`."""
 
-    def _keep(self, found, image_id, annotation):
-        if image_id in found:
-            self.oddities.append(Found(Oddity.REPEATED_PREDICTION, f"image {image_id}"))
-        found[image_id] = annotation
+    def _keys(self):
+        for _ in self._repeats(Oddity.REPEATED_PREDICTION):
+            pass  # the last one counts
+        return self.image_ids
 
     def _segments(self, image_id):
         for info in self._entries(image_id).values():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import write_text
+from deeperlab_tf.files.atomic import write_pieces
 from deeperlab_tf.files.panoptic_json import image_key, to_json_categories
 from deeperlab_tf.files.panoptic_png import write_ids
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.reports import check_absent
+from deeperlab_tf.files.written import Written
 from deeperlab_tf.schema import Dataset
 
 
@@ -31,7 +33,8 @@ class Parse(Protocol):
 
 
 class PanopticWriter:
-    """Collects parses and writes them: PNGs at once, the JSON by `close`.
+    """Collects parses and writes them: PNGs at once, the JSON by `close`; till then what it is to
+    say lies in a temporary file.
 
     Args:
       folder: where the PNGs go.
@@ -51,8 +54,7 @@ class PanopticWriter:
     def __init__(self, folder: str, json_path: str, dataset: Dataset) -> None:
         check_absent(json_path)
         self.folder, self.json_path, self._dataset = folder, json_path, dataset
-        self._images, self._annotations = [], []
-        self._names = set()
+        self._written = Written()
 
     def add(
         self, parsing: Parse, image_id: int | str, name: str, photo_name: str | None = None
@@ -69,7 +71,7 @@ class PanopticWriter:
           UserError: `name` leaves the folder or was there before, or the PNG is there already or
             cannot be written.
         """
-        take_name(name, self._names)
+        plain = take_name(name, self._written)
         path = path_inside(self.folder, f"{name}.png")
         check_absent(path)
         png_name = storage.relpath(path, storage.abspath(self.folder))
@@ -77,8 +79,7 @@ class PanopticWriter:
         write_ids(path, ids)
         image, annotation = panoptic_entries(ids.shape, segments, image_id, png_name)
         image["file_name"] = photo_name or f"{name}.png"
-        self._images.append(image)
-        self._annotations.append(annotation)
+        self._written.describe(plain, images=image, annotations=annotation)
 
     def close(self) -> None:
         """Writes the JSON, whole or not at all.
@@ -87,20 +88,22 @@ class PanopticWriter:
           UserError: another is there by now, or it cannot be written.
         """
         check_absent(self.json_path)
-        content = panoptic_content(self._images, self._annotations, self._dataset)
-        write_text(self.json_path, json.dumps(content))
+        write_pieces(self.json_path, panoptic_pieces(self._written, "", self._dataset))
 
 
-def take_name(name: str, taken: set[str]) -> None:
+def take_name(name: str, written: Written) -> str:
     """Adds the name of a parse to those that a writer has had.
+
+    Returns:
+      the name without detours, by which it is known there.
 
     Raises:
       UserError: it had it before; one parse would replace the other.
     """
     plain = storage.normpath(name)
-    if plain in taken:
+    if not written.take(plain):
         raise UserError(f"two photos are called {name!r}; give each a name of its own.")
-    taken.add(plain)
+    return plain
 
 
 def panoptic_entries(
@@ -123,3 +126,20 @@ def panoptic_content(images: list[dict], annotations: list[dict], dataset: Datas
     """A panoptic JSON, of what `panoptic_entries` gave."""
     categories = to_json_categories(dataset)
     return dict(images=images, annotations=annotations, categories=categories)
+
+
+def panoptic_pieces(written: Written, part: str, dataset: Dataset) -> Iterator[str]:
+    """The text of a panoptic JSON, of any length.
+
+    Args:
+      written: describes what `panoptic_entries` gave as `images` and `annotations`.
+      part: which part of it.
+      dataset: what the classes mean.
+    """
+    for key, start in (("images", '{"images": ['), ("annotations", '], "annotations": [')):
+        yield start
+        separator = ""
+        for description in written.descriptions(part):
+            yield separator + json.dumps(description[key])
+            separator = ", "
+    yield f'], "categories": {json.dumps(to_json_categories(dataset))}}}'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import concurrent.futures
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.paths import (
     Facts,
     Path,
@@ -36,6 +38,8 @@ from deeperlab_tf.files.paths import (
     splitext,
 )
 
+# What the system says of a folder that is not there, or cannot be by its name.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _ASKED_AT_ONCE = 16  # files of a bucket
 _HASHED_AT_A_TIME = 2**20  # bytes
 
@@ -153,16 +157,26 @@ def listdir(folder: Path) -> list[str]:
 
 
 def scan(folder: Path) -> Iterator[tuple[str, bool]]:
-    """(name, whether it is a folder) of all in a folder, in no order; nothing where none can be
-    read. On a disk, names are not held; local links are followed.
+    """(name, whether it is a folder) of all in a folder, in no order; nothing where there is none.
+    On a disk, names are not held; local links are followed.
+
+    Raises:
+      UserError: the folder is there, and may not be read.
     """
     if is_remote(folder):
         folders, names = _remote().scan(os.fspath(folder))
         yield from [*((name, True) for name in folders), *((name, False) for name in names)]
         return
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry.name, _is_folder(entry)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.name, _is_folder(entry)
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise UserError(
+                f"cannot list the folder {folder}: {error.strerror}; allow it to be read, or move "
+                "it elsewhere."
+            ) from error
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

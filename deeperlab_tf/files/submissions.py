@@ -20,6 +20,7 @@ from deeperlab_tf.files.encode import write_bytes
 from deeperlab_tf.files.panoptic_writer import PanopticWriter, Parse, take_name
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.stamp import stamped
+from deeperlab_tf.files.written import Written
 from deeperlab_tf.schema import Dataset, voc_color
 
 _VOC_VOID = 255
@@ -101,7 +102,7 @@ class CityscapesResults:
         self._folder, self._dataset = folder, dataset
         self._table = _table_of_ids(dataset, _CITYSCAPES_UNLABELLED)
         self._panoptic = CocoResults(storage.join(folder, "panoptic"), dataset)
-        self._names = set()
+        self._names = Written()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""
@@ -142,7 +143,7 @@ class VocResults:
     def __init__(self, folder: str, dataset: Dataset) -> None:
         self._folder, self._dataset = folder, dataset
         self._table = _table_of_ids(dataset, _VOC_VOID)
-        self._names = set()
+        self._names = Written()
 
     def add(self, parsing: Parse, name: str, image_id: int | str | None = None) -> None:
         """Writes one parse."""

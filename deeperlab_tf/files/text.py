@@ -49,13 +49,22 @@ def lines_of(file: IO[bytes]) -> Iterator[str]:
     Raises:
       ValueError: as of `decode_text`.
     """
-    head = file.read(_HEAD_BYTES)
-    blocks = itertools.chain([head], iter(lambda: file.read(_BLOCK_BYTES), b""))
     rest = ""
-    for text in codecs.iterdecode(blocks, _encoding(head)):
+    for text in blocks_of(file):
         *lines, rest = (rest + text).split("\n")
         yield from lines
     yield rest
+
+
+def blocks_of(file: IO[bytes]) -> Iterator[str]:
+    """What an open text file of any length holds, in pieces.
+
+    Raises:
+      ValueError: as of `decode_text`.
+    """
+    head = file.read(_HEAD_BYTES)
+    blocks = itertools.chain([head], iter(lambda: file.read(_BLOCK_BYTES), b""))
+    return codecs.iterdecode(blocks, _encoding(head))
 
 
 def read_lines(path: str | os.PathLike, what: str = "list") -> Iterator[str]:
@@ -68,7 +77,7 @@ def read_lines(path: str | os.PathLike, what: str = "list") -> Iterator[str]:
     Raises:
       UserError: it is missing, or not text.
     """
-    with _naming(path, what), storage.open_large(path) as file:
+    with naming(path, what), storage.open_large(path) as file:
         for part in lines_of(file):
             # Old editors end lines so, or the one before the feed.
             lines = map(str.strip, part.split("\r"))
@@ -85,15 +94,17 @@ def read_text(path: str | os.PathLike, what: str = "file") -> str:
     Raises:
       UserError: it is missing, or not text.
     """
-    with _naming(path, what), storage.open(path, "rb") as file:
+    with naming(path, what), storage.open(path, "rb") as file:
         return decode_text(file.read())
 
 
 @contextlib.contextmanager
-def _naming(path: str | os.PathLike, what: str) -> Iterator[None]:
+def naming(path: str | os.PathLike, what: str) -> Iterator[None]:
     """Context whose errors name the file that is read in it."""
     try:
         yield
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read the {what} {path}: {error.strerror}.") from error
     except ValueError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Union
 
@@ -22,6 +23,53 @@ from deeperlab_tf.schema import Dataset
 Image = Union[np.ndarray, str, os.PathLike]  # uint8 [H, W, 3], RGB, or the path of a file
 
 MAX_BATCH = 32  # images of a list that run at once, however long it is
+
+Parse = Callable[[Sequence[np.ndarray]], Sequence[Parsing]]  # of images, uint8 [H, W, 3], RGB
+
+
+class Timed:
+    """A predictor, and how long its network and fusion have been at work.
+
+    Args:
+      parse: `Predictor`, or any function of some images.
+
+    Attributes:
+      seconds: so far.
+
+    Example:
+      timed = Timed(predictor)
+      parsings = timed(images)
+      print(timed.seconds / len(images))
+    """
+
+    def __init__(self, parse: Parse) -> None:
+        self._parse, self.seconds = parse, 0.0
+
+    def __call__(self, images: Sequence[np.ndarray]) -> Sequence[Parsing]:
+        start = time.perf_counter()
+        parsings = self._parse(images)
+        self.seconds += time.perf_counter() - start
+        return parsings
+
+
+def parse_all(
+    parse: Parse, source: Sequence[Mapping[str, Any]], batch_size: int
+) -> Iterator[tuple[int, Mapping[str, Any], Parsing]]:
+    """Parses the images of a dataset, one batch after the other.
+
+    Args:
+      parse: `Predictor`, or one that is `Timed`.
+      source: random access to samples, dicts with `image`.
+      batch_size: images that are read and parsed at once.
+
+    Yields:
+      (index, sample, `Parsing`) of every sample, in order.
+    """
+    for start in range(0, len(source), batch_size):
+        indices = range(start, min(start + batch_size, len(source)))
+        samples = [source[index] for index in indices]
+        parsings = parse([sample["image"] for sample in samples])
+        yield from zip(indices, samples, parsings)
 
 
 class Predictor:
@@ -103,12 +151,9 @@ class Predictor:
         with tqdm(
             total=len(source), unit="image", desc="parsing", disable=not progress or None
         ) as bar:
-            for start in range(0, len(source), batch_size):
-                indices = range(start, min(start + batch_size, len(source)))
-                samples = [source[index] for index in indices]
-                parsings = self([sample["image"] for sample in samples])
-                yield from zip(indices, samples, parsings)
-                bar.update(len(samples))
+            for parsed in parse_all(self, source, batch_size):
+                yield parsed
+                bar.update()
 
     def heads(self, image: Image) -> dict[str, np.ndarray]:
         """The network's five heads for one image, which `inference.parse_heads` fuses.

@@ -18,7 +18,6 @@ import functools
 import io
 import json
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
@@ -37,7 +36,7 @@ from deeperlab_tf.prediction.loading import read_dataset
 from deeperlab_tf.prediction.many import one_ahead
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.prediction.planned import PLANNED, PlannedFiles, Records, planned, read_planned
-from deeperlab_tf.prediction.predictor import Predictor
+from deeperlab_tf.prediction.predictor import Predictor, Timed
 from deeperlab_tf.prediction.video import batches
 from deeperlab_tf.work.job import Job, Run, add_counts, divided, new_key, once
 
@@ -226,22 +225,20 @@ def write_shard(shared: ShardsJob, task: ShardTask) -> dict[str, int]:
       UserError: the model cannot be loaded, or there is no room.
     """
     predictor, source = once(shared.key, _open, shared)
-    counts = {"bad": 0, "bytes": 0, "network_ms": 0}
+    counts, timed = {"bad": 0, "bytes": 0}, Timed(predictor)
     images = _images(shared, task, source)
     with _writing_shard(task.prefix) as (tar, lines, bad):
         for readable, unreadable in one_ahead(_read, batches(images, shared.batch_size)):
             bad.write(_to_lines(unreadable))
             counts["bad"] += len(unreadable)
             names = [name for name, _ in readable]
-            start = time.perf_counter()
-            parsings = predictor([image for _, image in readable]) if readable else []
-            counts["network_ms"] += round(1000 * (time.perf_counter() - start))
+            parsings = timed([image for _, image in readable]) if readable else []
             for name, parsing in zip(names, parsings):
                 png, line = _encode(name, parsing)
                 _add_file(tar, f"{name}.png", png)
                 lines.write(_to_lines([line]))
                 counts["bytes"] += len(png)
-    return counts
+    return dict(counts, network_ms=round(1000 * timed.seconds))
 
 
 @contextlib.contextmanager

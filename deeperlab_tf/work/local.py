@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import itertools
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.work.job import Job, forget
 
+_AHEAD = 16  # tasks of each process that are given out
 _KEPT = 2**24  # bytes of a block; twice as many stay with the process
 
 
@@ -56,15 +58,10 @@ def _parts(job, processes, in_order):
     """What the tasks give, in their order or as they end."""
     bar = tqdm(total=sum(job.sizes), unit=job.unit, desc=job.name, dynamic_ncols=True)
     with bar, _pool(job, min(processes, len(job.tasks))) as pool:
-        size_of = {
-            pool.submit(job.function, job.shared, task): size
-            for task, size in zip(job.tasks, job.sizes)
-        }
-        waiting = iter(size_of) if in_order else concurrent.futures.as_completed(size_of)
         try:
-            for future in waiting:
-                yield future.result()
-                bar.update(size_of[future])
+            for part, size in _as_given_out(job, pool, _AHEAD * max(processes, 1), in_order):
+                yield part
+                bar.update(size)
         except concurrent.futures.BrokenExecutor as error:
             raise UserError(
                 f"a process that did a part of {job.name} was killed, most likely as the memory "
@@ -73,6 +70,24 @@ def _parts(job, processes, in_order):
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _as_given_out(job, pool, most, in_order):
+    """What the tasks give, and the size of each; so many at most are given out or not yet asked
+    for, for what they give is held.
+    """
+    left = iter(zip(job.tasks, job.sizes))
+    size_of = {}  # in the order of the tasks
+    while True:
+        for task, size in itertools.islice(left, most - len(size_of)):
+            size_of[pool.submit(job.function, job.shared, task)] = size
+        if not size_of:
+            return
+        first = [next(iter(size_of))]
+        done = first if in_order else concurrent.futures.wait(size_of, None, "FIRST_COMPLETED").done
+        for future in done:
+            part = future.result()
+            yield part, size_of.pop(future)
 
 
 def _pool(job: Job, processes: int) -> concurrent.futures.Executor:

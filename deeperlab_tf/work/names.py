@@ -7,19 +7,22 @@ memory are eight bytes for every 64 names.
 from __future__ import annotations
 
 import array
+import bisect
 import hashlib
 import heapq
 import itertools
 import json
-import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from deeperlab_tf.work.values import ValueList
+
 HELD = 20_000  # names that are held at once
 _APART = 64  # names between two whose places in the file are known
 _RUNS = 100  # sorted files that are open at once
+_BITS = 2**64 - 1
+_OF_THIS_PROCESS = "the hashes of names are others in another process"
 
 
 def kept_names(names: Iterable[str]) -> Sequence[str]:
@@ -54,70 +57,19 @@ def sorted_names(names: Iterable[str]) -> Sequence[str]:
     return NameList(heapq.merge(*runs)) if len(runs) > 1 else runs[0]
 
 
-class NameList(Sequence):
+class NameList(ValueList):
     """Names in a temporary file, in the order in which they are given.
 
     Args:
-      names: text without surprises for JSON, that is: any.
+      names: text, or whatever JSON can hold; more may be added.
     """
 
-    def __init__(self, names: Iterable[str]):
-        self._file = tempfile.TemporaryFile(prefix="deeperlab_names_")  # noqa: SIM115
-        self._places, self._count = array.array("Q"), 0
-        self._lock = threading.Lock()  # of the place in the file, and the block read last
-        self._block_read, self._block = -1, []
-        place = 0
-        for name in names:
-            if self._count % _APART == 0:
-                self._places.append(place)
-            line = json.dumps(name).encode() + b"\n"
-            place += self._file.write(line)
-            self._count += 1
-        self._places.append(place)
-        self._file.flush()
+    def __init__(self, names: Iterable[str] = ()):
+        super().__init__(map(json.dumps, names), _APART)
 
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            first, last, step = index.indices(self._count)
-            if step == 1:
-                return self._read(first, last)
-            return [self[number] for number in range(first, last, step)]
-        number = index + self._count if index < 0 else index
-        if not 0 <= number < self._count:
-            raise IndexError(f"there is no name {index} among {self._count}")
-        return self._read(number, number + 1)[0]
-
-    def __iter__(self) -> Iterator[str]:
-        for number in range(len(self._places) - 1):
-            yield from self._block_at(number)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or len(self) != len(other):
-            return False
-        return all(one == two for one, two in zip(self, other))
-
-    __hash__ = None
-
-    def _read(self, first: int, last: int) -> list[str]:
-        names = []
-        for number in range(first // _APART, -(-last // _APART)):
-            start = number * _APART
-            block = self._block_at(number)
-            names += block[max(first - start, 0) : last - start]
-        return names
-
-    def _block_at(self, number: int) -> list[str]:
-        """The names between two known places; asked for one after the other, they are read once."""
-        with self._lock:
-            if number != self._block_read:
-                start, end = self._places[number : number + 2]
-                self._file.seek(start)
-                lines = self._file.read(end - start).splitlines()
-                self._block_read, self._block = number, json.loads(b"[%s]" % b",".join(lines))
-            return self._block
+    def add(self, name: str) -> None:
+        """Adds a name."""
+        self.append(json.dumps(name))
 
 
 class NameSet:
@@ -132,18 +84,56 @@ class NameSet:
         self._hashes = np.frombuffer(array.array("Q", map(hash_of, names)), np.uint64).copy()
         self._hashes.sort()
 
+    def __reduce__(self):
+        raise TypeError(_OF_THIS_PROCESS)
+
     def __len__(self) -> int:
         return len(self._hashes)
 
     def __contains__(self, name: str) -> bool:
-        value = np.uint64(hash_of(name))
-        place = np.searchsorted(self._hashes, value)
-        return bool(place < len(self._hashes) and self._hashes[place] == value)
+        value, hashes = hash_of(name), memoryview(self._hashes)
+        place = bisect.bisect_left(hashes, value)  # NumPy's takes ten times as long for one value
+        return place < len(hashes) and hashes[place] == value
 
     def repeated(self) -> set[int]:
         """Hashes that several names have: those of equal names, and hardly any other."""
-        same = self._hashes[1:] == self._hashes[:-1]
-        return set(self._hashes[1:][same].tolist())
+        return _repeated(self._hashes)
+
+
+class Places:
+    """Where things of one key are among others, in twelve bytes each.
+
+    Args:
+      keys: of all things, in their order.
+
+    Example:
+      >>> Places(["a", "b", "a"])["a"]
+      [0, 2]
+    """
+
+    def __init__(self, keys: Iterable[str]):
+        hashes = np.frombuffer(array.array("Q", map(hash_of, keys)), np.uint64)
+        self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
+        self._hashes = hashes[self._order]
+
+    def __reduce__(self):
+        raise TypeError(_OF_THIS_PROCESS)
+
+    def __getitem__(self, key: str) -> list[int]:
+        """All of the key, in their order; hardly ever another one, which the caller tells apart."""
+        value, hashes = hash_of(key), memoryview(self._hashes)
+        first, last = bisect.bisect_left(hashes, value), bisect.bisect_right(hashes, value)
+        return self._order[first:last].tolist()
+
+    def repeated(self) -> set[int]:
+        """Hashes that several keys have: those of equal keys, and hardly any other."""
+        return _repeated(self._hashes)
+
+
+def _repeated(hashes: np.ndarray) -> set[int]:
+    """Of some that are sorted, those that are there several times."""
+    same = hashes[1:] == hashes[:-1]
+    return set(hashes[1:][same].tolist())
 
 
 class NameTable:
@@ -160,15 +150,28 @@ class NameTable:
 
     def __init__(self, names: Iterable[str], key: Callable[[str], str]):
         self._names, self._key = sorted_names(names), key
-        hashes = np.frombuffer(array.array("Q", (hash_of(key(n)) for n in self._names)), np.uint64)
-        self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
-        self._hashes = hashes[self._order]
+        self._places = Places(map(key, self._names))
 
     def __getitem__(self, key: str) -> list[str]:
-        value = np.uint64(hash_of(key))
-        first, last = (np.searchsorted(self._hashes, value, side) for side in ("left", "right"))
-        names = [self._names[place] for place in self._order[first:last].tolist()]
+        names = [self._names[place] for place in self._places[key]]
         return [name for name in names if self._key(name) == key]
+
+
+def repeats(names: Sequence[str | None]) -> Iterator[tuple[int, int]]:
+    """Where each name that was there before is, after where it was last; None is no name.
+
+    Example:
+      >>> list(repeats(["a", "b", "a", None, None, "a"]))
+      [(0, 2), (2, 5)]
+    """
+    given, seen = (name for name in names if name is not None), {}
+    suspicious = NameSet(given).repeated()
+    for place, name in enumerate(names if suspicious else ()):
+        if name is None or hash_of(name) not in suspicious:
+            continue
+        if name in seen:
+            yield seen[name], place
+        seen[name] = place
 
 
 def repeated_places(names: Sequence[str]) -> tuple[int, int] | None:
@@ -178,17 +181,15 @@ def repeated_places(names: Sequence[str]) -> tuple[int, int] | None:
       >>> repeated_places(["a", "b", "c", "b", "a"])
       (1, 3)
     """
-    suspicious, seen = NameSet(names).repeated(), {}
-    for place, name in enumerate(names if suspicious else ()):
-        if hash_of(name) not in suspicious:
-            continue
-        if name in seen:
-            return seen[name], place
-        seen[name] = place
-    return None
+    return next(repeats(names), None)
 
 
 def hash_of(name: str) -> int:
-    """64 bits of a name."""
+    """64 bits of a name, which are others in another process."""
+    return hash(name) & _BITS
+
+
+def lasting_hash(name: str) -> int:
+    """64 bits of a name, the same wherever they are asked for; they take ten times as long."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

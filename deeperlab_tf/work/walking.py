@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from deeperlab_tf.files import storage, text
 from deeperlab_tf.work.names import sorted_names
 
-_NOT_THE_USERS = ("__MACOSX", "@eaDir")  # folders that unpacking and disk stations add
+# Folders that unpacking, disk stations and file systems add; the last may not be read.
+_NOT_THE_USERS = ("__MACOSX", "@eaDir", "lost+found")
 _ANY_DEPTH = "**"
 
 

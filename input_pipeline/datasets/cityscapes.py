@@ -141,8 +141,8 @@ def _is_photo(name: str) -> bool:
 
 def _names_below(folder: str) -> Iterator[str]:
     """CITY/NAME of the photos in the folders of the cities."""
-    for city in storage.listdir(folder):
+    for city, is_folder in storage.scan(folder):
         inside = storage.join(folder, city)
-        if city[0] != "." and storage.isdir(inside):
+        if city[0] != "." and is_folder:
             files = (name for name, _ in storage.scan(inside) if name[0] != ".")
             yield from (f"{city}/{name[: -len(_PHOTO)]}" for name in files if _is_photo(name))

@@ -14,7 +14,11 @@ The classes are the JSON's `categories`; where these are COCO's 133, or there ar
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -22,20 +26,24 @@ from ml_collections import ConfigDict
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.images import read_image
-from deeperlab_tf.files.panoptic_json import image_key, read_content, read_list, to_dataset
+from deeperlab_tf.files.large_json import LISTS
+from deeperlab_tf.files.panoptic_json import image_key, read_content, read_list
 from deeperlab_tf.files.panoptic_png import VOID, read_ids
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.schema import IGNORE_LABEL, Dataset
+from deeperlab_tf.work.names import NameSet, kept_names, sorted_names
+from deeperlab_tf.work.tables import by_key, text_of
+from deeperlab_tf.work.values import Mapped, Picked
 from input_pipeline.datasets import Problem, Sample, Source
-from input_pipeline.datasets.coco_classes import DATASET
+from input_pipeline.datasets.coco_classes import DATASET, read_classes
 from input_pipeline.datasets.coco_json import SPLITS, find_json
 from input_pipeline.datasets.labels import check_size, labels_by_id
 from input_pipeline.datasets.layout import check_root, unique_names, walk_files
 from input_pipeline.datasets.orientation import orientation_problems
 from input_pipeline.datasets.photos import (
+    PhotoFinder,
     check_photos_once,
     find_photo,
-    require_photos,
     unnamed_photos,
 )
 
@@ -86,9 +94,7 @@ class CocoPanoptic(Source):
         self._masks = _folder_of_pngs(self._json)
 
         self._file_names = _photo_names(content, self._json)
-        self.annotations = sorted(content["annotations"], key=lambda entry: entry["file_name"])
-        _check_once([entry["file_name"] for entry in self.annotations], self._json)
-        self._list_photos(root, names)
+        self._list_photos(content["annotations"], names)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -108,7 +114,7 @@ class CocoPanoptic(Source):
             "instance": instance,
             "crowd": crowd,
             "image_id": self._names[index],
-            "coco_id": self.annotations[index]["image_id"],
+            "coco_id": self._entries[index].image_id,
         }
         crowds = [segment for segment in segments if segment.get("iscrowd", 0)]
         if len(crowds) > len({segment["category_id"] for segment in crowds}):
@@ -124,13 +130,13 @@ class CocoPanoptic(Source):
         Raises:
           UserError: the image is not described, or a name leaves the dataset's folder.
         """
-        annotation = self.annotations[index]
-        if self._photos[index] is None:
+        entry = self._entries[index]
+        if entry.photo is None:
             raise UserError(
-                f"{self._json} annotates image {annotation['image_id']}, which is not among its "
-                "images; restore the file."
+                f"{self._json} annotates image {entry.image_id}, which is not among its images; "
+                "restore the file."
             )
-        return self._photos[index], path_inside(self._masks, annotation["file_name"])
+        return entry.photo, path_inside(self._masks, entry.png)
 
     def shared_files(self) -> tuple[str, ...]:
         """Path of the JSON."""
@@ -139,12 +145,13 @@ class CocoPanoptic(Source):
     def incomplete(self) -> dict[int, str]:
         """Annotations whose photo or PNG is missing."""
         found = {}
-        for index, name in enumerate(self._names):
-            if self._photos[index] is None:
+        for index, entry in enumerate(self._entries):
+            if entry.photo is None:
                 continue  # which reading tells
-            photo, png = self.paths(index)
-            for what, path in (("photo", photo), ("panoptic PNG", png)):
+            png = path_inside(self._masks, entry.png)
+            for what, path in (("photo", entry.photo), ("panoptic PNG", png)):
                 if not storage.isfile(path):
+                    name = self._names[index]
                     found[index] = f"image {name!r} has no {what}: {path} does not exist"
                     break
         return found
@@ -153,15 +160,17 @@ class CocoPanoptic(Source):
         """Sentences about images of the JSON that have no annotation, PNGs that it does not name,
         and photos that no JSON names; they are not samples.
         """
-        annotated = {image_key(annotation["image_id"]) for annotation in self.annotations}
-        missing = [name for number, name in self._file_names.items() if number not in annotated]
-        sentences = [f"image {n!r} of {self._json} has no annotation" for n in sorted(missing)]
+        annotated = NameSet(text_of(image_key(entry.image_id)) for entry in self._entries)
+        images = self._file_names.values()
+        missing = sorted(name for number, name in images if text_of(number) not in annotated)
+        sentences = [f"image {name!r} of {self._json} has no annotation" for name in missing]
         # Beside the JSON there may be other splits' PNGs, too.
         if self._masks == storage.splitext(self._json)[0]:
-            pngs = {path_inside(self._masks, entry["file_name"]) for entry in self.annotations}
-            found = set(map(storage.abspath, walk_files(self._masks, (".png",))))
-            sentences += [f"panoptic PNG {p} is not in {self._json}" for p in sorted(found - pngs)]
-        photos = {path for path in self._photos if path}
+            pngs = NameSet(path_inside(self._masks, entry.png) for entry in self._entries)
+            found = map(storage.abspath, walk_files(self._masks, (".png",)))
+            strays = sorted(path for path in found if path not in pngs)
+            sentences += [f"panoptic PNG {path} is not in {self._json}" for path in strays]
+        photos = Mapped(self._entries, lambda entry: entry.photo or "")
         return sentences + unnamed_photos(photos, self._other_photos, self._masks)
 
     def problems(self, index: int) -> list[Problem]:
@@ -183,53 +192,50 @@ class CocoPanoptic(Source):
         found = [Problem(DISAGREE, text) for text in texts]
         return found + orientation_problems(self._names[index], photo)
 
-    def _other_photos(self) -> set[str]:
+    def _other_photos(self) -> Iterator[str]:
         """Paths of the photos that are in a JSON without an annotation, or in other splits."""
-        paths = set()
         for split in SPLITS:
             names = _SPLIT_NAMES.get(split, (split,))
             with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
                 path = find_json(self._root, self._given, _PLACES, names).path
-                files = _photo_names(read_list(path), path).values()
                 folders = _photo_folders(self._root, path, names)
-                paths.update(find_photo(file, folders) or "" for file in files)
-        return paths
+                for _, file in _photo_names(read_list(path), path).values():
+                    yield find_photo(file, folders) or ""
 
-    def _list_photos(self, root: str, names: tuple[str, ...]) -> None:
-        """Sets the path of each annotation's photo, and what the samples are called."""
-        folders = _photo_folders(root, self._json, names)
-        files = [self._file_names.get(image_key(a["image_id"])) for a in self.annotations]
-        found = [file and find_photo(file, folders) for file in files]
-        lacking = [file for file, path in zip(files, found) if file and not path]
-        require_photos(lacking, len(files), self._json, folders)
-        self._photos = [
-            path or (file and storage.join(folders[0], file)) for file, path in zip(files, found)
-        ]
-        pngs = [annotation["file_name"] for annotation in self.annotations]
-        check_photos_once(zip(self._photos, pngs), self._json)
-        self._names = unique_names([file or png for file, png in zip(files, pngs)])
+    def _list_photos(self, annotations: Sequence[dict], names: tuple[str, ...]) -> None:
+        """Sets what is known of each sample, and what it is called."""
+        lines = sorted_names(
+            [annotation["file_name"], place, annotation["image_id"]]
+            for place, annotation in enumerate(annotations)
+        )
+        places = np.fromiter((place for _, place, _ in lines), np.uint32, len(lines))
+        self.annotations = Picked(annotations, places)
+        neighbours = zip(lines, itertools.islice(lines, 1, None))
+        if twice := next((one for (one, *_), (two, *_) in neighbours if one == two), None):
+            raise UserError(f"{self._json} has two annotations for {twice!r}; remove one.")
+
+        find = PhotoFinder(_photo_folders(self._root, self._json, names), self._json)
+        rows = kept_names(self._entry(png, image_id, find) for png, _, image_id in lines)
+        find.check(len(rows))
+        self._entries = Mapped(rows, _Entry._make)
+        pngs = Mapped(self._entries, lambda entry: entry.png)
+        check_photos_once(Mapped(self._entries, lambda entry: entry.photo), pngs, self._json)
+        self._names = unique_names(Mapped(self._entries, lambda entry: entry.file or entry.png))
+
+    def _entry(self, png: str, image_id: int | str, find: PhotoFinder) -> _Entry:
+        _, file = self._file_names.get(image_key(image_id), (None, None))
+        return _Entry(png, image_id, file, file and find(file))
 
 
-def read_classes(content: dict, json_path: str, root: str) -> Dataset:
-    """The classes of a panoptic JSON: COCO's where it names these or none, else its own.
-
-    Args:
-      content: of the JSON.
-      json_path: for errors.
-      root: folder of the data, whose name the dataset takes.
-
-    Raises:
-      UserError: the categories are broken.
+class _Entry(NamedTuple):
+    """What is known of a sample: its PNG and the id of its image, and of the photo the name in the
+    JSON and the path; None where the JSON does not list it.
     """
-    if "categories" not in content:
-        return DATASET
-    own = to_dataset(content["categories"], json_path)
-    if _meaning(own) == _meaning(DATASET):
-        return DATASET
-    name = storage.basename(storage.abspath(root))
-    # The name of COCO's own set stands for its classes in records.
-    name = f"{name}_own" if name == DATASET.name else name
-    return Dataset(name, own.categories)
+
+    png: str
+    image_id: Any
+    file: str | None
+    photo: str | None
 
 
 def labels_of_segments(
@@ -279,42 +285,36 @@ def labels_of_segments(
     return semantic, instance, crowd.astype(bool)
 
 
-def _meaning(dataset):
-    return {(c.original_id, c.name, c.is_thing) for c in dataset.categories}
-
-
 def _folder_of_pngs(json_path):
     """The folder of the JSON's name; where there is none, that of the JSON."""
     folder = storage.splitext(json_path)[0]
     if storage.isdir(folder):
         return folder
     beside = storage.dirname(json_path)
-    if any(name.lower().endswith(".png") for name in storage.listdir(beside or ".")):
+    if any(name.lower().endswith(".png") for name, _ in storage.scan(beside or ".")):
         return beside
     raise UserError(f"there is no folder {folder} with the PNGs of {json_path}; unpack them there.")
 
 
-def _photo_names(content, json_path):
-    """From the key of each image to its file name."""
+def _photo_names(content: dict, json_path: str) -> Mapping[int | str, tuple]:
+    """From the key of each image to that key and its file name."""
     images = content.get("images")
-    names = {}
-    for image in images if isinstance(images, list) else [None]:
-        entry = image if isinstance(image, dict) else {}
-        number, name = entry.get("id"), entry.get("file_name")
-        if not isinstance(number, (int, str)) or not isinstance(name, str) or not name:
-            raise UserError(
-                f"{json_path} is not in COCO's panoptic format: its images need an id and a "
-                "file_name."
-            )
-        names[image_key(number)] = name
-    return names
 
+    def lines():
+        for place, image in enumerate(images if isinstance(images, LISTS) else [None]):
+            entry = image if isinstance(image, dict) else {}
+            number, name = entry.get("id"), entry.get("file_name")
+            if not isinstance(number, (int, str)) or not isinstance(name, str) or not name:
+                raise UserError(
+                    f"{json_path} is not in COCO's panoptic format: its images need an id and a "
+                    "file_name."
+                )
+            key = image_key(number)
+            yield [isinstance(key, str), key, place, name]
 
-def _check_once(names, json_path):
-    """`names` are sorted."""
-    for name, following in zip(names, names[1:]):
-        if name == following:
-            raise UserError(f"{json_path} has two annotations for {name!r}; remove one.")
+    # In the order of the numbers, which mostly is that of the annotations that ask for them.
+    pairs = Mapped(sorted_names(lines()), operator.itemgetter(1, 3))
+    return by_key(Mapped(pairs, operator.itemgetter(0)), pairs)
 
 
 def _photo_folders(root, json_path, names):

@@ -1,5 +1,9 @@
 """The 133 classes of COCO panoptic 2017: 80 things, 53 stuff, in the order of their ids."""
 
+from __future__ import annotations
+
+from deeperlab_tf.files import storage
+from deeperlab_tf.files.panoptic_json import to_dataset
 from deeperlab_tf.schema import Dataset
 from input_pipeline.datasets.class_table import read_class_table
 
@@ -140,3 +144,29 @@ _TABLE = """
 """
 
 DATASET = Dataset(name="coco", categories=read_class_table(_TABLE))
+
+
+def read_classes(content: dict, json_path: str, root: str) -> Dataset:
+    """The classes of a panoptic JSON: COCO's where it names these or none, else its own.
+
+    Args:
+      content: of the JSON.
+      json_path: for errors.
+      root: folder of the data, whose name the dataset takes.
+
+    Raises:
+      UserError: the categories are broken.
+    """
+    if "categories" not in content:
+        return DATASET
+    own = to_dataset(content["categories"], json_path)
+    if _meaning(own) == _meaning(DATASET):
+        return DATASET
+    name = storage.basename(storage.abspath(root))
+    # The name of COCO's own set stands for its classes in records.
+    name = f"{name}_own" if name == DATASET.name else name
+    return Dataset(name, own.categories)
+
+
+def _meaning(dataset):
+    return {(c.original_id, c.name, c.is_thing) for c in dataset.categories}

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import operator
+from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
@@ -24,6 +26,9 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.panoptic_json import image_key
 from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.work.names import kept_names, sorted_names
+from deeperlab_tf.work.tables import Groups, key_set, text_of
+from deeperlab_tf.work.values import Mapped
 from input_pipeline.datasets.coco_json import (
     SPLITS,
     CocoJson,
@@ -39,6 +44,7 @@ from input_pipeline.datasets.outlined import (
     Outlined,
     Photo,
     check_stated_size,
+    kept_photos,
 )
 from input_pipeline.datasets.outlines import (
     FaultyOutline,
@@ -51,9 +57,9 @@ from input_pipeline.datasets.outlines import (
     union,
 )
 from input_pipeline.datasets.photos import (
+    PhotoFinder,
     check_photos_once,
     find_photo,
-    require_photos,
     unnamed_photos,
 )
 from input_pipeline.datasets.rules import OutlinedClass, Rules, list_classes
@@ -104,37 +110,32 @@ class CocoInstances(Outlined):
         content = read_coco_json(found.path)
         check_same_categories(root, json_path, places, found, content)
 
+        self._json = found.path
         name = storage.basename(storage.abspath(root))
         classes = list_classes(name, _classes(content), rules, found.path)
-        self._json = found.path
-        self._image_of_key = {image_key(image["id"]): image for image in content.images}
-        self._annotations = collections.defaultdict(list)
-        self._strays = 0
-        for annotation in content.annotations:
-            key = image_key(annotation["image_id"])
-            self._strays += key not in self._image_of_key
-            self._annotations[key].append(annotation)
+        self._annotations = Groups(content.keys, content.annotations)
+        self._strays = _count_strays(content, self._annotations)
         self._check_outlines(content)
 
         self._root, self._places = root, (json_path, places)
         folders = _photo_folders(root, found.path, names)
         photos = self._list_photos(content, folders)
-        self._named = [photo.path for photo in photos]
+        self._named = Mapped(photos, operator.attrgetter("path"))
         if not found.has_split:
-            photos.sort(key=lambda photo: photo.name)
-            photos = [photos[n] for n in split_every(photos, split, rules.val_every)]
+            photos = Mapped(sorted_names(photos), Photo._make)  # by their names
+            photos = kept_photos(split_every(photos, split, rules.val_every))
         self._skipped = []
         if rules.without_labels == "skip":
-            self._skipped = [p.name for p in photos if not self._annotations.get(p.key)]
-            photos = [photo for photo in photos if self._annotations.get(photo.key)]
+            self._skipped = kept_names(p.name for p in photos if not self._has_some(p))
+            photos = kept_photos(photo for photo in photos if self._has_some(photo))
         super().__init__(classes, photos, rules)
 
     def find_regions(self, photo: Photo, size: Size) -> Found:
         """The regions of a photo's annotations."""
-        image = self._image_of_key[photo.key]
-        is_sized = check_stated_size(image.get("height"), image.get("width"), photo, size)
+        _, *stated = photo.key
+        is_sized = check_stated_size(*stated, photo, size)
         regions, odd = [], collections.Counter()
-        for annotation in self._annotations.get(photo.key, ()):
+        for annotation in self._of(photo):
             label = self._label(annotation)
             runs = _runs(annotation, size)
             if runs is not None:
@@ -168,13 +169,12 @@ class CocoInstances(Outlined):
             sentences.append(
                 f"{self._strays} annotations of {self._json} are of images that it does not list"
             )
-        flags = [bool(to_number(a.get("iscrowd", 0))) for a in self._of_photos()]
-        if flags and all(flags):
+        if crowds := self._crowds_alone():
             sentences.append(
-                f"all {len(flags)} annotations are crowds (iscrowd), so no object can be learned: "
+                f"all {crowds} annotations are crowds (iscrowd), so no object can be learned: "
                 "export them with iscrowd 0 if each is one object"
             )
-        bare = [photo.name for photo in self._photos if not self._annotations.get(photo.key)]
+        bare = [photo.name for photo in self._photos if not self._has_some(photo)]
         if bare:
             sentences.append(
                 f"{len(bare)} images of {self._json} have no annotation, and count as pictures of "
@@ -188,9 +188,8 @@ class CocoInstances(Outlined):
             )
         return sentences + unnamed_photos(self._named, self._photos_of_others)
 
-    def _photos_of_others(self) -> set[str]:
+    def _photos_of_others(self) -> Iterator[str]:
         """Paths of the photos of the other splits' JSONs."""
-        paths = set()
         for split in SPLITS:
             names = _SPLIT_NAMES.get(split, (split,))
             with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
@@ -198,13 +197,25 @@ class CocoInstances(Outlined):
                 if found.path == self._json:
                     continue
                 folders = _photo_folders(self._root, found.path, names)
-                images = read_coco_json(found.path).images
-                paths.update(find_photo(image["file_name"], folders) or "" for image in images)
-        return paths
+                for image in read_coco_json(found.path).images:
+                    yield find_photo(image["file_name"], folders) or ""
 
-    def _of_photos(self) -> list[dict]:
-        """The annotations of all photos."""
-        return [a for photo in self._photos for a in self._annotations.get(photo.key, ())]
+    def _of(self, photo: Photo) -> list[dict]:
+        """The annotations of a photo."""
+        return self._annotations.get(photo.key[0], [])
+
+    def _has_some(self, photo: Photo) -> bool:
+        return photo.key[0] in self._annotations
+
+    def _crowds_alone(self) -> int:
+        """How many annotations the photos have, if all of them are crowds."""
+        count = 0
+        for photo in self._photos:
+            flags = [bool(to_number(a.get("iscrowd", 0))) for a in self._of(photo)]
+            if not all(flags):
+                return 0
+            count += len(flags)
+        return count
 
     def _label(self, annotation: dict) -> int:
         category = to_whole(annotation.get("category_id"))
@@ -217,41 +228,48 @@ class CocoInstances(Outlined):
 
     def _check_outlines(self, content: CocoJson) -> None:
         """Boxes alone cannot be learned from, nor annotations of other images."""
-        is_known = [key in self._image_of_key for key in self._annotations]
-        if is_known and not any(is_known):
+        if self._strays and self._strays == len(content.annotations):
             raise UserError(
                 f"{self._json} annotates none of its images: {self._strays} annotations are of "
                 "others; export it again."
             )
-        if content.annotations and not any(a.get("segmentation") for a in content.annotations):
+        if content.annotations and not content.has_outlines:
             raise UserError(
                 f"{self._json} has boxes and no outlines: every segmentation is empty; export it "
                 "with segmentation masks."
             )
 
-    def _list_photos(self, content: CocoJson, folders: list[str]) -> list[Photo]:
-        files = [image["file_name"] for image in content.images]
-        names = unique_names([file.replace("\\", "/") for file in files])
-        photos, lacking = [], []
-        for image, file, name in zip(content.images, files, names):
-            path = find_photo(file, folders)
-            if path is None:
-                lacking.append(file)
-                path = storage.join(folders[0], file)
-            photos.append(Photo(name, path, image_key(image["id"])))
-        require_photos(lacking, len(photos), self._json, folders)
-        check_photos_once(zip([photo.path for photo in photos], files), self._json)
+    def _list_photos(self, content: CocoJson, folders: list[str]) -> Sequence[Photo]:
+        files = Mapped(content.images, lambda image: image["file_name"])
+        names = unique_names(Mapped(files, lambda file: file.replace("\\", "/")))
+        find = PhotoFinder(folders, self._json)
+        photos = kept_photos(
+            Photo(name, find(image["file_name"]), _key(image))
+            for image, name in zip(content.images, names)
+        )
+        find.check(len(photos))
+        check_photos_once(Mapped(photos, operator.attrgetter("path")), files, self._json)
         return photos
+
+
+def _count_strays(content: CocoJson, annotations: Groups) -> int:
+    """How many annotations are of images that are not listed."""
+    known = key_set(kept_names(text_of(image_key(image["id"])) for image in content.images))
+    return sum(count for key, count in annotations.counts() if text_of(key) not in known)
+
+
+def _key(image: dict) -> tuple:
+    """What is known of a photo: key, height and width of its image."""
+    return image_key(image["id"]), image.get("height"), image.get("width")
 
 
 def _classes(content: CocoJson) -> list[OutlinedClass]:
     """The categories; without the one that Roboflow names the project by, if it is not used."""
-    used = {to_whole(annotation.get("category_id")) for annotation in content.annotations}
     parents = [category.get("supercategory") for category in content.categories]
     classes = []
     for category in content.categories:
         is_project = category.get("supercategory") == _NO_CATEGORY and category["name"] in parents
-        if is_project and category["id"] not in used:
+        if is_project and category["id"] not in content.used:
             continue
         is_thing = None if "isthing" not in category else bool(category["isthing"])
         color = to_color(category.get("color"))

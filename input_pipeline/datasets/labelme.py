@@ -15,8 +15,11 @@ import base64
 import binascii
 import collections
 import io
+import itertools
+import operator
 import os
 import typing
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -27,6 +30,8 @@ from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_mask
 from deeperlab_tf.files.made import results_among
 from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.work.names import NameSet, kept_names, sorted_names
+from deeperlab_tf.work.values import Mapped
 from input_pipeline.datasets.layout import (
     check_root,
     described_by,
@@ -36,7 +41,14 @@ from input_pipeline.datasets.layout import (
     unique_names,
     walk_files,
 )
-from input_pipeline.datasets.outlined import NO_AREA, Found, Outlined, Photo, check_stated_size
+from input_pipeline.datasets.outlined import (
+    NO_AREA,
+    Found,
+    Outlined,
+    Photo,
+    check_stated_size,
+    kept_photos,
+)
 from input_pipeline.datasets.outlines import (
     FaultyOutline,
     Region,
@@ -81,29 +93,31 @@ class Labelme(Outlined):
         check_root(root)
         rules = rules or Rules()
         root = storage.abspath(root)
-        files = [file for file in map(_look_at, walk_files(root, (".json",))) if file]
+        files, labels_found = _look_through(root)
         if not files:
             raise UserError(f"there is no JSON of labelme's in {root}; check config.data.root.")
-        names = _class_names(root, labels, files)
+        names = _class_names(root, labels, labels_found)
         where = labels or root
         entries = [OutlinedClass(name, name) for name in names]
         classes = list_classes(storage.basename(root), entries, rules, where)
 
         self._root = root
         folder, has_folder = _split_folder(root, split)
-        files = [file for file in files if file.path.startswith(storage.join(folder, ""))]
-        photos = [Photo("", _photo_of(file, root), file.path) for file in files]
-        check_photos_once((photo.path, photo.key) for photo in photos)
-        bare = _without_json(folder, {photo.path for photo in photos})
+        start = storage.join(folder, "")
+        inside = (_File(*file) for file in files if file[0].startswith(start))
+        pairs = kept_names((_photo_of(file, root), file.path) for file in inside)
+        paths, keys = (Mapped(pairs, operator.itemgetter(place)) for place in (0, 1))
+        check_photos_once(paths, keys)
+        bare = _without_json(folder, paths)
         self._loose = _loose_photos(root) if has_folder else []
         self._skipped = bare if rules.without_labels == "skip" else []
-        if not self._skipped:
-            photos += [Photo("", path, None) for path in bare]
-        photos.sort(key=lambda photo: photo.path)
-        sample_names = unique_names([storage.relpath(photo.path, root) for photo in photos])
-        photos = [p._replace(name=name) for p, name in zip(photos, sample_names)]
+        pairs = sorted_names(
+            itertools.chain(pairs, () if self._skipped else ((p, None) for p in bare))
+        )
+        names = unique_names(Mapped(pairs, lambda pair: storage.relpath(pair[0], root)))
+        photos = kept_photos(Photo(name, *pair) for name, pair in zip(names, pairs))
         if not has_folder:
-            photos = [photos[n] for n in split_every(photos, split, rules.val_every)]
+            photos = kept_photos(split_every(photos, split, rules.val_every))
         super().__init__(classes, photos, rules)
 
     def find_regions(self, photo: Photo, size: Size) -> Found:
@@ -171,25 +185,33 @@ class Labelme(Outlined):
 
 
 class _File(typing.NamedTuple):
-    """What is kept of a JSON: its path, the labels in it, and what it calls its photo."""
+    """What is kept of a JSON: its path, and what it calls its photo."""
 
     path: str
-    labels: set[str]
     image_path: str
 
 
-def _look_at(path: str) -> _File | None:
-    """None if a JSON is not labelme's; one that is broken is an error once it is read."""
+def _look_through(root: str) -> tuple[Sequence[_File], set[str]]:
+    """All JSONs of labelme's, and the labels that occur in them."""
+    labels = set()
+    files = (_look_at(path, labels) for path in walk_files(root, (".json",)))
+    return kept_names(file for file in files if file), labels - {None, _IGNORE}
+
+
+def _look_at(path: str, labels: set[str]) -> _File | None:
+    """None if a JSON is not labelme's; one that is broken is an error once it is read.
+
+    Its labels are added to `labels`.
+    """
     try:
         content = read_json(path, "annotation")
         if not isinstance(content, dict) or "shapes" not in content:
             return None
-        labels = {to_name(shape.get("label")) for shape in _shapes(content, path)}
+        labels.update({to_name(shape.get("label")) for shape in _shapes(content, path)})
     except UserError:
-        return _File(path, set(), "")
+        return _File(path, "")
     image_path = content.get("imagePath")
-    image_path = image_path.replace("\\", "/") if isinstance(image_path, str) else ""
-    return _File(path, labels - {None, _IGNORE}, image_path)
+    return _File(path, image_path.replace("\\", "/") if isinstance(image_path, str) else "")
 
 
 def _shapes(content: typing.Any, path: str) -> list[dict]:
@@ -199,14 +221,13 @@ def _shapes(content: typing.Any, path: str) -> list[dict]:
     return shapes
 
 
-def _class_names(root: str, given: str, files: list[_File]) -> list[str]:
+def _class_names(root: str, given: str, found: set[str]) -> list[str]:
     path = described_by(root, given or _LABELS)
     if given or storage.isfile(path):
         return [name for name in read_list(path, "classes") if name != _IGNORE]
-    names = set().union(*(file.labels for file in files))
-    if not names:
+    if not found:
         raise UserError(f"no JSON in {root} has a shape with a label; draw some.")
-    return sorted(names)
+    return sorted(found)
 
 
 def _split_folder(root: str, split: str) -> tuple[str, bool]:
@@ -220,7 +241,7 @@ def _split_folder(root: str, split: str) -> tuple[str, bool]:
 
 def _loose_photos(root: str) -> list[str]:
     """Names of the pictures beside the folders of the splits."""
-    names = sorted(name for name in storage.listdir(root) if name[0] != ".")
+    names = sorted(name for name, _ in storage.scan(root) if name[0] != ".")
     return [name for name in names if name.lower().endswith(IMAGE_ENDINGS)]
 
 
@@ -241,13 +262,14 @@ def _photo_of(file: _File, root: str) -> str:
     return existing_file(f"{stem}.*") or f"{stem}.jpg"
 
 
-def _without_json(folder: str, photos: set[str]) -> list[str]:
+def _without_json(folder: str, photos: Iterable[str]) -> Sequence[str]:
     """The pictures of a folder that are not among these photos, nor results of a parse."""
-    left = [path for path in walk_files(folder, IMAGE_ENDINGS) if path not in photos]
+    known = NameSet(photos)
+    left = kept_names(path for path in walk_files(folder, IMAGE_ENDINGS) if path not in known)
     if not left:
         return []
     is_ours = results_among(walk_files(folder, (".json",)))
-    return [path for path in left if not is_ours(path)]
+    return kept_names(path for path in left if not is_ours(path))
 
 
 # === Shapes ===

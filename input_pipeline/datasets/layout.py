@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import inputs, storage
@@ -14,11 +16,14 @@ from deeperlab_tf.files.text import read_lines
 from deeperlab_tf.work.names import (
     NameSet,
     NameTable,
+    hash_of,
     kept_names,
     repeated_places,
     sorted_names,
 )
+from deeperlab_tf.work.values import Mapped
 
+_T = typing.TypeVar("_T")
 ANY_ENDING = ".*"  # of a pattern: any of these
 _NUL = "\0"  # no name of a file has it
 
@@ -153,7 +158,7 @@ def masks_without_photo(folder: str, ending: str, names: Iterable[str]) -> list[
     return [f"mask {path} has no photo" for _, path in extra]
 
 
-def unique_names(files: Sequence[str]) -> list[str]:
+def unique_names(files: Sequence[str]) -> Sequence[str]:
     """What samples are called: their files' names without ending, or with it where two would have
     one name. Names of different files differ.
 
@@ -161,29 +166,35 @@ def unique_names(files: Sequence[str]) -> list[str]:
       >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
       ['a', 'b/a', 'c.jpg', 'c.png']
     """
-    return first_unique([(storage.splitext(file)[0], file) for file in files])
+    return first_unique(Mapped(files, lambda file: (storage.splitext(file)[0], file)))
 
 
-def first_unique(forms: Sequence[Sequence[str]]) -> list[str]:
+def first_unique(forms: Sequence[Sequence[str]]) -> Sequence[str]:
     """Of each item's possible names the first that no other item has.
 
     Args:
       forms: of each item its names, the shortest first; the last one is its own.
     """
-    chosen = [0] * len(forms)
-    while True:
-        names = [names[place] for names, place in zip(forms, chosen)]
-        counts = collections.Counter(names)
-        # A longer name may be another item's shorter one: look again until nothing changes.
-        clashing = [
-            item
-            for item, name in enumerate(names)
-            if counts[name] > 1 and chosen[item] + 1 < len(forms[item])
-        ]
-        if not clashing:
-            return names
-        for item in clashing:
-            chosen[item] += 1
+    chosen = collections.Counter()  # of the items that are not called by their first name
+    # A longer name may be another item's shorter one: look again until nothing changes.
+    while clashing := _clashing(forms, chosen):
+        chosen.update(clashing)
+    return kept_names(names[chosen.get(item, 0)] for item, names in enumerate(forms))
+
+
+def _clashing(forms: Sequence[Sequence[str]], chosen: Mapping[int, int]) -> list[int]:
+    """Items that are called as another one is, and have a longer name."""
+
+    def names():
+        return (names[chosen.get(item, 0)] for item, names in enumerate(forms))
+
+    repeated = NameSet(names()).repeated()
+    counts = collections.Counter(n for n in names() if hash_of(n) in repeated) if repeated else {}
+    found = []
+    for item, (name, longer) in enumerate(zip(names(), forms) if counts else ()):
+        if counts[name] > 1 and chosen.get(item, 0) + 1 < len(longer):
+            found.append(item)
+    return found
 
 
 # === Lists ===
@@ -204,22 +215,22 @@ def read_list(path: str, what: str) -> Sequence[str]:
     return names
 
 
-def split_every(names: Sequence[str], split: str, every: int) -> list[int]:
-    """Places of a split in a list: those n - 1, 2n - 1, … are `val`, all others `train`.
+def split_every(items: Sequence[_T], split: str, every: int) -> Iterator[_T]:
+    """Those of a split: items n - 1, 2n - 1, … are `val`, all others `train`.
 
     Raises:
       UserError: there is no such split, or nothing in it.
     """
     if split not in ("train", "val"):
         raise UserError(f"split {split!r} is unknown: data without splits have train and val.")
-    held_out = range(every - 1, len(names), every)
-    chosen = [n for n in range(len(names)) if (n in held_out) == (split == "val")]
-    if not chosen:
+    held_out = len(range(every - 1, len(items), every))
+    if not (held_out if split == "val" else len(items) - held_out):
         raise UserError(
-            f"split {split!r} is empty: of {len(names)} images, every {every}th is val; "
+            f"split {split!r} is empty: of {len(items)} images, every {every}th is val; "
             "add images, or take a smaller number."
         )
-    return chosen
+    places = itertools.cycle(range(1, every + 1))
+    return (item for item, n in zip(items, places) if (n == every) == (split == "val"))
 
 
 # === Names of files ===

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import collections
 import typing
+from collections.abc import Iterable, Sequence
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files.images import image_file_size, read_image
+from deeperlab_tf.work.names import kept_names
+from deeperlab_tf.work.values import made_of
 from input_pipeline.datasets import Problem, Sample, Source
 from input_pipeline.datasets.orientation import orientation_problems, size_hint
 from input_pipeline.datasets.outlines import FaultyOutline, Painted, Region, Size, paint
@@ -32,6 +35,11 @@ class Photo(typing.NamedTuple):
     key: typing.Any
 
 
+def kept_photos(photos: Iterable[Photo]) -> Sequence[Photo]:
+    """list(photos), of as many as the disk has room for; their keys are what JSON can hold."""
+    return made_of(kept_names(photos), Photo._make)
+
+
 class Found(typing.NamedTuple):
     """What a reader found about a photo.
 
@@ -55,7 +63,7 @@ class Outlined(Source):
       rules: what the files leave open.
     """
 
-    def __init__(self, classes: ClassList, photos: list[Photo], rules: Rules):
+    def __init__(self, classes: ClassList, photos: Sequence[Photo], rules: Rules):
         self.dataset = classes.dataset
         self._classes, self._photos, self._rules = classes, photos, rules
 

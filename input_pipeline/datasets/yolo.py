@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
 import re
 import typing
+from collections.abc import Iterable, Iterator, Sequence
 
 from ml_collections import ConfigDict
 
@@ -27,6 +29,8 @@ from deeperlab_tf.files.images import IMAGE_ENDINGS
 from deeperlab_tf.files.paths import path_inside
 from deeperlab_tf.files.text import read_text, read_yaml
 from deeperlab_tf.schema import IGNORE_LABEL
+from deeperlab_tf.work.names import NameSet, kept_names, repeats, sorted_names
+from deeperlab_tf.work.values import Mapped
 from input_pipeline.datasets.coco_json import SPLITS
 from input_pipeline.datasets.layout import (
     check_root,
@@ -37,7 +41,14 @@ from input_pipeline.datasets.layout import (
     unique_names,
     walk_files,
 )
-from input_pipeline.datasets.outlined import BOX_ONLY, NO_AREA, Found, Outlined, Photo
+from input_pipeline.datasets.outlined import (
+    BOX_ONLY,
+    NO_AREA,
+    Found,
+    Outlined,
+    Photo,
+    kept_photos,
+)
 from input_pipeline.datasets.outlines import (
     FaultyOutline,
     Region,
@@ -87,15 +98,16 @@ class Yolo(Outlined):
         name = storage.basename(self._root)
         classes = list_classes(name, _classes(content, self._description), rules, self._description)
         paths = self._photos_of(content, split)
-        names = unique_names([storage.relpath(path, self._root) for path in paths])
-        photos = [Photo(*pair, self._label_path(pair[1])) for pair in zip(names, paths)]
+        names = unique_names(Mapped(paths, lambda path: storage.relpath(path, self._root)))
+        pairs = zip(names, paths)
+        photos = kept_photos(Photo(name, path, self._label_path(path)) for name, path in pairs)
         _check_labels_exist(photos, split)
         _check_own_labels(photos)
         self._named = paths
         self._skipped = []
         if rules.without_labels == "skip":
-            self._skipped = [photo.name for photo in photos if not storage.isfile(photo.key)]
-            photos = [photo for photo in photos if storage.isfile(photo.key)]
+            self._skipped = kept_names(p.name for p in photos if not storage.isfile(p.key))
+            photos = kept_photos(photo for photo in photos if storage.isfile(photo.key))
         super().__init__(classes, photos, rules)
 
     def find_regions(self, photo: Photo, size: Size) -> Found:
@@ -157,26 +169,24 @@ class Yolo(Outlined):
     def _stray_labels(self) -> list[str]:
         """Text files without a photo."""
         sentences = []
-        known = {self._label_path(path) for path in self._named}
-        folders = {storage.dirname(path) for path in known}
+        known = NameSet(map(self._label_path, self._named))
+        folders = {storage.dirname(self._label_path(path)) for path in self._named}
         for folder in sorted(folders):
-            if not storage.isdir(folder):
+            if not storage.isdir(folder) or storage.dirname(self._description) == folder:
                 continue
-            files = sorted(f for f in storage.listdir(folder) if f.lower().endswith(".txt"))
-            stray = [storage.join(folder, f) for f in files if f != "classes.txt"]
-            in_lists = storage.dirname(self._description) == folder
-            stray = [path for path in stray if path not in known and not in_lists]
-            stray = [path for path in stray if not self._has_photo(path)]
-            sentences += [f"label file {path} has no photo" for path in stray]
+            names = (name for name, _ in storage.scan(folder) if name.lower().endswith(".txt"))
+            paths = (storage.join(folder, name) for name in names if name != "classes.txt")
+            strays = sorted_names(path for path in paths if path not in known)
+            strays = (path for path in strays if not self._has_photo(path))
+            sentences += [f"label file {path} has no photo" for path in strays]
         return sentences
 
-    def _photos_of_others(self) -> set[str]:
+    def _photos_of_others(self) -> Iterator[str]:
         """Paths of the photos of all splits."""
-        content, paths = read_yaml(self._description, "dataset description"), set()
+        content = read_yaml(self._description, "dataset description")
         for split in SPLITS:
             with contextlib.suppress(UserError):  # a split that is broken is told when it is opened
-                paths.update(self._photos_of(content, split))
-        return paths
+                yield from self._photos_of(content, split)
 
     def _has_photo(self, label_path: str) -> bool:
         """Whether any split has the photo of a text file."""
@@ -215,7 +225,7 @@ class Yolo(Outlined):
 
     # === Photos ===
 
-    def _photos_of(self, content: dict, split: str) -> list[str]:
+    def _photos_of(self, content: dict, split: str) -> Sequence[str]:
         """Sorted paths of a split's photos."""
         keys = [key for key in _SPLIT_KEYS.get(split, (split,)) if content.get(key)]
         if not keys:
@@ -227,23 +237,23 @@ class Yolo(Outlined):
         places = places if isinstance(places, list) else [places]
         if not all(isinstance(place, str) for place in places):
             raise UserError(f"{self._description}: {keys[0]!r} must be a folder or a list of some.")
-        paths = [path for place in places for path in self._photos_at(place, content)]
+        paths = sorted_names(path for place in places for path in self._photos_at(place, content))
         if not paths:
             raise UserError(
                 f"there is no photo in {', '.join(places)} of {self._description}; "
                 "check its folders and config.data.root."
             )
-        return sorted(set(paths))
+        return kept_names(path for path, _ in itertools.groupby(paths))
 
-    def _photos_at(self, place: str, content: dict) -> list[str]:
+    def _photos_at(self, place: str, content: dict) -> Iterable[str]:
         path = self._find(place, content)
         if storage.isdir(path):
-            return list(walk_files(path, IMAGE_ENDINGS))
+            return walk_files(path, IMAGE_ENDINGS)
         if path.lower().endswith(IMAGE_ENDINGS):
             return [path]
         lines = read_list(path, "photos")
         folders = [storage.dirname(path), self._root]
-        return [_listed(line, folders) for line in lines]
+        return (_listed(line, folders) for line in lines)
 
     def _find(self, place: str, content: dict) -> str:
         """Path of a folder or a list that the description names."""
@@ -319,7 +329,7 @@ def _listed(line: str, folders: list[str]) -> str:
     return next((path for path in map(existing_file, paths) if path), paths[0])
 
 
-def _check_labels_exist(photos: list[Photo], split: str) -> None:
+def _check_labels_exist(photos: Sequence[Photo], split: str) -> None:
     """Photos without label files are pictures of the background, but not all of a split whose
     folder of labels is missing.
     """
@@ -333,16 +343,15 @@ def _check_labels_exist(photos: list[Photo], split: str) -> None:
         )
 
 
-def _check_own_labels(photos: list[Photo]) -> None:
+def _check_own_labels(photos: Sequence[Photo]) -> None:
     """Photos whose names differ in the ending alone have one label file, but it is of one."""
-    owner = {}
-    for photo in photos:
-        if photo.key in owner and storage.isfile(photo.key):
+    for before, place in repeats(Mapped(photos, lambda photo: photo.key)):
+        one, two = photos[before], photos[place]
+        if storage.isfile(two.key):
             raise UserError(
-                f"{owner[photo.key]} and {photo.path} share the label file {photo.key}; rename one "
-                "of them, and its labels alike."
+                f"{one.path} and {two.path} share the label file {two.key}; rename one of them, "
+                "and its labels alike."
             )
-        owner[photo.key] = photo.path
 
 
 def _swap_last(path: str, old: str, new: str) -> str:

@@ -41,7 +41,7 @@ def shards_in(folder: str, split: str, ending: str = ".tfrecord") -> list[str]:
     if not storage.isdir(folder):
         return []
     name = re.compile(rf"{re.escape(split)}-\d+-of-\d+{re.escape(ending) or '.*'}")
-    found = sorted(filter(name.fullmatch, storage.listdir(folder)))
+    found = sorted(entry for entry, _ in storage.scan(folder) if name.fullmatch(entry))
     return [storage.join(folder, name) for name in found]
 
 

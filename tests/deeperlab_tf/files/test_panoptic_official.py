@@ -18,7 +18,9 @@ from PIL import Image
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.evaluation.files import evaluate_files
+from deeperlab_tf.files import large_json
 from deeperlab_tf.files.atomic import read_json
+from deeperlab_tf.work import names
 from tests.deeperlab_tf.files.official_rules import Counts, Refused, quality_of_files
 
 EXAMPLES = int(os.environ.get("DEEPERLAB_OFFICIAL_EXAMPLES", "60"))
@@ -89,9 +91,27 @@ def score(tmp_path):
         if not strict:
             with np.errstate(divide="ignore"):
                 assert_equal_to(quality_of_files(*paths), evaluate_files(*paths).result())
+        assert _told(paths, strict) == _told_on_disk(paths, strict)
         return evaluate_files(*paths, strict=strict).result()
 
     return run
+
+
+def _told(paths, strict):
+    """All that is said of files, errors included."""
+    try:
+        evaluation = evaluate_files(*paths, strict=strict)
+    except UserError as error:
+        return str(error)
+    return repr(evaluation.result()), list(evaluation.names)
+
+
+def _told_on_disk(paths, strict):
+    """The same, of JSONs that count as long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large_json, "HELD", -1)
+        patch.setattr(names, "HELD", 1)
+        return _told(paths, strict)
 
 
 def assert_equal_to(expected, result):
@@ -422,6 +442,7 @@ def test_any_files_score_as_by(rules, files):
         warnings.simplefilter("ignore")
         paths = write_side(folder, "truth", truth, categories)
         paths += write_side(folder, "prediction", prediction, categories)
+        assert _told(paths, strict=False) == _told_on_disk(paths, strict=False)
         try:
             expected = rules(*paths)
         except Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import subprocess
@@ -14,6 +15,7 @@ from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, read_json, scratch_folder, write_json, write_text
 from deeperlab_tf.files.images import read_image
+from deeperlab_tf.files.inputs import find_files
 from deeperlab_tf.files.paths import path_inside, plain_path
 from deeperlab_tf.files.reports import check_report
 from deeperlab_tf.files.results import check_lengths, check_results, is_result, writing_results
@@ -98,6 +100,28 @@ def test_a_folder_holds_what_was_written(place):
         for folder, folders, names in storage.walk(place)
     }
     assert found == {".": (["a"], ["b.txt"]), "a": ([], ["x.txt"])}
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EIO])
+def test_a_folder_that_may_not_be_read_is_not_an_empty_one(code, tmp_path, monkeypatch):
+    def scandir(folder):
+        raise OSError(code, os.strerror(code), folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for look in (storage.scan, lambda folder: find_files(folder, (".jpg",))):
+        with pytest.raises(UserError) as told:
+            list(look(str(tmp_path)))
+        assert str(told.value) == (
+            f"cannot list the folder {tmp_path}: {os.strerror(code)}; allow it to be read, or "
+            "move it elsewhere."
+        )
+
+
+def test_a_folder_that_is_not_there_is_an_empty_one(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "round").symlink_to("round")
+    for name in ("absent", "file", "file/below", "round", 300 * "long"):
+        assert list(storage.scan(str(tmp_path / name))) == []
 
 
 def test_text_and_bytes_come_back(place):

@@ -1,5 +1,7 @@
 """`Predictor`: what it takes and gives, from a run and from its export."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from deeperlab_tf import Predictor
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.export.saved_model import export_saved_model
-from deeperlab_tf.prediction.predictor import MAX_BATCH
+from deeperlab_tf.prediction.predictor import MAX_BATCH, Timed, parse_all
 from deeperlab_tf.training.workdir import load_run
 from deeperlab_tf.visualize.drawing import write_image
 from tests.toys import save_untrained
@@ -91,3 +93,18 @@ def test_a_long_list_runs_in_batches_of_limited_size(toy_dataset):
     parsings = Counting()(images)
     assert len(parsings) == sum(sizes) == 1000 and max(sizes) == MAX_BATCH
     assert all((parsing.image == image).all() for parsing, image in zip(parsings, images))
+
+
+def test_one_loop_goes_through_a_dataset_and_tells_the_time():
+    def parse(images):
+        asked.append(len(images))
+        time.sleep(0.02)
+        return [int(image.sum()) for image in images]
+
+    asked, timed = [], Timed(parse)
+    source = [{"image": np.full((1, 1, 3), number)} for number in range(5)]
+    found = parse_all(timed, source, 2)
+    assert timed.seconds == 0 and next(found) == (0, source[0], 0)
+    assert timed.seconds >= 0.02 and asked == [2]  # nothing is read before it is asked for
+    assert [(index, parsing) for index, _, parsing in found] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert asked == [2, 2, 1] and timed.seconds >= 0.06

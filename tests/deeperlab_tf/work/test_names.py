@@ -1,5 +1,6 @@
 """Lists of names are those that Python sorts, whatever their number; only their files grow."""
 
+import pickle
 import tracemalloc
 
 import pytest
@@ -11,6 +12,7 @@ from deeperlab_tf.work.names import (
     NameList,
     NameSet,
     NameTable,
+    Places,
     hash_of,
     kept_names,
     repeated_places,
@@ -45,6 +47,12 @@ def test_a_list_longer_than_its_index():
     expected = [f"{number:05d}" for number in range(5000)]
     found = NameList(expected)
     assert found[63:130] == expected[63:130] and found[4999] == "04999" and found[::999][-1:]
+
+
+@pytest.mark.parametrize("make", [NameSet, Places])
+def test_hashes_do_not_leave_their_process(make):
+    with pytest.raises(TypeError, match="in another process"):
+        pickle.dumps(make(["a"]))
 
 
 def test_a_set_knows_its_names_and_which_are_there_twice():

@@ -8,7 +8,7 @@ import pytest
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.work import beam, local
 from deeperlab_tf.work.job import divided, forget, new_key, once, ranges
-from tests.tasks import numbers_job
+from tests.tasks import killing_job, numbers_job
 
 pytestmark = pytest.mark.both_stacks
 
@@ -49,6 +49,16 @@ def test_parts_come_in_the_order_of_the_tasks():
 def test_the_first_mistake_is_told(processes):
     with pytest.raises(UserError, match="number 4 is wrong"):
         local.run(numbers_job(20, wrong=4), processes)
+
+
+@pytest.mark.parametrize("do", [local.run, lambda *given: list(local.parts(*given))])
+def test_a_killed_process_is_told_in_one_sentence(do):
+    with pytest.raises(UserError) as told:
+        do(killing_job(os.getpid()), 2)
+    assert str(told.value) == (
+        "a process that did a part of dying was killed, most likely as the memory was full; run "
+        "again, with fewer processes."
+    )
 
 
 def test_once_is_of_one_job():
