@@ -14,7 +14,7 @@ from deeperlab_tf.metrics.overlaps import OverlapTable
 from deeperlab_tf.prediction.parsing import Parsing
 from deeperlab_tf.schema import Dataset
 from deeperlab_tf.work.names import NameList
-from deeperlab_tf.work.values import ObjectList
+from deeperlab_tf.work.values import ArrayList
 
 _NAMED_CLASSES = 8  # a note names so many, and counts the others
 
@@ -33,6 +33,27 @@ class ScoredImage(NamedTuple):
     truth: Parsing
     parse: Parsing
     crowd: np.ndarray
+
+
+class Tables(Sequence):
+    """`OverlapTable` of each image, in a temporary file."""
+
+    def __init__(self) -> None:
+        self._rows = ArrayList()
+
+    def append(self, table: OverlapTable) -> None:
+        """Adds one."""
+        self._rows.append(np.asarray(getattr(table, name)) for name in _COLUMNS)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> OverlapTable:
+        *columns, num_pixels = self._rows[number]
+        return OverlapTable(*columns, int(num_pixels))
+
+
+_COLUMNS = [field.name for field in dataclasses.fields(OverlapTable)]
 
 
 @dataclasses.dataclass
@@ -56,7 +77,7 @@ class Evaluation:
     metrics: ParsingMetrics
     instance_ap: InstanceAP | None
     names: NameList = dataclasses.field(default_factory=NameList)
-    tables: Sequence[OverlapTable] = dataclasses.field(default_factory=ObjectList)
+    tables: Tables = dataclasses.field(default_factory=Tables)
     notes_on_files: list[str] = dataclasses.field(default_factory=list)
     left_out: list[str] = dataclasses.field(default_factory=list)
     unfit: list[str] = dataclasses.field(default_factory=list)

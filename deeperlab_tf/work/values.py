@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import io
 import json
-import pickle
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 _TOGETHER = 64  # values that are read at once where all are
 
@@ -108,28 +110,29 @@ class ValueList(Sequence):
         return block
 
 
-class ObjectList(Sequence):
-    """Python objects in a temporary file, in the order in which they are appended; eight bytes of
+class ArrayList(Sequence):
+    """Rows of arrays in a temporary file, in the order in which they are appended; eight bytes of
     each in memory.
 
     Example:
-      tables = ObjectList()
-      tables.append(overlap_table(...))
-      for table in tables:
-          metric.add(table)
+      rows = ArrayList()
+      rows.append([areas, classes])
+      areas, classes = rows[0]
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="deeperlab_objects_")  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(prefix="deeperlab_arrays_")  # noqa: SIM115
         self._ends, self._lock = array.array("Q", [0]), threading.Lock()
 
-    def append(self, value: Any) -> None:
-        """Adds an object that can be pickled."""
-        content = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    def append(self, row: Iterable[np.ndarray]) -> None:
+        """Adds a row; of numbers, whatever their shapes and types."""
+        content = io.BytesIO()
+        for values in row:
+            np.lib.format.write_array(content, values, allow_pickle=False)
         with self._lock:
             self._file.seek(self._ends[-1])
-            self._file.write(content)
-            self._ends.append(self._ends[-1] + len(content))
+            self._file.write(content.getbuffer())
+            self._ends.append(self._ends[-1] + content.tell())
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -139,12 +142,15 @@ class ObjectList(Sequence):
             return [self[number] for number in range(*index.indices(len(self)))]
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
-            raise IndexError(f"there is no object {index} among {len(self)}")
+            raise IndexError(f"there is no row {index} among {len(self)}")
         start, end = self._ends[number : number + 2]
         with self._lock:
             self._file.seek(start)
-            content = self._file.read(end - start)
-        return pickle.loads(content)  # noqa: S301: nobody else writes into this file
+            content = io.BytesIO(self._file.read(end - start))
+        row = []
+        while content.tell() < end - start:
+            row.append(np.lib.format.read_array(content, allow_pickle=False))
+        return row
 
 
 def _to_line(text: str) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deeperlab_tf.work import names
 from deeperlab_tf.work.names import NameList, Places, repeats
 from deeperlab_tf.work.tables import Groups, Table, by_key, key_set
-from deeperlab_tf.work.values import Mapped, ObjectList, Picked, ValueList
+from deeperlab_tf.work.values import ArrayList, Mapped, Picked, ValueList
 
 pytestmark = pytest.mark.both_stacks
 
@@ -47,15 +47,17 @@ def test_more_is_appended_between_reading():
             assert list(values)[::2] == list(range(number + 1))
 
 
-def test_objects_are_what_they_were():
-    found, expected = ObjectList(), [{"a": np.arange(3)}, None, ("b", 2)]
-    for number, value in enumerate(expected):
-        found.append(value)
-        assert repr(found[number]) == repr(value) and len(found) == number + 1
-    assert repr(list(found)) == repr(expected) and repr(found[1:]) == repr(expected[1:])
-    assert found[-1] == ("b", 2)
-    with pytest.raises(IndexError, match="there is no object"):
+def test_arrays_are_what_they_were():
+    found = ArrayList()
+    expected = [[np.arange(3)], [], [np.ones((2, 0), bool), np.float64(2.5), np.arange(4.0)]]
+    for number, row in enumerate(expected):
+        found.append(map(np.asarray, row))
+        assert repr(found[number]) == repr([np.asarray(each) for each in row])
+    assert len(found) == 3 and found[-1][1] == 2.5 and repr(found[:1]) == repr(expected[:1])
+    with pytest.raises(IndexError, match="there is no row"):
         found[3]
+    with pytest.raises(ValueError, match="allow_pickle"):
+        found.append([np.array([None])])
 
 
 def test_texts_keep_every_character_that_is_no_space():
