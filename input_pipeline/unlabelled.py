@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from deeperlab_tf.errors import UserError
 from deeperlab_tf.files import storage
-from deeperlab_tf.files.atomic import read_json
 from deeperlab_tf.files.images import IMAGE_ENDINGS, read_image
+from deeperlab_tf.files.large_json import LISTS, read_large_json
 from deeperlab_tf.files.made import results_among
 from deeperlab_tf.files.panoptic_json import image_key
+from deeperlab_tf.work.names import kept_names, repeated_places
+from deeperlab_tf.work.tables import text_of
+from deeperlab_tf.work.values import Mapped, made_of
 from input_pipeline.datasets.layout import (
     check_root,
     first_unique,
@@ -44,7 +46,7 @@ class Photos(Sequence):
     passed_over = 0
 
     def __init__(self, names: Sequence[str], paths: Sequence[str], ids: Sequence[int | str] = ()):
-        self.names, self.paths, self.ids = list(names), list(paths), list(ids)
+        self.names, self.paths, self.ids = names, paths, ids
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,7 +90,7 @@ def open_photos(config: ConfigDict, split: str, image_list: str = "") -> Photos:
             f"there is no photo of split {split!r} in {root}{besides}; check config.data.root."
         )
     if dataset == "cityscapes":
-        photos.names = first_unique([_cityscapes_names(name) for name in photos.names])
+        photos.names = first_unique(made_of(photos.names, _cityscapes_names))
     return photos
 
 
@@ -132,10 +134,11 @@ def _folder(root, dataset, split):
 
 
 def _found(folder):
-    pictures = list(walk_files(folder, IMAGE_ENDINGS))
+    pictures = kept_names(walk_files(folder, IMAGE_ENDINGS))
     is_ours = results_among(walk_files(folder, (".json",)))
-    paths = [path for path in pictures if not is_ours(path)]
-    photos = Photos(unique_names([storage.relpath(path, folder) for path in paths]), paths)
+    paths = kept_names(path for path in pictures if not is_ours(path))
+    inside = Mapped(paths, lambda path: storage.relpath(path, folder))
+    photos = Photos(unique_names(inside), paths)
     photos.passed_over = len(pictures) - len(paths)
     return photos
 
@@ -146,8 +149,9 @@ def _listed(path, root, split):
         files, ids = _read_image_info(path)
     else:
         files, ids = read_list(path, "images"), ()
-    name, count = collections.Counter(files).most_common(1)[0]
-    if count > 1:
+    if repeated := repeated_places(files):
+        name = files[repeated[0]]
+        count = sum(file == name for file in files)
         raise UserError(f"{path} names {name!r} {count} times; name each image once.")
     beside = storage.dirname(path) or "."
     voc = storage.normpath(storage.join(beside, "..", "..", "JPEGImages"))
@@ -156,41 +160,49 @@ def _listed(path, root, split):
     folders = [storage.join(root, name) for name in (".", *of_split, "images")] + [beside, voc]
     folders += [storage.join(root, "images", name) for name in of_split]
     folders = [folder for folder in folders if storage.isdir(folder)]
-    paths = [find_photo(file, folders) or find_photo(f"{file}.*", folders) for file in files]
-    lacking = [file for file, found in zip(files, paths) if found is None]
+    paths = kept_names(find_photo(f, folders) or find_photo(f"{f}.*", folders) for f in files)
+    lacking = sum(found is None for found in paths)
     if lacking:
+        first = next(file for file, found in zip(files, paths) if found is None)
         raise UserError(
-            f"{len(lacking)} of the {len(files)} images of {path} are missing, such as "
-            f"{lacking[0]!r}: looked in {', '.join(folders)}."
+            f"{lacking} of the {len(files)} images of {path} are missing, such as {first!r}: "
+            f"looked in {', '.join(folders)}."
         )
-    endings = [file for file in files if file.lower().endswith(IMAGE_ENDINGS)]
-    return Photos(unique_names(files) if len(endings) == len(files) else files, paths, ids)
+    has_endings = all(file.lower().endswith(IMAGE_ENDINGS) for file in files)
+    return Photos(unique_names(files) if has_endings else files, paths, ids)
 
 
 def _read_image_info(path):
     """File names of a JSON with COCO's `images`, and their ids; () where it has none."""
-    content = read_json(path, "image list")
+    content = read_large_json(path, "image list", ("images",))
     images = content.get("images") if isinstance(content, dict) else None
-    images = [image for image in images or () if isinstance(image, dict)]
-    files = [image.get("file_name") for image in images]
+    given = images if isinstance(images, LISTS) else ()
+    images = kept_names(image for image in given if isinstance(image, dict))
+    files = made_of(images, lambda image: image.get("file_name"))
     if not files or not all(isinstance(file, str) for file in files):
         raise UserError(f"{path} has no images with file names; give COCO's image_info.")
-    ids = {}
-    for image in images:
-        number, file = image.get("id"), image["file_name"]
-        if number is None and not ids:
-            continue  # a list without ids, if none follows
-        if isinstance(number, bool) or not isinstance(number, (int, str)):
-            raise UserError(f"image {file!r} of {path} has no id; give all images one, or none.")
-        if image_key(number) in ids:
-            other = ids[image_key(number)]
-            raise UserError(
-                f"{path} gives {other!r} and {file!r} the id {number!r}; give each image its own."
-            )
-        ids[image_key(number)] = file
-    if ids and len(ids) < len(files):
+    return files, _ids_of(images, path)
+
+
+def _ids_of(images: Sequence[Mapping[str, Any]], path: str) -> Sequence[int | str]:
+    """The ids of all images, all different; () where none has one."""
+    ids = made_of(images, lambda image: image.get("id"))
+    missing = sum(number is None for number in ids)
+    if missing == len(ids):
+        return ()
+    if missing:
         raise UserError(
-            f"{len(files) - len(ids)} of the {len(files)} images of {path} have no id; give all "
-            "images one, or none."
+            f"{missing} of the {len(ids)} images of {path} have no id; give all images one, or "
+            "none."
         )
-    return files, tuple(ids)
+    for image, number in zip(images, ids):
+        if isinstance(number, bool) or not isinstance(number, (int, str)):
+            file = image["file_name"]
+            raise UserError(f"image {file!r} of {path} has no id; give all images one, or none.")
+    if repeated := repeated_places(Mapped(ids, lambda number: text_of(image_key(number)))):
+        one, other = (images[place]["file_name"] for place in repeated)
+        number = ids[repeated[1]]
+        raise UserError(
+            f"{path} gives {one!r} and {other!r} the id {number!r}; give each image its own."
+        )
+    return ids

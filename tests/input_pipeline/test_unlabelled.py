@@ -234,3 +234,26 @@ def test_results_that_were_moved_are_no_photos(form, tmp_path):
     # What somebody drew over a result is that person's.
     Image.open(tmp_path / "photos/moved.png").convert("RGB").save(tmp_path / "photos/moved.png")
     assert opened(tmp_path / "photos").names == ["a", "moved", "in/b"]
+
+
+@pytest.mark.parametrize("listed", ["", "list.txt", "info.json"])
+def test_what_lies_on_the_disk_is_what_would_be_held(tmp_path, monkeypatch, listed):
+    files = [f"{number % 3}/photo {number:02d}.jpg" for number in range(40)]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "list.txt").write_text("\n".join(reversed(files)))
+    images = [{"id": 100 - n, "file_name": file} for n, file in enumerate(files)]
+    (tmp_path / "info.json").write_text(json.dumps({"images": images}))
+    path = listed and tmp_path / listed
+
+    def found():
+        photos = opened(tmp_path, image_list=path)
+        return list(photos.names), list(photos.paths), list(photos.ids)
+
+    held = found()
+    assert len(held[0]) == 40 and bool(held[2]) == (listed == "info.json")
+    monkeypatch.setattr("deeperlab_tf.work.names.HELD", 10)
+    monkeypatch.setattr("deeperlab_tf.files.large_json.HELD", 10)
+    assert found() == held
+    assert not isinstance(opened(tmp_path, image_list=path).paths, list)
