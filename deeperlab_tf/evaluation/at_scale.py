@@ -34,7 +34,7 @@ class Scores(NamedTuple):
       aps: number of the first of several images -> their `InstanceAP`, whose order matters where
         scores are equal.
       oddities: the same of what is odd in their files.
-      left_out: the same of the images that cannot be read.
+      left_out: the same of the images that cannot be read: sentences.
       network_ms: the same of the milliseconds in the network.
     """
 
@@ -188,7 +188,7 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
         add_scores(evaluation, sample, parsing)
         odd += oddities_of(sample)
     first, _ = task
-    left_out = [f"number {first + index + 1}" for index in sorted(chosen.errors)]
+    left_out = chosen.reasons()
     aps, network_ms = {first: evaluation.instance_ap}, round(1000 * timed.seconds)
     found = ({first: some} if some else {} for some in (odd, left_out))
     return Scores(evaluation.metrics, aps, *found, {first: network_ms})
@@ -197,7 +197,7 @@ def _score_model(shared: ModelJob, task: tuple[int, int]) -> Scores:
 def _finish_model(shared: ModelJob, scores: Scores) -> dict[str, Any]:
     predictor, source = once(shared.key, _open, shared)
     evaluation = _evaluation(scores, predictor.dataset, has_ap=True)
-    evaluation.left_out = [name for _, names in sorted(scores.left_out.items()) for name in names]
+    evaluation.left_out = [text for _, texts in sorted(scores.left_out.items()) for text in texts]
     if len(evaluation.left_out) == len(source):
         raise UserError(f"none of {len(source)} images can be read; the workers' logs say why.")
     evaluation.notes_on_files = notes(scores.odd_in_order(), may_be_strict=False)

@@ -123,14 +123,14 @@ def readable(parsed: Parsed, source: Forgiving) -> Parsed:
 
 
 def left_out_of(source: Forgiving) -> list[str]:
-    """What the images are called that cannot be read, after all have been asked for.
+    """Sentences about the images that cannot be read, after all have been asked for.
 
     Raises:
       UserError: none can be read.
     """
     if len(source.errors) == len(source):
         raise none_can_be_read([error for _, error in sorted(source.errors.items())])
-    return [f"number {index + 1}" for index in sorted(source.errors)]
+    return source.reasons()
 
 
 def _loader(source, numbers, folder, dataset):

@@ -68,7 +68,7 @@ class Evaluation:
       names: what each image is called; on the disk.
       tables: `OverlapTable` of each image; on the disk.
       notes_on_files: sentences about what is odd in them.
-      left_out: images that cannot be read, and so are not scored.
+      left_out: sentences about images that cannot be read, and so are not scored.
       unfit: names of images whose parse does not fit into a form that was asked for.
     """
 

@@ -75,6 +75,10 @@ class Forgiving:
         self._size = sample["image"].shape
         return sample
 
+    def reasons(self) -> list[str]:
+        """Sentences about the samples that cannot be read, in their order; each names its file."""
+        return [str(error) for _, error in sorted(self.errors.items())]
+
 
 def spread(numbers: Sequence[int], count: int) -> Sequence[int]:
     """`count` of the numbers, evenly spread, the first and the last among them; 0: all.

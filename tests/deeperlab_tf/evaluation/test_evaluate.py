@@ -171,7 +171,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_scored(
     evaluation = evaluate(FakePredictor(toy_dataset), source, str(tmp_path), 1, ["voc"])
     result = evaluation.result()
     assert result["pq"] == 1.0 and result["num_images"] == 3 - len(broken)
-    assert result["left_out"] == [f"number {index + 1}" for index in broken]
+    assert result["left_out"] == [f"image {index}.png cannot be read." for index in broken]
     assert f"{len(broken)} of 3 images cannot be read, and do not count." in result["notes"]
     said = capsys.readouterr().err
     assert all(f"left out: image {index}.png cannot be read" in said for index in broken)
