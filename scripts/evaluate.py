@@ -234,15 +234,23 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
     from deeperlab_tf.evaluation.distributed import DistributedPredictor
     from deeperlab_tf.prediction.loading import is_export
     from deeperlab_tf.prediction.networks import load_network
+    from deeperlab_tf.training.strategy import is_one_device
 
     model, overrides = cli.model(), cli.overrides()
-    if not is_export(models.find(model)):
+    if is_export(models.find(model)):
+        _check_for_export(model, strategy)
+    elif BEST.value or not is_one_device(strategy):
         with strategy.scope():
             network, config, dataset = load_network(model, overrides, BEST.value)
         compile = COMPILE.value if COMPILE.present else None
         predictor = DistributedPredictor(network, config, dataset, strategy, compile)
         return predictor, config
+    # What parses with --runner, too, and in the other programs: the same to the last bit.
+    predictor = Predictor(model, overrides, COMPILE.value)
+    return predictor, predictor.config
 
+
+def _check_for_export(model: str, strategy: tf.distribute.Strategy) -> None:
     if BEST.value:
         raise UserError(f"--best is for runs; {model} is an export, of one checkpoint.")
     if strategy.num_replicas_in_sync > 1:
@@ -250,8 +258,6 @@ def _open_model(strategy: tf.distribute.Strategy) -> tuple[DatasetPredictor, Con
             f"the export {model} runs on one device; give --strategy=one_device, or the run it was "
             "made from."
         )
-    predictor = Predictor(model, overrides, COMPILE.value)
-    return predictor, predictor.config
 
 
 def _origin() -> dict[str, Any]:

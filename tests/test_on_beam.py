@@ -94,10 +94,11 @@ def test_scores_of_a_model_on_beam(config, small_tasks, on_beam, tmp_path):
         "data.dataset": "shapes",
         "data.shapes.num_val": IMAGES,
         "data.shapes.image_size": (65, 65),
+        "eval.batch_size": 3,
     }
     predictor = Predictor(model, overrides)
     source = open_source(predictor.config, "val")
-    expected = evaluate(predictor, source, str(tmp_path / "evaluation")).result()
+    expected = evaluate(predictor, source, str(tmp_path / "evaluation"), batch_size=3).result()
     job = at_scale.model_job(model, overrides, "val", open_source)
     np.testing.assert_equal(on_beam(job), expected)
 
@@ -228,6 +229,19 @@ def test_programs_hand_beams_options_on(program, files, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"{IMAGES} images" in done.stdout and output.exists()
     assert "comparing: 7 images" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_models_scores_do_not_depend_on_who_does_the_work(program, config, tmp_path):
+    model = save_untrained(tmp_path / "run", open_source(config, "val").dataset)
+    flags = [f"--model={model}", "--config.data.dataset=shapes", "--config.eval.batch_size=2"]
+    flags += [f"--config.data.shapes.num_val={IMAGES}", "--config.data.shapes.image_size=65,65"]
+    scores = []
+    for name, runner in (("here", []), ("there", ["--runner=DirectRunner"])):
+        done = program("evaluate.py", *flags, f"--output={tmp_path / name}", *runner)
+        assert done.returncode == 0, done.stderr
+        scores.append((tmp_path / name / "metrics.json").read_text())
+    assert scores[0] == scores[1] and '"num_images": 7' in scores[0]
 
 
 @pytest.mark.parametrize(

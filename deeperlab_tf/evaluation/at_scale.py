@@ -158,8 +158,10 @@ def model_job(
       UserError: the model or the data cannot be opened, or do not fit.
     """
     shared = ModelJob(model, tuple(overrides.items()), split, open_source, new_key())
-    _, source = once(shared.key, _open, shared)
-    tasks = ranges(len(source), _IMAGES)
+    predictor, source = once(shared.key, _open, shared)
+    # Whole batches: in another batch, sums may be rounded otherwise.
+    batch = predictor.config.eval.batch_size
+    tasks = ranges(len(source), max(_IMAGES // batch, 1) * batch)
     sizes = lengths(tasks)
     job = Job("scoring", "image", _score_model, shared, tasks, sizes, merge, _finish_model)
     return job._replace(counts=_counts)

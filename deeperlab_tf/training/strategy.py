@@ -95,6 +95,11 @@ def _tpu(tpu: str, timeout: float) -> tf.distribute.Strategy:
         ) from error
 
 
+def is_one_device(strategy: tf.distribute.Strategy) -> bool:
+    """Whether all runs on one CPU or GPU of this machine."""
+    return isinstance(strategy, tf.distribute.OneDeviceStrategy)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
