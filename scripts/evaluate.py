@@ -34,6 +34,7 @@ from deeperlab_tf.files import storage
 from deeperlab_tf.files.atomic import atomic_path, write_json
 from deeperlab_tf.files.reports import check_absent, check_page, check_report
 from deeperlab_tf.files.submissions import RESULT_FORMATS
+from deeperlab_tf.prediction.c_library import choose_kernels
 from deeperlab_tf.prediction.many import complain_of, some_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ _METRICS = {"pq", "sq", "rq", "per_class", "num_images"}  # by which such a repo
 
 
 def main() -> None:
+    choose_kernels()
     files = {name: flag.value for name, flag in FILES.items()}
     run = cli.runner(storage.dirname(storage.abspath(OUTPUT.value)))
     if COMPILE.value and (run or any(files.values())):

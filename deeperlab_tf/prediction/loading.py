@@ -26,7 +26,7 @@ from deeperlab_tf.models.shipped import (
     verify,
 )
 from deeperlab_tf.models.weights import read_weights
-from deeperlab_tf.prediction.c_library import CLibraryError
+from deeperlab_tf.prediction.c_library import CLibraryError, choose_kernels
 from deeperlab_tf.prediction.graph import GraphFile, ParseGraph
 from deeperlab_tf.prediction.overrides import Overrides, changed_parse, override_config
 from deeperlab_tf.schema import Dataset
@@ -63,6 +63,7 @@ def load_model(path: str | os.PathLike, overrides: Overrides = MappingProxyType(
       UserError: there is no model, or it does not fit, or is damaged; a value that this model
         cannot take.
     """
+    choose_kernels()
     folder = models.find(path)
     if is_shipped(folder):
         return _load_shipped(folder, overrides)

@@ -1,12 +1,14 @@
 """Graphs that run by TensorFlow's C library."""
 
 import concurrent.futures
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tensorflow.core.protobuf import config_pb2
 
 from deeperlab_tf.prediction import c_library
@@ -101,3 +103,37 @@ def test_tensorflow_may_be_imported_after_the_library():
         "import tensorflow as tf; assert float(tf.reduce_sum(tf.ones(3))) == 3\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Runs a program, and prints which kernels are asked for when TensorFlow is first looked for.
+_WATCH = """
+import os, runpy, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            print("kernels", os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+            sys.meta_path.remove(self)
+sys.meta_path.insert(0, Watch())
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("script", ["evaluate.py", "predict.py"])
+@pytest.mark.parametrize("runner", [(), ("--runner=DirectRunner",)])
+def test_all_that_parses_has_the_same_kernels(repository, tmp_path, script, runner):
+    """Others round otherwise, so that scores would differ in their last bits."""
+    if runner:
+        pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
+    flags = ["--model=street", f"--output={tmp_path / 'out'}", *runner]
+    if script == "evaluate.py":
+        flags += [f"--config.data.root={tmp_path / 'nowhere'}"]  # so it ends once it is loaded
+    else:
+        Image.new("RGB", (33, 33)).save(tmp_path / "photo.png")
+        flags += [f"--input={tmp_path}", *(["--shards=1"] if runner else [])]
+    command = [sys.executable, "-c", _WATCH, str(repository / "scripts" / script), *flags]
+    environment = dict(os.environ, PYTHONPATH=str(repository))
+    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert "kernels 1" in done.stdout.splitlines(), done.stderr
