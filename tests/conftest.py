@@ -21,6 +21,8 @@ gc.set_threshold(200_000, 20, 100)
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
+# The kernels of all processes round alike, whether they load TensorFlow first or this library.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 programs.start_server()
 
 
