@@ -101,7 +101,7 @@ class CompiledParser:
 def check_compiler() -> None:
     """Raises UserError where TensorFlow was built without XLA for CPUs and GPUs.
 
-    That for TPUs is, and compiles for them all the same.
+    The package tensorflow-tpu was, and yet compiles for TPUs: do not ask there.
     """
     try:
         tf.function(tf.identity, jit_compile=True, autograph=False)(tf.constant(0.0))
